@@ -1,0 +1,309 @@
+"""Cameras, crops, pixel grids, alignment and root placement.
+
+Frames: `image` and `crop` in pixels, the centre of the top-left pixel at (0, 0), points are
+(u, v); `grid` in [-1, 1] from edge to edge; `camera` x right, y down, z forward, metres; `root`
+the camera's axes with the origin at the pelvis. Arrays are float numpy arrays unless said.
+"""
+
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+AnyArray = TypeVar("AnyArray", NDArray[Any], torch.Tensor)
+
+
+def invert_affine(affine: Array) -> Array:
+    """Invert a 2D affine transform [2, 3], for example `image_from_crop` of `crop_from_image`."""
+    return np.asarray(cv2.invertAffineTransform(np.asarray(affine, np.float64)), np.float64)
+
+
+def transform_points(affine: Array, points: Array) -> Array:
+    """Apply a 2D affine transform.
+
+    Args:
+        affine: [2, 3], maps source pixels to target pixels.
+        points: [..., 2], source pixels.
+
+    Returns:
+        [..., 2], target pixels.
+    """
+    return points @ affine[:, :2].T + affine[:, 2]
+
+
+def pixel_to_grid(points: AnyArray, width: int, height: int) -> AnyArray:
+    """Convert pixels to the grid: 2 (u + 0.5) / W - 1, as `grid_sample` with align_corners=False.
+
+    Args:
+        points: [..., 2], pixels of a map of `width` x `height`; array or tensor.
+        width: Columns of the map.
+        height: Rows of the map.
+
+    Returns:
+        [..., 2], [-1, 1] inside the map.
+    """
+    return (points + 0.5) * (2.0 / _size_like(points, width, height)) - 1.0
+
+
+def grid_to_pixel(grid: AnyArray, width: int, height: int) -> AnyArray:
+    """Convert the grid to pixels: the inverse of `pixel_to_grid`."""
+    return (grid + 1.0) * (_size_like(grid, width, height) / 2.0) - 0.5
+
+
+def _size_like(points: AnyArray, width: int, height: int) -> AnyArray:
+    """Return (width, height) as an array or tensor of the same kind as `points`."""
+    if isinstance(points, torch.Tensor):
+        return points.new_tensor((width, height))
+    return np.asarray((width, height), points.dtype)
+
+
+def intrinsics_from_field_of_view(field_of_view: float, width: int, height: int) -> Array:
+    """Build the intrinsics of a camera with square pixels and a centred axis.
+
+    Args:
+        field_of_view: Horizontal, radians, in (0, pi).
+        width: Columns of the image.
+        height: Rows of the image.
+
+    Returns:
+        K [3, 3], pixels.
+
+    Raises:
+        ValueError: If the field of view is out of range.
+    """
+    if not 0 < field_of_view < np.pi:
+        raise ValueError(f"expected a field of view in (0, pi) rad, got {field_of_view}")
+    focal_px = width / 2 / np.tan(field_of_view / 2)
+    return np.array([[focal_px, 0, (width - 1) / 2], [0, focal_px, (height - 1) / 2], [0, 0, 1]])
+
+
+def check_intrinsics(K: Array) -> Array:
+    """Return K as float64 [3, 3].
+
+    Args:
+        K: Intrinsics [3, 3], pixels.
+
+    Raises:
+        ValueError: If K has another shape, is not finite, has no focal length (an uncalibrated
+            driver sends zeros), or has a last row other than (0, 0, 1).
+    """
+    K = np.asarray(K, np.float64)
+    if K.shape != (3, 3):
+        raise ValueError(f"expected K of shape (3, 3), got {K.shape}")
+    if not np.isfinite(K).all():
+        raise ValueError(f"K is not finite; calibrate the camera (K = {K.ravel().tolist()})")
+    if K[0, 0] <= 0 or K[1, 1] <= 0:
+        raise ValueError(f"K has no focal length (fx = {K[0, 0]}, fy = {K[1, 1]}); calibrate it")
+    if not np.array_equal(K[2], (0.0, 0.0, 1.0)):
+        raise ValueError(f"the last row of K must be (0, 0, 1), got {K[2].tolist()}")
+    return K
+
+
+def project(joints: Array, K: Array, distortion: Array | None = None) -> Array:
+    """Project camera-frame points to pixels.
+
+    Args:
+        joints: [..., 3], camera frame, metres.
+        K: Intrinsics [3, 3], pixels.
+        distortion: plumb_bob coefficients (k1, k2, p1, p2, k3), or None for an ideal pinhole.
+
+    Returns:
+        [..., 2], pixels; NaN for points on or behind the camera's plane.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        normalised = np.where(joints[..., 2:] > 0, joints[..., :2] / joints[..., 2:], np.nan)
+    if distortion is not None and np.any(distortion):
+        normalised = _distort(normalised, np.asarray(distortion, np.float64))
+    return normalised @ K[:2, :2].T + K[:2, 2]
+
+
+def _distort(normalised: Array, distortion: Array) -> Array:
+    """Apply plumb_bob (Brown) distortion to normalised image coordinates [..., 2]."""
+    k1, k2, p1, p2, k3 = np.resize(np.append(distortion, np.zeros(5)), 5)
+    x, y = normalised[..., 0], normalised[..., 1]
+    r2 = x * x + y * y
+    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    return np.stack(
+        (
+            x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
+            y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
+        ),
+        axis=-1,
+    )
+
+
+def back_project(pixels: Array, depth: Array, K: Array) -> Array:
+    """Lift undistorted pixels to the camera frame at known depths.
+
+    Args:
+        pixels: [..., 2], of the ideal pinhole K.
+        depth: [...], z in metres.
+        K: Intrinsics [3, 3], pixels.
+
+    Returns:
+        [..., 3], camera frame, metres.
+    """
+    homogeneous = np.concatenate((pixels, np.ones_like(pixels[..., :1])), axis=-1)
+    return homogeneous @ np.linalg.inv(K).T * np.asarray(depth)[..., None]
+
+
+def undistort_pixels(pixels: Array, K: Array, distortion: Array | None) -> Array:
+    """Move distorted pixels to where an ideal pinhole with the same K would see them.
+
+    Args:
+        pixels: [N, 2], pixels of the real image.
+        K: Intrinsics [3, 3], pixels.
+        distortion: plumb_bob coefficients (k1, k2, p1, p2, k3), or None.
+
+    Returns:
+        [N, 2], pixels of the ideal image.
+    """
+    if distortion is None or not np.any(distortion) or len(pixels) == 0:
+        return np.asarray(pixels, np.float64)
+    points = np.ascontiguousarray(pixels, np.float64).reshape(-1, 1, 2)
+    ideal = cv2.undistortPoints(points, K, np.asarray(distortion, np.float64), P=K)
+    return np.asarray(ideal, np.float64).reshape(-1, 2)
+
+
+def image_from_crop_rotation(
+    crop_from_image: Array, crop_size: tuple[int, int], K: Array
+) -> Array:
+    """Find how the crop's own camera is turned against the image's camera.
+
+    The crop's camera shares the image camera's centre; its z axis goes through the middle of the
+    crop and its x axis runs along the crop's u. A person seen in the crop looks as this camera
+    sees him, wherever the crop lies in the image.
+
+    Args:
+        crop_from_image: [2, 3], image pixels to crop pixels.
+        crop_size: (width, height) of the crop in pixels.
+        K: Intrinsics of the image [3, 3], pixels.
+
+    Returns:
+        R [3, 3], columns: the crop camera's axes in the image camera's frame, so that
+        `joints_camera = joints_crop @ R.T`.
+
+    Source:
+        Our choice: the paper's crops are metric because they use the true depth, which a robot
+        does not have.
+    """
+    centre = (np.asarray(crop_size, np.float64) - 1) / 2
+    beside = centre + np.array((1.0, 0.0))
+    pixels = transform_points(invert_affine(crop_from_image), np.stack((centre, beside)))
+    ray, ray_beside = back_project(pixels, np.ones(2), K)
+    z = ray / np.linalg.norm(ray)
+    x = (ray_beside - ray) - ((ray_beside - ray) @ z) * z
+    x /= np.linalg.norm(x)
+    return np.stack((x, np.cross(z, x), z), axis=1)
+
+
+def perspective_crop(
+    crop_from_image: Array, crop_size: tuple[int, int], K: Array
+) -> tuple[Array, Array]:
+    """Turn an affine crop into what the crop's own camera would see.
+
+    Away from the image's axis a flat image is stretched; seen by a camera that looks at the
+    person it is not. The crop's camera is a pinhole with its axis through the crop's centre
+    (`image_from_crop_rotation`) and the area scale of the affine crop there.
+
+    Args:
+        crop_from_image: [2, 3], image pixels to crop pixels.
+        crop_size: (width, height) of the crop in pixels.
+        K: Intrinsics of the image [3, 3], pixels.
+
+    Returns:
+        The homography [3, 3] from (undistorted) image pixels to crop pixels, and the rotation
+        R [3, 3] of `image_from_crop_rotation`.
+
+    Source:
+        Our choice, see `image_from_crop_rotation`.
+    """
+    R = image_from_crop_rotation(crop_from_image, crop_size, K)
+    # Solid angle per image pixel on the crop's axis is cos^3 / (fx fy).
+    area_scale = abs(np.linalg.det(crop_from_image[:, :2]))
+    focal_px = np.sqrt(area_scale * K[0, 0] * K[1, 1] / R[2, 2] ** 3)
+    width, height = crop_size
+    K_crop = np.array([[focal_px, 0, (width - 1) / 2], [0, focal_px, (height - 1) / 2], [0, 0, 1]])
+    return K_crop @ R.T @ np.linalg.inv(K), R
+
+
+def transform_pixels(homography: Array, pixels: Array) -> Array:
+    """Apply a homography [3, 3] to pixels [..., 2]."""
+    homogeneous = pixels @ homography[:, :2].T + homography[:, 2]
+    return homogeneous[..., :2] / homogeneous[..., 2:]
+
+
+def place_root(
+    joints: Array, keypoints: Array, scores: Array, K: Array
+) -> tuple[Array, Array] | tuple[None, None]:
+    """Find where the pelvis stands so that the joints project onto the keypoints.
+
+    Weighted linear least squares on (u_j - cx) / fx (Z_j + Tz) = X_j + Tx and its twin for v,
+    each weighted by the keypoint's score.
+
+    Args:
+        joints: [J, 3], root-relative, the image camera's axes, metres.
+        keypoints: [J, 2], pixels of the ideal pinhole K.
+        scores: [J], [0, 1]; joints below 0.3 take no part if four others do.
+        K: Intrinsics [3, 3], pixels.
+
+    Returns:
+        The root [3] in the camera frame, metres, and its covariance [3, 3], m^2, from the
+        residuals of the fit (it leaves out the error of the person's assumed size). Both None
+        if fewer than four joints are usable or the fit puts the person behind the camera.
+
+    Source:
+        Our choice: the paper predicts root-relative poses only.
+    """
+    usable = np.isfinite(joints).all(-1) & np.isfinite(keypoints).all(-1) & (scores > 0)
+    confident = usable & (scores >= 0.3)
+    used = confident if confident.sum() >= 4 else usable
+    if used.sum() < 4:
+        return None, None
+    rays = back_project(keypoints[used], np.ones(used.sum()), K)[:, :2]  # x/z, y/z
+    points, weights = joints[used].astype(np.float64), np.repeat(scores[used], 2)
+    lhs = np.zeros((len(rays), 2, 3))
+    lhs[:, 0, 0] = lhs[:, 1, 1] = 1.0
+    lhs[:, :, 2] = -rays
+    lhs = lhs.reshape(-1, 3)
+    rhs = (rays * points[:, 2:] - points[:, :2]).reshape(-1)
+    normal = lhs.T @ (lhs * weights[:, None])
+    if np.linalg.cond(normal) > 1e8:
+        return None, None
+    root = np.linalg.solve(normal, lhs.T @ (weights * rhs))
+    if (points[:, 2] + root[2]).min() <= 0:
+        return None, None
+    residuals = lhs @ root - rhs
+    variance = (weights * residuals**2).sum() / max(weights.sum() - 3, 1.0)
+    return root, variance * np.linalg.inv(normal)
+
+
+def align_rigid(
+    source: Array, target: Array, *, with_scale: bool = True
+) -> tuple[float, Array, Array]:
+    """Find the similarity that best maps source points onto target points.
+
+    target ~ scale * source @ R.T + t, least squares, never a reflection.
+
+    Args:
+        source: [J, 3].
+        target: [J, 3].
+        with_scale: Fit the scale too; else it is 1.
+
+    Returns:
+        scale, R [3, 3], t [3].
+
+    Source:
+        Umeyama, Least-squares estimation of transformation parameters (PAMI 1991).
+    """
+    source_mean, target_mean = source.mean(0), target.mean(0)
+    source_centred, target_centred = source - source_mean, target - target_mean
+    u, singular, vt = np.linalg.svd(target_centred.T @ source_centred)
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
+    R = (u * signs) @ vt
+    spread = (source_centred**2).sum()
+    scale = float((singular * signs).sum() / spread) if with_scale and spread > 0 else 1.0
+    return scale, R, target_mean - scale * R @ source_mean

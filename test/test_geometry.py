@@ -1,0 +1,184 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from pandapose_ros import geometry
+
+K = np.array([[600.0, 0, 320], [0, 610, 250], [0, 0, 1]])
+DISTORTION = np.array([-0.2, 0.05, 0.001, -0.002, 0.01])
+RNG = np.random.default_rng(0)
+
+
+def random_rotation(rng):
+    q, r = np.linalg.qr(rng.normal(size=(3, 3)))
+    q *= np.sign(np.diag(r))
+    return q * np.array([1, 1, np.linalg.det(q)])
+
+
+def person(root):
+    joints = RNG.normal(scale=0.4, size=(17, 3))
+    return joints - joints[0], np.asarray(root, float)
+
+
+def test_grid_agrees_with_grid_sample():
+    columns = torch.arange(7.0).expand(5, 7)[None, None]
+    points = torch.tensor([[0.0, 0.0], [2.25, 3.0], [6.0, 4.0]])
+    grid = geometry.pixel_to_grid(points, 7, 5)
+    sampled = F.grid_sample(columns, grid[None, None], align_corners=False)
+    torch.testing.assert_close(sampled.flatten(), points[:, 0])
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
+def test_grid_round_trip(kind):
+    points = kind([[-3.0, 2.0], [10.5, 99.0]])
+    back = geometry.grid_to_pixel(geometry.pixel_to_grid(points, 192, 256), 192, 256)
+    np.testing.assert_allclose(np.asarray(back), np.asarray(points), atol=1e-4)
+
+
+def test_affine_round_trip():
+    affine = np.array([[0.5, -0.2, 30], [0.2, 0.5, -10]])
+    points = RNG.normal(size=(6, 2)) * 100
+    there = geometry.transform_points(affine, points)
+    back = geometry.transform_points(geometry.invert_affine(affine), there)
+    np.testing.assert_allclose(back, points, atol=1e-9)
+
+
+def test_project_known_point():
+    np.testing.assert_allclose(geometry.project(np.array([1.0, -0.5, 2.0]), K), [620, 97.5])
+
+
+def test_points_behind_the_camera_have_no_pixel():
+    assert np.isnan(geometry.project(np.array([[0.1, 0.1, -1.0], [0.0, 0.0, 0.0]]), K)).all()
+
+
+def test_back_project_inverts_project():
+    points = RNG.uniform((-1, -1, 1), (1, 1, 5), size=(9, 3))
+    back = geometry.back_project(geometry.project(points, K), points[:, 2], K)
+    np.testing.assert_allclose(back, points, atol=1e-9)
+
+
+def test_undistort_inverts_distorted_projection():
+    points = RNG.uniform((-0.4, -0.4, 1), (0.4, 0.4, 3), size=(20, 3))
+    distorted = geometry.project(points, K, DISTORTION)
+    ideal = geometry.project(points, K)
+    assert np.abs(distorted - ideal).max() > 1
+    np.testing.assert_allclose(
+        geometry.undistort_pixels(distorted, K, DISTORTION), ideal, atol=0.05
+    )
+
+
+def test_field_of_view():
+    K = geometry.intrinsics_from_field_of_view(np.pi / 2, 640, 480)
+    np.testing.assert_allclose(K[0, 0], 320)
+    with pytest.raises(ValueError, match="field of view"):
+        geometry.intrinsics_from_field_of_view(0.0, 640, 480)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (np.zeros((3, 3)), "calibrate"),
+        (np.full((3, 3), np.nan), "not finite"),
+        (np.eye(4), "shape"),
+        (np.diag([500.0, 500.0, 2.0]), "last row"),
+    ],
+)
+def test_bad_intrinsics_are_refused(bad, message):
+    with pytest.raises(ValueError, match=message):
+        geometry.check_intrinsics(bad)
+
+
+def test_crop_camera_of_a_centred_upright_crop_is_the_image_camera():
+    affine = np.array([[0.5, 0, 127.5 - 160], [0, 0.5, 127.5 - 125]])
+    R = geometry.image_from_crop_rotation(affine, (256, 256), K)
+    np.testing.assert_allclose(R, np.eye(3), atol=1e-12)
+
+
+def upright_crop(pixel, scale):
+    return np.array([[scale, 0, 127.5 - scale * pixel[0]], [0, scale, 127.5 - scale * pixel[1]]])
+
+
+def test_person_in_the_image_corner_looks_the_same_in_its_crop():
+    # The same body, turned with the viewing ray, must give the same crop wherever it stands.
+    joints, _ = person((0, 0, 4))
+    crops = []
+    for pixel in ((320.0, 250.0), (30.0, 20.0)):
+        ray = geometry.back_project(np.array(pixel), np.array(1.0), K)
+        affine = upright_crop(pixel, 0.6)
+        homography, R = geometry.perspective_crop(affine, (256, 256), K)
+        np.testing.assert_allclose(R.T @ R, np.eye(3), atol=1e-12)
+        placed = joints @ R.T + 4 * ray / np.linalg.norm(ray)
+        crops.append(geometry.transform_pixels(homography, geometry.project(placed, K)) - 127.5)
+    np.testing.assert_allclose(crops[0][0], (0, 0), atol=1e-9)
+    ratio = np.linalg.norm(crops[1]) / np.linalg.norm(crops[0])
+    np.testing.assert_allclose(crops[1], ratio * crops[0], atol=1e-9)
+
+
+def test_perspective_crop_agrees_with_the_affine_crop_at_its_centre():
+    pixel = np.array((500.0, 100.0))
+    affine = upright_crop(pixel, 0.6)
+    homography, _ = geometry.perspective_crop(affine, (256, 256), K)
+    corners = pixel + np.array([[0, 0], [1, 0], [0, 1]]) * 1e-3
+    crop = geometry.transform_pixels(homography, corners)
+    np.testing.assert_allclose(crop[0], (127.5, 127.5), atol=1e-9)
+    area = np.linalg.det(np.stack((crop[1] - crop[0], crop[2] - crop[0]))) / 1e-6
+    np.testing.assert_allclose(area, 0.36, rtol=1e-3)
+
+
+def test_rolled_crop_turns_the_camera():
+    c, s = np.cos(0.3), np.sin(0.3)
+    turn = np.array([[c, -s], [s, c]])
+    affine = np.concatenate((turn, (127.5 - turn @ (320.0, 250.0))[:, None]), axis=1)
+    R = geometry.image_from_crop_rotation(
+        affine, (256, 256), np.array([[600.0, 0, 320], [0, 600, 250], [0, 0, 1]])
+    )
+    np.testing.assert_allclose(R, [[c, s, 0], [-s, c, 0], [0, 0, 1]], atol=1e-12)
+
+
+@pytest.mark.parametrize("root", [(0, 0, 3), (1.5, -0.8, 4), (-2, 1, 6)])
+def test_root_is_found_from_exact_keypoints(root):
+    joints, root = person(root)
+    found, covariance = geometry.place_root(
+        joints, geometry.project(joints + root, K), np.ones(17), K
+    )
+    np.testing.assert_allclose(found, root, atol=1e-6)
+    assert np.all(np.linalg.eigvalsh(covariance) >= 0)
+
+
+def test_root_covariance_is_larger_along_the_ray():
+    joints, root = person((0, 0, 4))
+    keypoints = geometry.project(joints + root, K) + RNG.normal(scale=3, size=(17, 2))
+    _, covariance = geometry.place_root(joints, keypoints, np.ones(17), K)
+    assert covariance[2, 2] > 5 * max(covariance[0, 0], covariance[1, 1])
+
+
+def test_doubtful_keypoints_do_not_move_the_root():
+    joints, root = person((0.5, 0, 4))
+    keypoints, scores = geometry.project(joints + root, K), np.ones(17)
+    keypoints[3] += 200
+    scores[3] = 0.1
+    found, _ = geometry.place_root(joints, keypoints, scores, K)
+    np.testing.assert_allclose(found, root, atol=1e-6)
+
+
+def test_root_unknown_with_too_few_keypoints():
+    joints, root = person((0, 0, 3))
+    keypoints = geometry.project(joints + root, K)
+    keypoints[3:] = np.nan
+    assert geometry.place_root(joints, keypoints, np.ones(17), K) == (None, None)
+
+
+def test_align_recovers_a_similarity():
+    source = RNG.normal(size=(17, 3))
+    R = random_rotation(RNG)
+    scale, R_found, t = geometry.align_rigid(source, 1.7 * source @ R.T + (1, 2, 3))
+    np.testing.assert_allclose(scale, 1.7)
+    np.testing.assert_allclose(R_found, R, atol=1e-9)
+    np.testing.assert_allclose(t, (1, 2, 3), atol=1e-9)
+
+
+def test_align_never_mirrors():
+    source = RNG.normal(size=(17, 3))
+    _, R, _ = geometry.align_rigid(source, source * (-1, 1, 1))
+    assert np.linalg.det(R) > 0
