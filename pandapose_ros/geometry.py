@@ -115,24 +115,12 @@ def project(joints: Array, K: Array, distortion: Array | None = None) -> Array:
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         normalised = np.where(joints[..., 2:] > 0, joints[..., :2] / joints[..., 2:], np.nan)
-    if distortion is not None and np.any(distortion):
-        normalised = _distort(normalised, np.asarray(distortion, np.float64))
+    if distortion is not None and np.any(distortion) and normalised.size:
+        rays = np.concatenate((normalised, np.ones_like(normalised[..., :1])), axis=-1)
+        coefficients, still = np.asarray(distortion, np.float64), np.zeros(3)
+        pixels, _ = cv2.projectPoints(rays.reshape(-1, 1, 3), still, still, K, coefficients)
+        return np.asarray(pixels, np.float64).reshape(normalised.shape)
     return normalised @ K[:2, :2].T + K[:2, 2]
-
-
-def _distort(normalised: Array, distortion: Array) -> Array:
-    """Apply plumb_bob (Brown) distortion to normalised image coordinates [..., 2]."""
-    k1, k2, p1, p2, k3 = np.resize(np.append(distortion, np.zeros(5)), 5)
-    x, y = normalised[..., 0], normalised[..., 1]
-    r2 = x * x + y * y
-    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-    return np.stack(
-        (
-            x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-            y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
-        ),
-        axis=-1,
-    )
 
 
 def back_project(pixels: Array, depth: Array, K: Array) -> Array:
