@@ -146,3 +146,42 @@ class EstimatorConfig:
         low=0.0,
         high=3.0,
     )
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """Set how `pose_node` treats images and draws markers."""
+
+    autostart: bool = _option(True, "Configure and activate at start, without a lifecycle manager")
+    frame_id: str = _option("", "Optical frame to publish in; empty: the image's frame_id")
+    max_image_age: float = _option(
+        0.0, "Drop images older than this when their turn comes; 0: none [s]", low=0.0, live=True
+    )
+    image_timeout: float = _option(
+        5.0, "Time without images after which a warning is logged [s]", low=0.1, live=True
+    )
+    marker_score: float = _option(
+        0.3, "Least joint score for a joint to be drawn as a marker", low=0.0, high=1.0, live=True
+    )
+    marker_lifetime: float = _option(
+        0.5, "Time after which RViz forgets markers of a node that is gone [s]", low=0.0, live=True
+    )
+
+
+@dataclass(frozen=True)
+class VideoCameraConfig:
+    """Set what `video_camera` publishes as a camera."""
+
+    source: str = _option("0", "Video or image file, or the index of a webcam")
+    rate: float = _option(0.0, "Images per second; 0: the source's own [Hz]", low=0.0, high=1000.0)
+    loop: bool = _option(False, "Start a file again at its end")
+    frame_id: str = _option("camera_optical_frame", "Optical frame of the images")
+    calibration: str = _option("", "Calibration file (YAML) for camera_info; empty: field_of_view")
+    field_of_view: float = _option(
+        1.05, "Horizontal field of view for camera_info; 0: publish none [rad]", low=0.0, high=3.0
+    )
+    width: int = _option(0, "Image width asked of a webcam; 0: its default [px]", low=0, high=16384)
+    height: int = _option(0, "Image height asked of a webcam; 0: its default [px]", low=0, high=16384)
+    wait_for_subscribers: int = _option(
+        0, "Wait for this many subscribers before the first image", low=0, high=100
+    )
