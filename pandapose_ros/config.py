@@ -180,8 +180,12 @@ class VideoCameraConfig:
     field_of_view: float = _option(
         1.05, "Horizontal field of view for camera_info; 0: publish none [rad]", low=0.0, high=3.0
     )
-    width: int = _option(0, "Image width asked of a webcam; 0: its default [px]", low=0, high=16384)
-    height: int = _option(0, "Image height asked of a webcam; 0: its default [px]", low=0, high=16384)
+    width: int = _option(
+        0, "Image width asked of a webcam; 0: its default [px]", low=0, high=16384
+    )
+    height: int = _option(
+        0, "Image height asked of a webcam; 0: its default [px]", low=0, high=16384
+    )
     wait_for_subscribers: int = _option(
         0, "Wait for this many subscribers before the first image", low=0, high=100
     )
