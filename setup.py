@@ -1,0 +1,66 @@
+"""Builds the package for pip, with the CMake project that colcon builds too."""
+
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from setuptools import Distribution, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent.resolve()
+BUILD = ROOT / "build" / "pip"  # colcon's is build/pandapose_ros
+
+
+class BinaryDistribution(Distribution):
+    """Compiled, so that its wheel is for one platform and one Python."""
+
+    def has_ext_modules(self):
+        return True
+
+
+class BuildWithCMake(build_ext):
+    """Has CMake install everything, and packs what it installed.
+
+    The Python package goes where packages go. All else goes to the root of the Python
+    environment, where the ROS 2 wheels keep their libraries and the ament index.
+    """
+
+    def run(self):
+        prefix = BUILD / "install"
+        shutil.rmtree(prefix, ignore_errors=True)  # what an earlier build installed
+        shutil.rmtree(self.build_lib, ignore_errors=True)
+        # pip does not put a virtual environment's own cmake and ninja on the path.
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        configure = [
+            *("cmake", "-S", ROOT, "-B", BUILD / "cmake", "-G", "Ninja", "--fresh"),
+            "-DBUILD_TESTING=OFF",
+            "-DCMAKE_BUILD_TYPE=Release",
+            f"-DCMAKE_INSTALL_PREFIX={prefix}",
+            f"-DCMAKE_PROJECT_INCLUDE={ROOT / 'cmake' / 'pypi_wheels.cmake'}",
+            "-DPYTHON_INSTALL_DIR=python",
+            f"-DPython3_EXECUTABLE={sys.executable}",
+        ]
+        install = ["cmake", "--build", BUILD / "cmake", "--target", "install"]
+        for command in (configure, install):
+            subprocess.run(command, check=True, env={**os.environ, "PATH": path})
+        package = prefix / "python" / "pandapose_ros"
+        sources = shutil.ignore_patterns("*.c")  # of the compiled messages; of no use there
+        shutil.copytree(package, Path(self.build_lib) / package.name, ignore=sources)
+        shutil.rmtree(package.parent)
+        for folder, _, names in os.walk(prefix):
+            files = [os.path.join(folder, name) for name in names]
+            self.distribution.data_files.append((os.path.relpath(folder, prefix), files))
+
+
+BUILD.mkdir(parents=True, exist_ok=True)
+setup(
+    version=ElementTree.parse(ROOT / "package.xml").findtext("version"),
+    packages=[],
+    data_files=[],
+    distclass=BinaryDistribution,
+    cmdclass={"build_ext": BuildWithCMake},
+    options={"build": {"build_base": str(BUILD)}, "egg_info": {"egg_base": str(BUILD)}},
+)
