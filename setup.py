@@ -4,8 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
 
 from setuptools import Distribution, setup
 from setuptools.command.build_ext import build_ext
@@ -50,9 +50,9 @@ class BuildWithCMake(build_ext):
         sources = shutil.ignore_patterns("*.c")  # of the compiled messages; of no use there
         shutil.copytree(package, Path(self.build_lib) / package.name, ignore=sources)
         shutil.rmtree(package.parent)
-        for folder, _, names in os.walk(prefix):
-            files = [os.path.join(folder, name) for name in names]
-            self.distribution.data_files.append((os.path.relpath(folder, prefix), files))
+        for file in filter(Path.is_file, prefix.rglob("*")):
+            folder = file.parent.relative_to(prefix)
+            self.distribution.data_files.append((str(folder), [str(file)]))
 
 
 BUILD.mkdir(parents=True, exist_ok=True)
