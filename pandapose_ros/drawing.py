@@ -1,0 +1,220 @@
+"""Pictures of poses: an overlay on the image, and a view of the 3D scene from the side.
+
+Images are RGB uint8 [H, W, 3]. Colours tell sides: left orange, right blue, centre white.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pandapose_ros.estimator import Pose
+from pandapose_ros.geometry import project
+from pandapose_ros.skeleton import H36M_17
+
+Image = NDArray[np.uint8]
+
+SIDE_COLOURS = {"left": (255, 140, 40), "right": (60, 150, 255), "centre": (235, 235, 235)}
+_JOINT_COLOURS = [SIDE_COLOURS[H36M_17.side(j)] for j in range(len(H36M_17.joint_names))]
+_LOCAL_COLOUR, _GLOBAL_COLOUR = (240, 200, 60), (120, 220, 140)
+_BACKGROUND, _GRID_COLOUR = (24, 26, 32), (62, 66, 76)
+_ANTIALIASED = cv2.LINE_AA
+# Sub-pixel drawing: OpenCV takes coordinates as fixed-point numbers.
+_SHIFT = 4
+
+
+def _fixed(point: NDArray[np.floating]) -> tuple[int, int]:
+    """Convert a pixel to OpenCV's fixed-point numbers."""
+    u, v = np.clip(np.round(point * (1 << _SHIFT)), -(2**24), 2**24).astype(int)
+    return int(u), int(v)
+
+
+def _line(
+    image: Image, start: NDArray[np.floating], end: NDArray[np.floating], colour: tuple, width: int
+) -> None:
+    """Draw a line between two pixels unless one is unknown."""
+    if np.isfinite(start).all() and np.isfinite(end).all():
+        cv2.line(image, _fixed(start), _fixed(end), colour, width, _ANTIALIASED, _SHIFT)
+
+
+def _dot(image: Image, centre: NDArray[np.floating], radius: float, colour: tuple) -> None:
+    """Draw a filled disc unless its centre is unknown."""
+    if np.isfinite(centre).all():
+        fixed_radius = max(int(radius * (1 << _SHIFT)), 1)
+        cv2.circle(image, _fixed(centre), fixed_radius, colour, -1, _ANTIALIASED, _SHIFT)
+
+
+def draw_poses(image: Image, poses: Sequence[Pose], *, least_score: float = 0.3) -> Image:
+    """Draw 2D skeletons, ids and distances on a copy of the image.
+
+    Args:
+        image: RGB uint8 [H, W, 3].
+        poses: People in the image; keypoints in its pixels.
+        least_score: Keypoints with a lower score are left out.
+
+    Returns:
+        A new RGB image of the same size.
+    """
+    canvas = np.array(image, order="C")
+    width = max(2, round(max(canvas.shape[:2]) / 300))
+    for pose in poses:
+        points = np.where(pose.joint_scores[:, None] >= least_score, pose.keypoints, np.nan)
+        for parent, joint in H36M_17.bones:
+            _line(canvas, points[parent], points[joint], _JOINT_COLOURS[joint], width)
+        for joint, point in enumerate(points):
+            _dot(canvas, point, 1.2 * width, _JOINT_COLOURS[joint])
+        _draw_label(canvas, pose, width)
+    return canvas
+
+
+def _draw_label(canvas: Image, pose: Pose, width: int) -> None:
+    """Write a person's id and distance above the box."""
+    text = f"#{pose.id} {pose.score:.2f}"
+    if pose.root is not None:
+        text += f" {np.linalg.norm(pose.root):.1f} m"
+    scale = width / 4
+    left, top = int(pose.box_xyxy[0]), max(int(pose.box_xyxy[1]) - 6, int(30 * scale))
+    for colour, thickness in (((0, 0, 0), 2 * width), ((255, 255, 255), max(1, width // 2))):
+        cv2.putText(
+            canvas,
+            text,
+            (left, top),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            scale,
+            colour,
+            thickness,
+            cv2.LINE_AA,
+        )
+
+
+@dataclass(frozen=True)
+class SceneView:
+    """Say from where the 3D scene is looked at.
+
+    Attributes:
+        target: [3], the point in the middle of the picture, image camera frame, metres.
+        distance: From the eye to the target, metres.
+        yaw: Turn about the vertical, radians; 0 looks along the camera's z axis.
+        pitch: Radians, positive looks down.
+        size: (width, height) of the picture in pixels.
+        floor: Height of the drawn floor as camera-frame y, metres.
+    """
+
+    target: tuple[float, float, float]
+    distance: float = 3.6
+    yaw: float = -0.9
+    pitch: float = 0.25
+    size: tuple[int, int] = (640, 480)
+    floor: float = 1.0
+
+
+def draw_scene(poses: Sequence[Pose], view: SceneView, *, show_anchors: bool = True) -> Image:
+    """Draw joints, bones and anchors in 3D, seen from the side of the camera.
+
+    People whose root is unknown stand at the view's target. Anchors are drawn larger and
+    brighter the more they count.
+
+    Args:
+        poses: People; joints in the image camera's axes, metres.
+        view: Where the picture is taken from.
+        show_anchors: Draw the anchors too.
+
+    Returns:
+        RGB uint8 of `view.size`.
+    """
+    width, height = view.size
+    canvas = np.full((height, width, 3), _BACKGROUND, np.uint8)
+    _draw_floor(canvas, view)
+    for pose in poses:
+        root = np.asarray(view.target if pose.root is None else pose.root)
+        if show_anchors:
+            _draw_anchors(canvas, pose, root, view)
+        points = _view_pixels(pose.joints + root, view)
+        for parent, joint in H36M_17.bones:
+            _line(canvas, points[parent], points[joint], _JOINT_COLOURS[joint], 3)
+        for joint, point in enumerate(points):
+            _dot(canvas, point, 4.5, _JOINT_COLOURS[joint])
+    return canvas
+
+
+def _view_pixels(points: NDArray[np.floating], view: SceneView) -> NDArray[np.floating]:
+    """Project camera-frame points [..., 3] into the picture of a view."""
+    cy, sy, cp, sp = np.cos(view.yaw), np.sin(view.yaw), np.cos(view.pitch), np.sin(view.pitch)
+    about_y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
+    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    seen = (points - np.asarray(view.target)) @ (about_x @ about_y).T + (0, 0, view.distance)
+    width, height = view.size
+    K = np.array([[height, 0, width / 2], [0, height, height / 2], [0, 0, 1.0]])
+    return project(np.where(seen[..., 2:] > 0.1, seen, np.nan), K)
+
+
+def _draw_floor(canvas: Image, view: SceneView) -> None:
+    """Draw a 1 m grid on the floor round the target."""
+    x0, z0 = np.round(view.target[0]), np.round(view.target[2])
+    ticks = np.arange(-3.0, 3.1, 1.0)
+    for tick in ticks:
+        for start, end in (((tick, -3.0), (tick, 3.0)), ((-3.0, tick), (3.0, tick))):
+            x, z = np.linspace(start, end, 25).T
+            points = np.stack((x0 + x, np.full_like(x, view.floor), z0 + z), axis=1)
+            pixels = _view_pixels(points, view)
+            for a, b in pairwise(pixels):
+                _line(canvas, a, b, _GRID_COLOUR, 1)
+
+
+def _draw_anchors(canvas: Image, pose: Pose, root: NDArray[np.floating], view: SceneView) -> None:
+    """Draw a person's anchors, size and brightness by their mean share in the joints."""
+    shares = pose.anchors.weights.mean(axis=1)
+    strength = np.sqrt(shares / max(float(shares.max(initial=0.0)), 1e-9))
+    pixels = _view_pixels(pose.anchors.positions + root, view)
+    for pixel, kind, amount in zip(pixels, pose.anchors.kinds, strength, strict=True):
+        colour = np.asarray(_LOCAL_COLOUR if kind == 0 else _GLOBAL_COLOUR)
+        blended = np.asarray(_BACKGROUND) + (0.15 + 0.85 * amount) * (colour - _BACKGROUND)
+        _dot(canvas, pixel, 1.0 + 2.0 * float(amount), tuple(int(c) for c in blended))
+
+
+def compose_picture(
+    image: Image, poses: Sequence[Pose], view: SceneView, *, show_anchors: bool = True
+) -> Image:
+    """Put the image with its 2D skeletons beside the 3D scene.
+
+    Args:
+        image: RGB uint8 [H, W, 3].
+        poses: People in the image.
+        view: From where the scene is seen; its height is set to the image's.
+        show_anchors: Draw the anchors in the scene too.
+
+    Returns:
+        RGB uint8 [H, 2 W', 3] with W' = max(W, H).
+    """
+    height, width = image.shape[:2]
+    scene_size = (max(width, height), height)
+    scene = draw_scene(poses, replace(view, size=scene_size), show_anchors=show_anchors)
+    overlay = draw_poses(image, poses)
+    side = (scene_size[0] - width) // 2
+    padded = cv2.copyMakeBorder(
+        overlay, 0, 0, side, scene_size[0] - width - side, cv2.BORDER_CONSTANT, value=_BACKGROUND
+    )
+    return np.hstack((np.asarray(padded, np.uint8), scene))
+
+
+def view_of(poses: Sequence[Pose]) -> SceneView:
+    """Choose a view that holds all given people, for example those of a whole clip.
+
+    Args:
+        poses: People at any times, in one camera frame.
+
+    Returns:
+        A view from the camera's left side, floor under the lowest joint.
+    """
+    placed = [pose.joints + pose.root for pose in poses if pose.root is not None]
+    if not placed:
+        floor = max((float(pose.joints[:, 1].max()) for pose in poses), default=0.9)
+        return SceneView(target=(0.0, 0.0, 3.0), floor=floor)
+    points = np.concatenate(placed)
+    low, high = np.percentile(points, (2, 98), axis=0)
+    middle = (low + high) / 2
+    distance = 1.4 * float(np.linalg.norm(high - low)) + 0.6
+    return SceneView(target=tuple(middle.tolist()), distance=distance, floor=float(high[1]))
