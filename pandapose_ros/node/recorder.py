@@ -1,0 +1,126 @@
+"""Node `recorder`: listens to a camera and to `pose_node` and writes one file at its end."""
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from tqdm import tqdm
+
+from pandapose_ros.config import RecorderConfig
+from pandapose_ros.estimator import AnchorVotes, Pose, RootSource
+from pandapose_ros.msg import AnchorSet3D, AnchorSet3DArray, Skeleton3D, Skeleton3DArray
+from pandapose_ros.node.images import image_from_message
+from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.recording import Recording, Result
+
+_NO_ANCHORS = AnchorVotes(np.zeros((0, 3)), np.zeros((0, 1)), np.zeros(0, int), np.zeros(0, int))
+
+
+class Recorder(Node):
+    """Keep every image, skeleton and anchor message of a run, and when skeletons came."""
+
+    def __init__(self) -> None:
+        super().__init__("recorder")
+        parameters = Parameters(self, RecorderConfig)
+        if parameters.problems:
+            raise ValueError("; ".join(parameters.problems))
+        self.config = parameters.get(RecorderConfig)
+        self._recording = Recording()
+        self._messages: list[tuple[Skeleton3DArray, int]] = []
+        self._anchors: dict[int, AnchorSet3DArray] = {}
+        # Deep and reliable: the recorder is the witness of what was sent.
+        qos = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
+        self.create_subscription(Image, "image", self._on_image, qos)
+        self.create_subscription(Skeleton3DArray, "skeletons", self._on_skeletons, qos)
+        self.create_subscription(AnchorSet3DArray, "anchors", self._on_anchors, qos)
+        self._bar = tqdm(total=self.config.frames or None, desc="frames", unit="frame")
+
+    def save(self) -> None:
+        """Write the recording and close the progress bar."""
+        self._bar.close()
+        for message, received_ns in self._messages:
+            stamp_ns = _nanoseconds(message)
+            sets = self._anchors.get(stamp_ns)
+            anchors = {s.skeleton_id: s for s in sets.sets} if sets else {}
+            poses = [_pose(skeleton, anchors.get(skeleton.id)) for skeleton in message.skeletons]
+            self._recording.results.append(Result(stamp_ns, received_ns, poses))
+        self._recording.save(Path(self.config.out))
+
+    def _on_image(self, message: Image) -> None:
+        image = cv2.cvtColor(image_from_message(message), cv2.COLOR_RGB2BGR)
+        self._recording.image_stamps_ns.append(_nanoseconds(message))
+        _, encoded = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, 92))
+        self._recording.images.append(encoded.tobytes())
+        self._bar.update()
+
+    def _on_skeletons(self, message: Skeleton3DArray) -> None:
+        self._messages.append((message, self.get_clock().now().nanoseconds))
+        self._bar.set_postfix(skeletons=len(self._messages), refresh=False)
+
+    def _on_anchors(self, message: AnchorSet3DArray) -> None:
+        self._anchors[_nanoseconds(message)] = message
+
+
+def _nanoseconds(message: Image | Skeleton3DArray | AnchorSet3DArray) -> int:
+    """Return a message's stamp as one number."""
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def _xyz(points: list) -> np.ndarray:
+    """Convert points to an array [N, 3]."""
+    return np.array([(p.x, p.y, p.z) for p in points]).reshape(-1, 3)
+
+
+def _pose(skeleton: Skeleton3D, anchors: AnchorSet3D | None) -> Pose:
+    """Turn a message back into a pose with pelvis-relative joints."""
+    joints = skeleton.joints
+    positions, root = _xyz([j.position for j in joints]), _xyz([skeleton.root_position])[0]
+    source = RootSource(skeleton.root_source)
+    origin = np.zeros(3) if source is RootSource.NONE else root
+    roi = skeleton.roi
+    votes = _NO_ANCHORS
+    if anchors is not None:
+        votes = AnchorVotes(
+            positions=_xyz(anchors.positions) - origin,
+            weights=np.array(anchors.weights)[:, None],
+            kinds=np.array(anchors.kinds),
+            joints=np.array(anchors.joint_index, np.int64),
+        )
+    return Pose(
+        id=int("".join(filter(str.isdigit, skeleton.id)) or 0),
+        is_new=skeleton.tracking_state == Skeleton3D.TRACKING_NEW,
+        joints=positions - origin,
+        root=None if source is RootSource.NONE else root,
+        root_covariance=None,
+        root_source=source,
+        joint_scores=np.array([j.confidence for j in joints]),
+        keypoints=np.array([(j.u, j.v) for j in joints]),
+        box_xyxy=np.array(
+            (roi.x_offset, roi.y_offset, roi.x_offset + roi.width, roi.y_offset + roi.height)
+        ),
+        score=skeleton.confidence,
+        anchors=votes,
+    )
+
+
+def main() -> int:
+    """Run the node until it is interrupted, then save."""
+    rclpy.init(args=sys.argv)
+    node = Recorder()
+    with suppress(KeyboardInterrupt, ExternalShutdownException):
+        rclpy.spin(node)
+    node.save()
+    node.destroy_node()
+    rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

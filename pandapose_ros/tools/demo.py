@@ -1,0 +1,241 @@
+"""Run camera, node and listener as ROS 2 processes on a clip; draw and measure the result."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pandapose_ros import metrics
+from pandapose_ros.config import VideoCameraConfig
+from pandapose_ros.recording import Recording
+from pandapose_ros.tools.estimate import write_pictures
+
+_CLIP = Path("config", "demo", "walk.mp4")
+_START_SECONDS, _DRAIN_SECONDS, _STOP_SECONDS = 60.0, 1.5, 20.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "input", nargs="?", default="", help="video file or webcam index; default: the own clip"
+    )
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to write into")
+    parser.add_argument("--rate", type=float, default=0.0, help="images per second; 0: the clip's")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long to use a webcam")
+    parser.add_argument("--truth", type=Path, help=".npz with joints [T, 17, 3], K and fps")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the processes, then draw and summarise what the listener recorded."""
+    source = args.input or str(find_shared(_CLIP))
+    truth_file = args.truth or (None if args.input else find_shared(_CLIP.with_suffix(".npz")))
+    truth = dict(np.load(truth_file, allow_pickle=False)) if truth_file else None
+    args.out.mkdir(parents=True, exist_ok=True)
+    recording_file = args.out / "recording.npz"
+    recording_file.unlink(missing_ok=True)
+    run_processes(source, truth, args, recording_file)
+    recording = Recording.load(recording_file)
+    summary = summarise(recording, truth)
+    (args.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    draw(recording, args.out)
+    print(describe(summary, args.out))
+    return 0 if summary["skeletons"] else 1
+
+
+def find_shared(path: Path) -> Path:
+    """Find a file of the package's share folder, in the source tree or where it is installed.
+
+    Args:
+        path: Relative to the share folder, such as config/demo/walk.mp4.
+
+    Raises:
+        FileNotFoundError: If it is nowhere.
+    """
+    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
+    folders = [Path(__file__).parents[2]]
+    folders += [Path(prefix, "share", "pandapose_ros") for prefix in prefixes if prefix]
+    for folder in folders:
+        if (folder / path).exists():
+            return folder / path
+    raise FileNotFoundError(f"{path} is in none of {', '.join(map(str, folders))}; reinstall")
+
+
+def run_processes(
+    source: str, truth: dict[str, NDArray] | None, args: argparse.Namespace, recording_file: Path
+) -> None:
+    """Run the three nodes until the camera is through; raise ValueError if one fails."""
+    namespace = f"/pandapose_demo_{os.getpid()}"
+    is_webcam = source.isdigit()
+    camera = {"source": source, "rate": args.rate, "wait_for_subscribers": 2}
+    if truth is not None:
+        width = float(cv2.VideoCapture(source).get(cv2.CAP_PROP_FRAME_WIDTH))
+        camera["field_of_view"] = float(2 * np.arctan(width / 2 / truth["K"][0, 0]))
+    frames = 0 if is_webcam else int(cv2.VideoCapture(source).get(cv2.CAP_PROP_FRAME_COUNT))
+    images = {"image": "image_raw"}
+    topics = {name: f"pose_node/{name}" for name in ("skeletons", "anchors")}
+    listener = start_node(
+        "recorder", namespace, {"out": str(recording_file), "frames": frames}, images | topics
+    )
+    node = start_node("pose_node", namespace, {}, images)
+    try:
+        video = start_node("video_camera", namespace, camera, {})
+        limit = _START_SECONDS + (args.seconds if is_webcam else 3600.0)
+        wait_for_camera(video, {"pose_node": node, "recorder": listener}, limit, is_webcam)
+    finally:
+        stop([("recorder", listener), ("pose_node", node)])
+    if not recording_file.exists():
+        raise ValueError("the listener left no recording; see its messages above")
+
+
+def start_node(
+    name: str, namespace: str, parameters: dict[str, object], remaps: dict[str, str]
+) -> subprocess.Popen:
+    """Start a node of this package as a process of its own."""
+    command = [sys.executable, "-m", f"pandapose_ros.node.{name}", "--ros-args"]
+    command += ["-r", f"__ns:={namespace}"]
+    for old, new in remaps.items():
+        command += ["-r", f"{old}:={new}"]
+    for key, value in parameters.items():
+        # A quoted text stays one for the YAML parser, as a webcam's index must.
+        text = f"'{value}'" if isinstance(value, str) else str(value)
+        command += ["-p", f"{key}:={text}"]
+    return subprocess.Popen(command)
+
+
+def wait_for_camera(
+    camera: subprocess.Popen, others: dict[str, subprocess.Popen], limit: float, is_webcam: bool
+) -> None:
+    """Wait until the camera has sent everything; a webcam is ended after `limit` seconds."""
+    waited, step = 0.0, 0.2
+    while True:
+        try:
+            if camera.wait(step) != 0:
+                raise ValueError("the camera failed; see its message above")
+            break
+        except subprocess.TimeoutExpired:
+            waited += step
+        for name, process in others.items():
+            if process.poll() is not None:
+                camera.terminate()
+                raise ValueError(f"{name} ended early; see its message above")
+        if waited > limit:
+            stop([("video_camera", camera)])
+            if not is_webcam:
+                raise ValueError(f"the camera was not through after {limit:.0f} s")
+            break
+    # The last image is still on its way through the node.
+    for process in others.values():
+        try:
+            process.wait(_DRAIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def stop(processes: list[tuple[str, subprocess.Popen]]) -> None:
+    """Ask processes to end, one after the other; kill what does not."""
+    for _name, process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def summarise(recording: Recording, truth: dict[str, NDArray] | None) -> dict:
+    """Count frames, skeletons and people; measure latency and, with the truth, the error.
+
+    Args:
+        recording: What the listener recorded.
+        truth: joints [T, 17, 3], camera frame, metres, one row per frame of the clip; or None.
+
+    Returns:
+        frames, messages (with or without people), skeletons, people (ids seen), latency_ms, and
+        with the truth mpjpe_mm, pa_mpjpe_mm and root_error_mm of the skeletons.
+    """
+    poses = [pose for result in recording.results for pose in result.poses]
+    latencies = [(r.received_ns - r.stamp_ns) / 1e6 for r in recording.results]
+    summary: dict = {
+        "frames": len(recording.images),
+        "messages": len(recording.results),
+        "skeletons": len(poses),
+        "people": len({pose.id for pose in poses}),
+        "latency_ms": {
+            name: round(float(np.percentile(latencies, q)), 1) if latencies else None
+            for name, q in (("p50", 50), ("p95", 95))
+        },
+    }
+    if truth is not None:
+        summary |= measure_error(recording, truth["joints"])
+    return summary
+
+
+def measure_error(recording: Recording, truth: NDArray[np.floating]) -> dict:
+    """Measure the skeletons against the truth; nulls if frames cannot be told apart."""
+    names = ("mpjpe_mm", "pa_mpjpe_mm", "root_error_mm")
+    if len(recording.images) != len(truth):
+        # A lost image would shift all that follow; better no number than a wrong one.
+        return dict.fromkeys(names)
+    number = {stamp: i for i, stamp in enumerate(recording.image_stamps_ns)}
+    rows = []
+    for result in recording.results:
+        joints = truth[number[result.stamp_ns]]
+        for pose in result.poses:
+            relative = (joints - joints[:1])[None]
+            root_error = np.nan if pose.root is None else np.linalg.norm(pose.root - joints[0])
+            rows.append(
+                (
+                    metrics.mpjpe(pose.joints[None], relative),
+                    metrics.pa_mpjpe(pose.joints[None], relative),
+                    root_error,
+                )
+            )
+    means = np.mean(np.array(rows, float).reshape(-1, 3), axis=0) if rows else [np.nan] * 3
+    return {
+        name: round(1e3 * float(mean), 1) if np.isfinite(mean) else None
+        for name, mean in zip(names, means, strict=True)
+    }
+
+
+def draw(recording: Recording, out: Path) -> None:
+    """Write `annotated.mp4` and pictures of the images that gave a skeleton message."""
+    images = dict(zip(recording.image_stamps_ns, recording.images, strict=True))
+    results = [result for result in recording.results if result.stamp_ns in images]
+
+    def frames() -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        for number, result in enumerate(results):
+            encoded = np.frombuffer(images[result.stamp_ns], np.uint8)
+            image = cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+            yield f"{number:05d}", np.asarray(image, np.uint8)
+
+    if results:
+        seconds = (results[-1].stamp_ns - results[0].stamp_ns) / 1e9
+        rate = (len(results) - 1) / seconds if seconds > 0 else VideoCameraConfig().rate or 10.0
+        write_pictures(frames(), [result.poses for result in results], out, rate)
+
+
+def describe(summary: dict, out: Path) -> str:
+    """Put the summary into a few lines."""
+    latency = summary["latency_ms"]
+    lines = [
+        f"frames in {summary['frames']}, messages out {summary['messages']}, "
+        f"skeletons {summary['skeletons']}, people {summary['people']}",
+        f"latency from image stamp to skeleton received: p50 {latency['p50']} ms, "
+        f"p95 {latency['p95']} ms",
+    ]
+    if summary.get("mpjpe_mm") is not None:
+        lines.append(
+            f"error against the exact joints: MPJPE {summary['mpjpe_mm']} mm, "
+            f"PA-MPJPE {summary['pa_mpjpe_mm']} mm, root {summary['root_error_mm']} mm"
+        )
+    elif "mpjpe_mm" in summary:
+        lines.append("error against the exact joints: unknown, as the listener missed images")
+    return "\n".join([*lines, f"pictures: {out / 'annotated.mp4'}, {out}/*.jpg"])

@@ -1,0 +1,146 @@
+"""Estimate skeletons in pictures or a video without ROS; writes annotated pictures and JSON."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.drawing import compose_picture, view_of
+from pandapose_ros.estimator import Pose, PoseEstimator
+from pandapose_ros.geometry import intrinsics_from_field_of_view
+
+_VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    defaults = EstimatorConfig()
+    parser.add_argument("input", type=Path, nargs="+", help="pictures, or one video")
+    parser.add_argument("--out", type=Path, required=True, help="folder for pictures and JSON")
+    parser.add_argument(
+        "--weights", default=defaults.weights, help="lifter weights (.safetensors)"
+    )
+    parser.add_argument("--device", default=defaults.device, help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--fov", type=float, help="horizontal field of view of the camera [rad]")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Estimate every frame and write `poses.json` beside the pictures or the video."""
+    is_video = len(args.input) == 1 and args.input[0].suffix.lower() in _VIDEO_SUFFIXES
+    config = EstimatorConfig(weights=args.weights, device=args.device)
+    estimator = PoseEstimator(replace(config, tracking=is_video))
+    args.out.mkdir(parents=True, exist_ok=True)
+    names, poses, seconds = [], [], []
+    for name, image in tqdm(_frames(args.input, is_video), desc="estimate", unit="frame"):
+        height, width = image.shape[:2]
+        K = intrinsics_from_field_of_view(args.fov, width, height) if args.fov else None
+        start = time.perf_counter()
+        poses.append(estimator.estimate(image, K))
+        seconds.append(time.perf_counter() - start)
+        names.append(name)
+    if not names:
+        raise ValueError(f"no frames in {args.input[0]}")
+    # The frames are read again for drawing: a long video does not fit into memory.
+    rate = video_rate(args.input[0]) if is_video else None
+    write_pictures(_frames(args.input, is_video), poses, args.out, rate)
+    records = [
+        {"frame": name, "people": [_record(pose) for pose in people]}
+        for name, people in zip(names, poses, strict=True)
+    ]
+    (args.out / "poses.json").write_text(json.dumps(records, indent=1))
+    print(
+        f"{len(names)} frames, {sum(map(len, poses))} skeletons, "
+        f"{1e3 * float(np.median(seconds)):.0f} ms a frame (median), written to {args.out}"
+    )
+    return 0
+
+
+def _frames(paths: list[Path], is_video: bool) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield (name, RGB image) of the video or of each picture."""
+    return read_video(paths[0]) if is_video else read_pictures(paths)
+
+
+def read_pictures(paths: list[Path]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield (name, RGB image) of each picture."""
+    for path in paths:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError(f"cannot read the picture {path}")
+        yield path.stem, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def read_video(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield (number, RGB image) of each frame."""
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise ValueError(f"cannot open the video {path}")
+    number = 0
+    while True:
+        ok, image = capture.read()
+        if not ok:
+            break
+        yield f"{number:05d}", np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        number += 1
+    capture.release()
+
+
+def video_rate(path: Path) -> float:
+    """Return the frames per second that a video declares; 30 where it declares none."""
+    return cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) or 30.0
+
+
+def write_pictures(
+    frames: Iterable[tuple[str, NDArray[np.uint8]]],
+    poses: Sequence[Sequence[Pose]],
+    out: Path,
+    rate: float | None,
+) -> None:
+    """Draw the overlay beside the 3D view.
+
+    Args:
+        frames: (name, RGB image) of each frame.
+        poses: The people of each frame.
+        out: Folder to write into.
+        rate: Frames per second of `annotated.mp4`, beside which every tenth frame is written as a
+            picture; None: every frame is a picture of its own, with a view of its own.
+    """
+    shared_view = view_of([pose for people in poses for pose in people])
+    writer: cv2.VideoWriter | None = None
+    pairs = zip(frames, poses, strict=True)
+    for number, ((name, image), people) in enumerate(
+        tqdm(pairs, desc="draw", unit="frame", total=len(poses))
+    ):
+        view = shared_view if rate else view_of(people)
+        picture = cv2.cvtColor(compose_picture(image, people, view), cv2.COLOR_RGB2BGR)
+        if rate:
+            if writer is None:
+                size = (picture.shape[1], picture.shape[0])
+                code = cv2.VideoWriter.fourcc(*"mp4v")
+                writer = cv2.VideoWriter(str(out / "annotated.mp4"), code, rate, size)
+            writer.write(picture)
+        if not rate or number % 10 == 0:
+            cv2.imwrite(str(out / f"{name}.jpg"), picture)
+    if writer is not None:
+        writer.release()
+
+
+def _record(pose: Pose) -> dict:
+    """Turn a pose into JSON: metres, pixels; null for an unknown root."""
+    return {
+        "id": pose.id,
+        "score": round(pose.score, 4),
+        "root": None if pose.root is None else pose.root.round(4).tolist(),
+        "root_source": pose.root_source.name,
+        "joints": pose.joints.round(4).tolist(),
+        "joint_scores": pose.joint_scores.round(3).tolist(),
+        "keypoints": pose.keypoints.round(2).tolist(),
+        "box_xyxy": pose.box_xyxy.round(2).tolist(),
+    }

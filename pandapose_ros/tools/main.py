@@ -1,0 +1,55 @@
+"""The program `pandapose`: one subcommand per module of this folder."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+# Modules are imported only when called: PyTorch alone takes over a second to load.
+_COMMANDS = {
+    "demo": "run camera, node and listener as ROS 2 processes on a clip and draw the result",
+    "estimate": "estimate skeletons in pictures or a video, without ROS",
+    "fetch-models": "fetch the two BlazePose files once and check them",
+    "train": "train the lifter",
+    "evaluate": "measure the lifter's error on rendered images with exact joints",
+    "bake": "make dressed bodies for the renderer",
+    "synthesize": "render people with exact joints, for training and testing",
+    "render-demo": "render the demo's clip anew",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand.
+
+    Args:
+        argv: Arguments after the program's name; None: those of the process.
+
+    Returns:
+        The exit code, 0 if all went well; errors that a user can mend are one line.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    listing = "\n".join(f"  {name:14}{text}" for name, text in _COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="pandapose",
+        description="Metric 3D human poses from single images, in ROS 2 and without.",
+        epilog=f"commands:\n{listing}\n\n`pandapose COMMAND --help` tells its options.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=_COMMANDS, metavar="COMMAND")
+    command = parser.parse_args(arguments[:1]).command
+    module = importlib.import_module(f"pandapose_ros.tools.{command.replace('-', '_')}")
+    command_parser = argparse.ArgumentParser(
+        prog=f"pandapose {command}", description=module.__doc__
+    )
+    module.add_arguments(command_parser)
+    try:
+        return module.run(command_parser.parse_args(arguments[1:]))
+    except (FileNotFoundError, ValueError) as error:
+        print(f"pandapose {command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
