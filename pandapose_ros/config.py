@@ -189,3 +189,11 @@ class VideoCameraConfig:
     wait_for_subscribers: int = _option(
         0, "Wait for this many subscribers before the first image", low=0, high=100
     )
+
+
+@dataclass(frozen=True)
+class RecorderConfig:
+    """Set what `recorder`, the demo's listener, writes."""
+
+    out: str = _option("recording.npz", "File to write at the end")
+    frames: int = _option(0, "Images to expect, for the progress bar; 0: unknown", low=0)
