@@ -1,0 +1,232 @@
+"""PandaPose: from an image and a 2D pose to a 3D pose, by votes of 3D anchors.
+
+`forward` is the paper's figure 2: backbone, anchors, joint-wise depth, 2D-prior sampling,
+decoder, ensemble.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pandapose_ros.config import ModelConfig
+from pandapose_ros.geometry import pixel_to_grid
+from pandapose_ros.model.anchors import Anchors
+from pandapose_ros.model.decoder import DecoderLayer, ImageMemory
+from pandapose_ros.model.depth import DepthNet, DepthOutput
+from pandapose_ros.model.ensemble import VoteHeads
+from pandapose_ros.model.feedforward import Perceptron
+from pandapose_ros.model.hrnet import HRNet
+from pandapose_ros.model.levels import LevelProjections
+from pandapose_ros.model.tokens import sample_tokens
+from pandapose_ros.skeleton import H36M_17, H36M_17_FROM_BLAZEPOSE
+
+LANDMARK_FILE = "pose_landmark_full.tflite"
+BACKBONE_PREFIX = "backbone."
+
+
+@dataclass(frozen=True)
+class PandaPoseOutput:
+    """Hold the joints and every intermediate result that leads to them.
+
+    Frame of all 3D: root-relative, axes of the crop's camera (x right, y down, z forward), metres.
+
+    Attributes:
+        joints: [B, J, 3].
+        anchors: [B, A, 3].
+        anchor_kinds: AnchorKind of each anchor [A]: LOCAL 0, GLOBAL 1.
+        anchor_joints: Joint to which a local anchor belongs [A]; -1 for a global one.
+        offsets: From each anchor to each joint [B, A, J, 3].
+        weights: Vote weights [B, A, J] in [0, 1]; they sum to 1 over the anchors.
+        depth_probabilities: [B, J, D, h, w], softmax over the bins D, which divide [-depth_range,
+            depth_range] equally; h x w pixels of the depth level. None without an image.
+        depth_logits: The same before the softmax.
+        layer_joints: Joints after each decoder layer [B, J, 3], the last being `joints`. All
+            layers in training mode; only the last otherwise.
+    """
+
+    joints: Tensor
+    anchors: Tensor
+    anchor_kinds: Tensor
+    anchor_joints: Tensor
+    offsets: Tensor
+    weights: Tensor
+    depth_probabilities: Tensor | None
+    depth_logits: Tensor | None
+    layer_joints: list[Tensor]
+
+
+class PandaPose(nn.Module):
+    """Lift a person in a crop to 3D.
+
+    The backbone is frozen: no gradients, always in evaluation mode. All other parameters are
+    the lifter: 15.229 M in the paper's configuration, 12.711 M of it with two decoder layers.
+
+    Attributes:
+        config: What was built.
+        skeleton: Which joints, in which order.
+        backbone: The frozen network that gives the feature levels.
+
+    Source:
+        Zheng et al., PandaPose (NeurIPS 2025, arXiv 2602.01095). What the paper leaves open is
+        said at each part and in ModelConfig.
+    """
+
+    keypoints_from_landmarks: Tensor
+
+    def __init__(self, config: ModelConfig, backbone: nn.Module | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.skeleton = H36M_17
+        joints = len(self.skeleton.joint_names)
+        self.backbone = (backbone or _build_backbone(config)).requires_grad_(False).eval()
+        self.level_projections = LevelProjections(config)
+        self.anchors = Anchors(config, joints)
+        self.depth_net = DepthNet(config, joints)
+        self.queries = nn.Embedding(len(self.anchors.kinds), config.width)
+        self.position_code = Perceptron(3, config.width, config.width, layers=2)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.layers))
+        self.heads = nn.ModuleList(VoteHeads(config, joints) for _ in range(config.layers))
+        self.register_buffer(
+            "keypoints_from_landmarks", torch.from_numpy(H36M_17_FROM_BLAZEPOSE), persistent=False
+        )
+
+    def forward(self, crops: Tensor, keypoints: Tensor | None = None) -> PandaPoseOutput:
+        """Lift the person in each crop.
+
+        Args:
+            crops: [B, 3, H, W], RGB in [0, 1].
+            keypoints: [B, J, 2], crop pixels; None: those that the backbone sees itself.
+
+        Raises:
+            ValueError: If a shape is wrong, or keypoints are None and the backbone sees none.
+        """
+        seen = self.backbone(crops)
+        if keypoints is None:
+            keypoints = self._own_keypoints(seen)
+        return self.lift(seen.features, keypoints)
+
+    def lift(self, features: list[Tensor] | None, keypoints: Tensor) -> PandaPoseOutput:
+        """Lift a 2D pose.
+
+        Args:
+            features: The backbone's list of L tensors [B, C_l, H_l, W_l], finest first; None:
+                no image is known, and the branches that look at it stay silent.
+            keypoints: [B, J, 2], crop pixels, finite; they may be outside the crop.
+
+        Raises:
+            ValueError: If a shape is wrong.
+        """
+        self._check(features, keypoints)
+        keypoints = pixel_to_grid(keypoints, self.config.crop_width, self.config.crop_height)
+        anchors = self.anchors(keypoints)  # [B, A, 3]
+        anchors_m = self.anchors.to_metres(anchors)
+        depth, memory = (None, None) if features is None else self._look(features, keypoints)
+
+        queries = self.queries.weight.expand(len(anchors), -1, -1)
+        positions = self.position_code(anchors)
+        votes = []
+        for layer, head in zip(self.layers, self.heads, strict=True):
+            queries = layer(queries, positions, anchors, memory)
+            if self.training or head is self.heads[-1]:
+                votes.append(head(queries, anchors_m))
+
+        return PandaPoseOutput(
+            joints=votes[-1].joints,
+            anchors=anchors_m,
+            anchor_kinds=self.anchors.kinds,
+            anchor_joints=self.anchors.owners,
+            offsets=votes[-1].offsets,
+            weights=votes[-1].weights,
+            depth_probabilities=None if depth is None else depth.probabilities,
+            depth_logits=None if depth is None else depth.logits,
+            layer_joints=[vote.joints for vote in votes],
+        )
+
+    def _look(self, features: list[Tensor], keypoints: Tensor) -> tuple[DepthOutput, ImageMemory]:
+        """Estimate depth and sample the pixels round the keypoints."""
+        depth = self.depth_net(features[self.config.depth_level])
+        levels = self.level_projections(features)
+        windowed = levels[: self.config.windowed_levels]
+        sides = [max(1, round(level.shape[2] * self.config.window_fraction)) for level in windowed]
+        tokens = sample_tokens(levels, depth.probabilities, keypoints, sides)
+        return depth, ImageMemory(depth.embedding, tokens)
+
+    def train(self, mode: bool = True) -> "PandaPose":
+        """Set training mode of the lifter; the backbone stays in evaluation mode."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def lifter_state_dict(self) -> dict[str, Tensor]:
+        """Return the state of everything but the backbone."""
+        state = self.state_dict()
+        return {key: value for key, value in state.items() if not _is_backbone(key)}
+
+    def load_lifter_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Load what `lifter_state_dict` gave.
+
+        Args:
+            state: One tensor for every key, no other keys.
+
+        Raises:
+            ValueError: If keys or shapes differ; the message names them.
+        """
+        own = self.lifter_state_dict()
+        missing = sorted(own.keys() - state.keys())
+        unexpected = sorted(state.keys() - own.keys())
+        reshaped = [
+            f"{key}: expected {list(own[key].shape)}, got {list(state[key].shape)}"
+            for key in sorted(own.keys() & state.keys())
+            if own[key].shape != state[key].shape
+        ]
+        if missing or unexpected or reshaped:
+            raise ValueError(
+                f"weights do not fit the network: missing {missing}, unexpected {unexpected}, "
+                f"of another shape {reshaped}"
+            )
+        self.load_state_dict(dict(state), strict=False)
+
+    def _own_keypoints(self, seen: object) -> Tensor:
+        """Return the keypoints [B, J, 2] that the backbone itself saw, crop pixels."""
+        landmarks = getattr(seen, "landmarks_px", None)
+        if landmarks is None:
+            raise ValueError(
+                f"the backbone {self.config.backbone} sees no keypoints; pass keypoints [B, J, 2]"
+            )
+        return (
+            self.keypoints_from_landmarks @ landmarks[:, : self.keypoints_from_landmarks.shape[1]]
+        )
+
+    def _check(self, features: list[Tensor] | None, keypoints: Tensor) -> None:
+        """Raise ValueError if the shapes are not those of the configuration."""
+        joints = len(self.skeleton.joint_names)
+        if keypoints.ndim != 3 or keypoints.shape[1:] != (joints, 2):
+            raise ValueError(f"expected keypoints [B, {joints}, 2], got {list(keypoints.shape)}")
+        if features is None:
+            return
+        config = self.config
+        expected = [
+            [len(keypoints), channels, config.crop_height // stride, config.crop_width // stride]
+            for channels, stride in zip(config.level_channels, config.level_strides, strict=True)
+        ]
+        got = [list(level.shape) for level in features]
+        if got != expected:
+            raise ValueError(f"expected feature levels {expected}, got {got}")
+
+
+def _is_backbone(key: str) -> bool:
+    """Say whether a key of the state belongs to the backbone."""
+    return key.startswith(BACKBONE_PREFIX)
+
+
+def _build_backbone(config: ModelConfig) -> nn.Module:
+    """Build the backbone that the configuration names."""
+    if config.backbone == "hrnet_w32":
+        return HRNet()
+    # Here, as the landmark net's file is needed for this backbone only.
+    from pandapose_ros.model.blazepose import BlazePose
+    from pandapose_ros.model_files import find_model_file
+
+    return BlazePose(find_model_file(LANDMARK_FILE).read_bytes())

@@ -1,0 +1,122 @@
+"""2D-prior sampling: the few pixels of the feature levels that matter, with their depth.
+
+The finest levels keep windows round the keypoints, the coarser ones all pixels. Every pixel kept
+is a token with a feature and a depth distribution; the lifted feature volume is the outer
+product of the two and zero elsewhere.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pandapose_ros.geometry import grid_to_pixel, pixel_to_grid
+
+
+@dataclass(frozen=True)
+class ImageTokens:
+    """Hold the sampled pixels of all levels.
+
+    Attributes:
+        features: [B, N, C]. Token 0 is void: it stands for every pixel that was not sampled.
+        depth: Depth distribution of each token [B, N, D]; zero for the void.
+        token_of_pixel: [B, P] int64: token of each of the P pixels of all levels, finest level
+            first and row by row; 0 where not sampled.
+        sizes: (width, height) of each level.
+    """
+
+    features: Tensor
+    depth: Tensor
+    token_of_pixel: Tensor
+    sizes: tuple[tuple[int, int], ...]
+
+
+def sample_tokens(
+    levels: list[Tensor],
+    depth_probabilities: Tensor,
+    keypoints: Tensor,
+    window_sides: list[int],
+) -> ImageTokens:
+    """Sample the levels: windows round the keypoints on the finest ones, whole maps after that.
+
+    Args:
+        levels: List of L tensors [B, C, H_l, W_l], finest first.
+        depth_probabilities: [B, J, D, h, w], a distribution over D.
+        keypoints: [B, J, 2], grid units; a window round a keypoint near or past the border is
+            moved inside.
+        window_sides: Side of the windows in pixels, one for each windowed level, finest first.
+
+    Returns:
+        The tokens.
+
+    Source:
+        PandaPose, section 3.4: r x r windows on the two finest levels, depth sampled likewise.
+        Our choice: where windows overlap, the mean of the joints' distributions; on whole levels
+        the mean over all joints.
+    """
+    B, C = levels[0].shape[:2]
+    depth_mean = depth_probabilities.mean(dim=1)  # [B, D, h, w]
+    features = [levels[0].new_zeros(B, 1, C)]
+    depth = [depth_mean.new_zeros(B, 1, depth_mean.shape[1])]
+    tables, first = [], 1
+    for index, level in enumerate(levels):
+        if index < len(window_sides):
+            pixels = _window_pixels(keypoints, level, window_sides[index])  # [B, J, r * r]
+            depth.append(_window_depth(depth_probabilities, pixels, level))
+            pixels = pixels.flatten(1)
+            rows = pixels[:, None].expand(-1, C, -1)
+            features.append(level.flatten(2).gather(2, rows).transpose(1, 2))
+        else:
+            pixels = torch.arange(level.shape[2:].numel(), device=level.device).expand(B, -1)
+            depth.append(_whole_depth(depth_mean, level))
+            features.append(level.flatten(2).transpose(1, 2))
+        tables.append(_number_pixels(pixels, level, first))
+        first += pixels.shape[1]
+    sizes = tuple((level.shape[3], level.shape[2]) for level in levels)
+    return ImageTokens(torch.cat(features, 1), torch.cat(depth, 1), torch.cat(tables, 1), sizes)
+
+
+def _window_pixels(keypoints: Tensor, level: Tensor, side: int) -> Tensor:
+    """Return the indices [B, J, side * side] of the pixels in each keypoint's window."""
+    height, width = level.shape[-2:]
+    first = (grid_to_pixel(keypoints, width, height) - (side - 1) / 2).round()
+    steps = torch.arange(side, device=level.device)
+    u = first[..., 0].clamp(0, width - side).long()[..., None] + steps  # [B, J, side]
+    v = first[..., 1].clamp(0, height - side).long()[..., None] + steps
+    return (v[..., :, None] * width + u[..., None, :]).flatten(2)
+
+
+def _window_depth(probabilities: Tensor, pixels: Tensor, level: Tensor) -> Tensor:
+    """Return each window pixel's depth [B, J * r * r, D], the mean of the joints that cover it."""
+    height, width = level.shape[-2:]
+    (B, J, n), D = pixels.shape, probabilities.shape[2]
+    centres = torch.stack((pixels % width, pixels // width), dim=-1).to(probabilities.dtype)
+    sampled = F.grid_sample(
+        probabilities.flatten(0, 1),
+        pixel_to_grid(centres, width, height).view(B * J, n, 1, 2),
+        padding_mode="border",
+        align_corners=False,
+    )  # [B * J, D, n, 1]
+    sampled = sampled.view(B, J, D, n).transpose(2, 3).flatten(1, 2)
+    pixels = pixels.flatten(1)
+    same = (pixels[:, :, None] == pixels[:, None, :]).to(sampled.dtype)  # [B, J * n, J * n]
+    return same @ sampled / same.sum(dim=2, keepdim=True)
+
+
+def _whole_depth(depth_mean: Tensor, level: Tensor) -> Tensor:
+    """Return the joints' mean depth distribution at every pixel of a level [B, h * w, D]."""
+    if depth_mean.shape[-2:] != level.shape[-2:]:
+        size = level.shape[-2:]
+        depth_mean = F.interpolate(depth_mean, size, mode="bilinear", align_corners=False)
+    return depth_mean.flatten(2).transpose(1, 2)
+
+
+def _number_pixels(pixels: Tensor, level: Tensor, first: int) -> Tensor:
+    """Return the token of each pixel of a level [B, h * w], 0 for pixels not in the list.
+
+    A pixel in two windows has two equal tokens; it does not matter which one it gets.
+    """
+    table = pixels.new_zeros(len(pixels), level.shape[2:].numel())
+    numbers = torch.arange(first, first + pixels.shape[1], device=pixels.device)
+    return table.scatter(1, pixels, numbers.expand_as(pixels))
