@@ -1,0 +1,131 @@
+"""Lifter weights on disk: safetensors, with the configuration and the skeleton in the metadata.
+
+The frozen backbone is not stored.
+"""
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from pandapose_ros.config import ModelConfig
+from pandapose_ros.model.pandapose import PandaPose
+
+CONFIG_KEY = "config"
+SKELETON_KEY = "skeleton"
+# Fields that do not change what trained weights compute.
+TRAINING_FIELDS = ("dropout",)
+
+
+def save_weights(path: Path, net: PandaPose, metadata: dict[str, str]) -> None:
+    """Write the lifter's weights; a file of that name is replaced at once, never half-written.
+
+    Args:
+        path: File to write; its folder exists.
+        net: Its lifter is written, with its configuration and skeleton name.
+        metadata: What else to tell, such as name, version, data and measured error.
+
+    Raises:
+        ValueError: If the metadata has the keys "config" or "skeleton", which are taken.
+    """
+    taken = {CONFIG_KEY, SKELETON_KEY} & metadata.keys()
+    if taken:
+        raise ValueError(f"expected metadata without the keys {sorted(taken)}; choose others")
+    described = {
+        **metadata,
+        CONFIG_KEY: json.dumps(asdict(net.config), sort_keys=True),
+        SKELETON_KEY: net.skeleton.name,
+    }
+    state = {key: value.contiguous() for key, value in net.lifter_state_dict().items()}
+    unfinished = path.with_name(path.name + ".part")
+    save_file(state, unfinished, described)
+    unfinished.replace(path)
+
+
+def load_weights(path: Path, net: PandaPose) -> dict[str, str]:
+    """Load the lifter's weights.
+
+    Args:
+        path: A file that `save_weights` wrote.
+        net: The network to fill; its configuration and skeleton are those of the file.
+
+    Returns:
+        The file's metadata, with "config" (JSON) and "skeleton" (its name).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not such a file, or configuration, skeleton, keys or shapes
+            differ; the message names them.
+    """
+    metadata = read_metadata(path)
+    _check_fits(path, metadata, net)
+    with safe_open(path, framework="pt") as file:
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    try:
+        net.load_lifter_state_dict(state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return metadata
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what a file of weights tells of itself.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a file that `save_weights` wrote.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}; give a file that `pandapose train` wrote")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file: {error}") from error
+    missing = {CONFIG_KEY, SKELETON_KEY} - metadata.keys()
+    if missing:
+        raise ValueError(
+            f"{path} lacks the metadata {sorted(missing)}; "
+            "give a file that `pandapose train` wrote"
+        )
+    return metadata
+
+
+def read_config(path: Path) -> ModelConfig:
+    """Return the configuration of the network whose weights are in a file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a file of weights, or its configuration is of another version.
+    """
+    stored = json.loads(read_metadata(path)[CONFIG_KEY])
+    known = {option.name for option in fields(ModelConfig)}
+    if stored.keys() != known:
+        raise ValueError(
+            f"{path} is of another version: its configuration lacks "
+            f"{sorted(known - stored.keys())} and has unknown {sorted(stored.keys() - known)}"
+        )
+    # JSON knows no tuples.
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()
+    }
+    return ModelConfig(**values)
+
+
+def _check_fits(path: Path, metadata: dict[str, str], net: PandaPose) -> None:
+    """Raise ValueError if skeleton or configuration are not those of the network."""
+    if metadata[SKELETON_KEY] != net.skeleton.name:
+        raise ValueError(
+            f"{path}: expected the skeleton {net.skeleton.name}, got {metadata[SKELETON_KEY]}"
+        )
+    stored = asdict(read_config(path))
+    differences = [
+        f"{key}: expected {value}, got {stored[key]}"
+        for key, value in asdict(net.config).items()
+        if stored[key] != value and key not in TRAINING_FIELDS
+    ]
+    if differences:
+        raise ValueError(f"{path} is for another configuration: " + "; ".join(differences))
