@@ -1,0 +1,154 @@
+"""BlazePose's person detector, run by LiteRT: image to rough regions, one per person."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from pandapose_ros.region import Region, intersection_over_union, region_from_points
+
+Array = NDArray[np.floating]
+
+INPUT_SIZE = 224
+# Strides of the net's five output layers; each cell has two anchors a layer.
+_STRIDES = (8, 16, 32, 32, 32)
+_ANCHORS_PER_CELL = 2
+# Boxes that share more are the same person (MediaPipe's value).
+_SAME_PERSON_OVERLAP = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """Hold one person that the detector found.
+
+    Attributes:
+        region: Where to look for the landmarks. Rough: good enough for a first pass.
+        box_xyxy: [4], image pixels; BlazePose's box, round head and shoulders, not the body.
+        score: [0, 1].
+    """
+
+    region: Region
+    box_xyxy: Array
+    score: float
+
+
+class PersonDetector:
+    """Find people with `pose_detection.tflite`.
+
+    It misses people smaller than about a fifth of the image's longer side.
+
+    Args:
+        model_path: The TFLite file; see `model_files.find_model_file`.
+        threads: CPU threads; 0: as many as PyTorch uses.
+
+    Raises:
+        ValueError: If the file is another network.
+
+    Source:
+        Bazarevsky et al., BlazePose (arXiv 2006.10204), section 3; anchors and thresholds from
+        MediaPipe 0.10.21.
+    """
+
+    def __init__(self, model_path: str | Path, threads: int = 0) -> None:
+        self._interpreter = Interpreter(
+            model_path=str(model_path), num_threads=threads or torch.get_num_threads()
+        )
+        self._interpreter.allocate_tensors()
+        self._anchors = _anchors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        outputs = {
+            tuple(output["shape"].tolist()): output["index"]
+            for output in self._interpreter.get_output_details()
+        }
+        shapes = ((1, len(self._anchors), 12), (1, len(self._anchors), 1))
+        if not set(shapes) <= set(outputs):
+            raise ValueError(
+                f"{model_path} is another network: expected outputs {shapes}, got {list(outputs)}"
+            )
+        self._values, self._logits = (outputs[shape] for shape in shapes)
+
+    def detect(self, image: NDArray[np.uint8], score: float) -> list[Detection]:
+        """Find the people in an image.
+
+        Args:
+            image: [H, W, 3], RGB uint8; not written to.
+            score: Least score of a detection, [0, 1].
+
+        Returns:
+            Detections, best first; none for an image without pixels.
+        """
+        if image.size == 0:
+            return []
+        letterbox, image_from_letterbox = _letterbox(image)
+        self._interpreter.set_tensor(self._input, letterbox[None])
+        self._interpreter.invoke()
+        logits = self._interpreter.get_tensor(self._logits)[0, :, 0]
+        scores = 1 / (1 + np.exp(-np.clip(logits, -100, 100)))
+        likely = scores >= score
+        values = self._interpreter.get_tensor(self._values)[0, likely]
+        points = _decode(values, self._anchors[likely]) * image_from_letterbox[0]
+        points += image_from_letterbox[1]  # [N, 6, 2]
+        return [
+            Detection(region_from_points(person[2], person[3]), person[:2].ravel(), best)
+            for person, best in _merge(points, scores[likely])
+        ]
+
+
+def _anchors() -> Array:
+    """Return the anchors' centres [A, 2], letterbox pixels counted from its edge."""
+    centres = []
+    for stride in dict.fromkeys(_STRIDES):
+        cells = (np.arange(INPUT_SIZE // stride) + 0.5) * stride
+        grid = np.stack(np.meshgrid(cells, cells), axis=-1).reshape(-1, 2)
+        # Layers of the same stride share one run over the cells.
+        centres.append(np.repeat(grid, _ANCHORS_PER_CELL * _STRIDES.count(stride), axis=0))
+    return np.concatenate(centres).astype(np.float32)
+
+
+def _letterbox(image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], tuple[Array, Array]]:
+    """Fit the image into the net's input [224, 224, 3] in [-1, 1], black bars round it.
+
+    Also returns the scale and shift from the letterbox's coordinates, counted from its edge, to
+    image pixels.
+    """
+    height, width = image.shape[:2]
+    scale = INPUT_SIZE / max(height, width)
+    size = np.maximum(np.round([width * scale, height * scale]).astype(int), 1)
+    left, top = (INPUT_SIZE - size) // 2
+    small = cv2.resize(image, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)
+    letterbox = np.full((INPUT_SIZE, INPUT_SIZE, 3), -1, np.float32)
+    letterbox[top : top + size[1], left : left + size[0]] = small * np.float32(1 / 127.5) - 1
+    image_scale = np.array([width, height]) / size
+    return letterbox, (image_scale, -np.array([left, top]) * image_scale - 0.5)
+
+
+def _decode(values: Array, anchors: Array) -> Array:
+    """Turn outputs [N, 12] into points [N, 6, 2]: the box's two corners, then the key points.
+
+    Key points: hip centre, circle point of the body, shoulder centre, circle point of the upper
+    body. Letterbox pixels counted from its edge.
+    """
+    centre, extent = values[:, :2] + anchors, values[:, 2:4]
+    key_points = values[:, 4:].reshape(-1, 4, 2) + anchors[:, None]
+    corners = np.stack((centre - extent / 2, centre + extent / 2), axis=1)
+    return np.concatenate((corners, key_points), axis=1)
+
+
+def _merge(points: Array, scores: Array) -> list[tuple[Array, float]]:
+    """Average what overlaps (weighted non-maximum suppression, as in MediaPipe); best first."""
+    people = []
+    boxes = points[:, :2].reshape(-1, 4)
+    left = np.argsort(-scores)
+    while len(left):
+        overlap = intersection_over_union(boxes[left[0]], boxes[left]) > _SAME_PERSON_OVERLAP
+        overlap[0] = True  # an empty box overlaps nothing, not even itself
+        same = left[overlap]
+        people.append(
+            (np.average(points[same], axis=0, weights=scores[same]), float(scores[same[0]]))
+        )
+        left = left[~overlap]
+    return people
