@@ -55,8 +55,8 @@ class DeformableAttention3D(nn.Module):
         offsets = self.sampling_offsets(queries).unflatten(2, (*self.shape, 3))
         weights = self.attention_logits(queries).unflatten(2, (heads, levels * points))
         weights = weights.softmax(dim=3).unflatten(3, (levels, points))  # [B, A, M, L, S]
-        sizes = _volume_sizes(tokens).to(reference)  # [L, 3]
-        centres = (reference[:, :, None, None, None] + 1) * (sizes[:, None] / 2) - 0.5
+        halves = _volume_sizes(tokens).to(reference).view(3, levels, 1).movedim(0, 2) / 2
+        centres = (reference[:, :, None, None, None] + 1) * halves - 0.5
         values = self.value(tokens.features).unflatten(2, (heads, -1))  # [B, N, M, c]
         return self.output(sample_volume(values, tokens, centres + offsets, weights))
 
@@ -80,59 +80,68 @@ def sample_volume(
         DFA3D (arXiv 2307.12972), section 3.3: depth is interpolated at each of the four pixels
         before these are. Equal to `grid_sample` on the outer product, with its gradients.
     """
-    (B, A, M), (N, D) = locations.shape[:3], tokens.depth.shape[1:]
-    neighbours, shares = _neighbours(locations, _volume_sizes(tokens).to(locations))
-    u, v, bins = neighbours.unbind(dim=-2)  # each [B, A, M, L, S, 2]
-    share_u, share_v, share_bin = shares.unbind(dim=-2)
+    (B, A, M, L, S), (N, D) = weights.shape, tokens.depth.shape[1:]
+    # The long axes last: arithmetic on a last axis of two would take most of the time.
+    coordinates = locations.permute(5, 3, 0, 1, 2, 4)  # [3, L, B, A, M, S]
+    weights = weights.permute(3, 0, 1, 2, 4)  # [L, B, A, M, S]
+    neighbours, shares = _neighbours(coordinates, _volume_sizes(tokens))
+    u, v, bins = neighbours.unbind(dim=1)  # each [2, L, B, A, M, S]
+    share_u, share_v, share_bin = shares.unbind(dim=1)
 
-    pixels = v[..., :, None] * _widths(tokens) + u[..., None, :] + _starts(tokens)
-    batch = torch.arange(B, device=pixels.device)
-    pixels = pixels + (batch * tokens.token_of_pixel.shape[1]).view(B, 1, 1, 1, 1, 1, 1)
-    token = tokens.token_of_pixel + (batch * N)[:, None]  # token of a pixel in the whole batch
-    token = token.flatten().index_select(0, pixels.flatten()).view_as(pixels)
+    batch = torch.arange(B, device=values.device)
+    pixels = v * _widths(tokens) + _first_pixels(tokens, batch)
+    pixels = pixels[:, None] + u  # [2, 2, L, B, A, M, S]
+    token = (tokens.token_of_pixel + (batch * N)[:, None]).flatten()  # token in the whole batch
+    token = token.index_select(0, pixels.flatten()).view_as(pixels)
 
-    cells = token[..., None] * D + bins[..., None, None, :]  # [B, A, M, L, S, 2, 2, 2]
+    cells = token * D + bins[:, None, None]  # [2, 2, 2, L, B, A, M, S]
     depth = tokens.depth.flatten().index_select(0, cells.flatten()).view_as(cells)
-    depth = (depth * share_bin[..., None, None, :]).sum(dim=-1)
-    shares = depth * share_v[..., :, None] * share_u[..., None, :] * weights[..., None, None]
+    depth = (depth * share_bin[:, None, None]).sum(dim=0)
+    shares = depth * share_v[:, None] * (share_u * weights)
 
-    rows = token * M + torch.arange(M, device=token.device).view(M, 1, 1, 1, 1)
+    rows = token * M + torch.arange(M, device=token.device)[:, None]
     summed = F.embedding_bag(
-        rows.flatten(0, 2).flatten(1),
+        _bags(rows),
         values.flatten(0, 2),
-        per_sample_weights=shares.flatten(0, 2).flatten(1).to(values.dtype),
+        per_sample_weights=_bags(shares).to(values.dtype),
         mode="sum",
     )  # one bag per query and head: the weighted rows are never stored
     return summed.unflatten(0, (B, A, M)).flatten(2)
 
 
-def _neighbours(locations: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the two indices next to each coordinate and their linear shares [..., 3, 2]."""
-    low = locations.detach().floor()
-    fraction = locations - low
-    indices = torch.stack((low, low + 1), dim=-1)
-    last = (sizes - 1)[:, None, :, None]  # [L, 1, 3, 1]
-    inside = (indices >= 0) & (indices <= last)
-    shares = torch.stack((1 - fraction, fraction), dim=-1) * inside
-    return torch.minimum(indices.clamp(min=0), last).long(), shares
+def _neighbours(coordinates: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the two indices next to each coordinate and their linear shares [2, 3, L, ...]."""
+    low = coordinates.detach().floor()
+    fraction = coordinates - low
+    indices = torch.stack((low, low + 1))
+    kept = torch.minimum(indices.clamp(min=0), (sizes - 1).to(indices))
+    shares = torch.stack((1 - fraction, fraction)) * (indices == kept)
+    return kept.long(), shares
+
+
+def _bags(corners: Tensor) -> Tensor:
+    """Bring [2, 2, L, B, A, M, S] to [B * A * M, 4 * L * S]."""
+    return corners.permute(3, 4, 5, 0, 1, 2, 6).flatten(0, 2).flatten(1)
 
 
 def _volume_sizes(tokens: ImageTokens) -> Tensor:
-    """Return (width, height, bins) of each level [L, 3]."""
+    """Return (width, height, bins) of each level [3, L, 1, 1, 1, 1]."""
     bins = tokens.depth.shape[2]
-    return torch.tensor([(*size, bins) for size in tokens.sizes], device=tokens.depth.device)
+    sizes = torch.tensor([(*size, bins) for size in tokens.sizes], device=tokens.depth.device)
+    return sizes.T[..., None, None, None, None]
 
 
 def _widths(tokens: ImageTokens) -> Tensor:
-    """Return the width of each level [L, 1, 1, 1]."""
-    widths = [width for width, _ in tokens.sizes]
-    return torch.tensor(widths, device=tokens.depth.device).view(-1, 1, 1, 1)
+    """Return the width of each level [L, 1, 1, 1, 1]."""
+    widths = torch.tensor([width for width, _ in tokens.sizes], device=tokens.depth.device)
+    return widths[:, None, None, None, None]
 
 
-def _starts(tokens: ImageTokens) -> Tensor:
-    """Return the number of pixels before each level [L, 1, 1, 1]."""
-    areas = torch.tensor([width * height for width, height in tokens.sizes])
-    return (areas.cumsum(0) - areas).to(tokens.depth.device).view(-1, 1, 1, 1)
+def _first_pixels(tokens: ImageTokens, batch: Tensor) -> Tensor:
+    """Return the number of pixels before each level of each sample [L, B, 1, 1, 1]."""
+    areas = torch.tensor([width * height for width, height in tokens.sizes], device=batch.device)
+    starts = (areas.cumsum(0) - areas)[:, None] + batch * tokens.token_of_pixel.shape[1]
+    return starts[..., None, None, None]
 
 
 def _ring(heads: int, levels: int, points: int) -> Tensor:
