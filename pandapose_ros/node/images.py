@@ -1,0 +1,143 @@
+"""Image messages to RGB arrays, without a copy where possible and without cv_bridge.
+
+In: `sensor_msgs/Image` as any driver sends it. Out: RGB uint8 [H, W, 3]. Measured on 640x480:
+rgb8 costs nothing, bgr8 0.07 ms by OpenCV. A reversed view of bgr8 would cost nothing here, but
+3 ms in every later warp, because OpenCV copies it each time.
+"""
+
+import functools
+import importlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image
+
+RgbImage = NDArray[np.uint8]
+
+
+def _as_is(rows: NDArray[Any], _message: Image) -> RgbImage:
+    return rows
+
+
+def _colour(code: int) -> Callable[[NDArray[Any], Image], RgbImage]:
+    """Return a decoder that is one OpenCV conversion."""
+
+    def decode(rows: NDArray[Any], _message: Image) -> RgbImage:
+        return cv2.cvtColor(rows, code).astype(np.uint8, copy=False)
+
+    return decode
+
+
+def _mono16(rows: NDArray[Any], message: Image) -> RgbImage:
+    high = rows[..., 0] if message.is_bigendian else rows[..., 1]
+    return cv2.cvtColor(np.ascontiguousarray(high), cv2.COLOR_GRAY2RGB).astype(
+        np.uint8, copy=False
+    )
+
+
+# Encoding -> (bytes per pixel, how its rows [H, W, bytes] become RGB). OpenCV names a Bayer
+# pattern by its second row, so ROS's rggb is OpenCV's BG. ROS's yuv422 is U Y V Y.
+_PACKED: dict[str, tuple[int, Callable[[NDArray[Any], Image], RgbImage]]] = {
+    "rgb8": (3, _as_is),
+    "bgr8": (3, _colour(cv2.COLOR_BGR2RGB)),
+    "8UC3": (3, _colour(cv2.COLOR_BGR2RGB)),
+    "rgba8": (4, _colour(cv2.COLOR_RGBA2RGB)),
+    "bgra8": (4, _colour(cv2.COLOR_BGRA2RGB)),
+    "8UC4": (4, _colour(cv2.COLOR_BGRA2RGB)),
+    "mono8": (1, _colour(cv2.COLOR_GRAY2RGB)),
+    "8UC1": (1, _colour(cv2.COLOR_GRAY2RGB)),
+    "mono16": (2, _mono16),
+    "yuv422": (2, _colour(cv2.COLOR_YUV2RGB_UYVY)),
+    "uyvy": (2, _colour(cv2.COLOR_YUV2RGB_UYVY)),
+    "yuv422_yuy2": (2, _colour(cv2.COLOR_YUV2RGB_YUYV)),
+    "yuyv": (2, _colour(cv2.COLOR_YUV2RGB_YUYV)),
+    "bayer_rggb8": (1, _colour(cv2.COLOR_BayerBG2RGB)),
+    "bayer_bggr8": (1, _colour(cv2.COLOR_BayerRG2RGB)),
+    "bayer_gbrg8": (1, _colour(cv2.COLOR_BayerGR2RGB)),
+    "bayer_grbg8": (1, _colour(cv2.COLOR_BayerGB2RGB)),
+}
+# A plane of luma, then half as many rows of interleaved chroma.
+_SEMIPLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
+_EVEN_WIDTH = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv", *_SEMIPLANAR)
+
+ENCODINGS = (*_PACKED, *_SEMIPLANAR)
+
+
+def image_from_message(message: Image) -> RgbImage:
+    """Decode an image message, honouring its encoding, row step and byte order.
+
+    Args:
+        message: The image. Its pixels are not written to.
+
+    Returns:
+        RGB uint8 [H, W, 3]. For rgb8 a view of the message's memory, rows `step` bytes apart.
+
+    Raises:
+        ValueError: If the size is zero, the step too small, the data too short, or the encoding
+            is neither one of `ENCODINGS` nor known to an installed cv_bridge.
+    """
+    if message.width == 0 or message.height == 0:
+        raise ValueError(f"expected an image with pixels, got {message.width}x{message.height}")
+    encoding = message.encoding
+    if encoding in _EVEN_WIDTH and message.width % 2:
+        raise ValueError(f"{encoding} needs an even width, got {message.width}x{message.height}")
+    if encoding in _SEMIPLANAR:
+        if message.height % 2:
+            raise ValueError(f"{encoding} needs an even height, got {message.height}")
+        rows = _rows(message, message.height * 3 // 2, 1)[..., 0]
+        return _colour(_SEMIPLANAR[encoding])(rows, message)
+    if encoding in _PACKED:
+        bytes_per_pixel, decode = _PACKED[encoding]
+        return decode(_rows(message, message.height, bytes_per_pixel), message)
+    return _decode_with_cv_bridge(message)
+
+
+def _rows(message: Image, height: int, bytes_per_pixel: int) -> NDArray[np.uint8]:
+    """Return the message's memory as [height, W, bytes_per_pixel] without a copy."""
+    line = message.width * bytes_per_pixel
+    if message.step < line:
+        raise ValueError(
+            f"step of {message.step} bytes is too small: {message.width} pixels of "
+            f"{message.encoding} take {line}"
+        )
+    needed = (height - 1) * message.step + line
+    if len(message.data) < needed:
+        raise ValueError(
+            f"data is too short: {message.width}x{message.height} {message.encoding} with step "
+            f"{message.step} takes {needed} bytes, got {len(message.data)}"
+        )
+    return np.ndarray(
+        (height, message.width, bytes_per_pixel),
+        np.uint8,
+        buffer=memoryview(message.data),
+        strides=(message.step, bytes_per_pixel, 1),
+    )
+
+
+@functools.cache
+def _cv_bridge() -> ModuleType | str:
+    """Import cv_bridge, only when first needed; or say why it cannot be had."""
+    try:
+        return importlib.import_module("cv_bridge")
+    except ModuleNotFoundError:
+        return "cv_bridge is not installed (sudo apt install ros-$ROS_DISTRO-cv-bridge)"
+    except (ImportError, AttributeError, SystemError) as error:
+        # Compiled for the other major version of numpy, it fails with any of these.
+        return f"cv_bridge cannot be loaded ({error}); it may be built for another numpy"
+
+
+def _decode_with_cv_bridge(message: Image) -> RgbImage:
+    bridge = _cv_bridge()
+    known = f"set the camera to one of {', '.join(ENCODINGS)}"
+    if isinstance(bridge, str):
+        raise ValueError(f"cannot decode encoding '{message.encoding}': {bridge}; or {known}")
+    try:
+        return np.asarray(bridge.CvBridge().imgmsg_to_cv2(message, "rgb8"), np.uint8)
+    except Exception as error:  # cv_bridge raises its own, OpenCV's and Python's errors
+        raise ValueError(
+            f"cannot decode encoding '{message.encoding}': cv_bridge says: {error}; {known}"
+        ) from error

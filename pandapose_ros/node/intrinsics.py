@@ -1,0 +1,124 @@
+"""CameraInfo messages: to the core's intrinsics, from a calibration file or a field of view."""
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+from sensor_msgs.msg import CameraInfo
+
+from pandapose_ros.geometry import Array, check_intrinsics, intrinsics_from_field_of_view
+
+
+def intrinsics_from_message(
+    message: CameraInfo, width: int, height: int
+) -> tuple[Array, Array | None]:
+    """Return the intrinsics of an image, with the message's binning and region of interest.
+
+    Args:
+        message: Calibration of the camera.
+        width: Columns of the image; the message has to be about an image of this size.
+        height: Rows of the image.
+
+    Returns:
+        K [3, 3] in pixels of the image, and the plumb_bob coefficients [5] or None without
+        distortion.
+
+    Raises:
+        ValueError: If the camera is not calibrated (K zero or NaN), the sizes disagree, or the
+            distortion model is not plumb_bob.
+    """
+    K = check_intrinsics(np.array(message.k, np.float64).reshape(3, 3)).copy()
+    binning = np.array([max(message.binning_x, 1), max(message.binning_y, 1)], np.float64)
+    roi = message.roi
+    full = (message.width, message.height)
+    size = (roi.width or full[0], roi.height or full[1])
+    if all(full) and tuple(int(s // b) for s, b in zip(size, binning, strict=True)) != (
+        width,
+        height,
+    ):
+        raise ValueError(
+            f"it is for images of {size[0]}x{size[1]} pixels with binning {binning[0]:.0f}x"
+            f"{binning[1]:.0f}, but the image has {width}x{height}; remap camera_info to "
+            "the topic of the same camera"
+        )
+    K[:2, 2] -= (roi.x_offset, roi.y_offset)
+    # Pixel centres are whole numbers, so binning moves the principal point by half a pixel too.
+    K[:2, 2] = (K[:2, 2] + 0.5) / binning - 0.5
+    K[:2, :2] /= binning[:, None]
+    return K, _distortion(message)
+
+
+def _distortion(message: CameraInfo) -> Array | None:
+    coefficients = np.array(message.d, np.float64)
+    pinhole = message.distortion_model in ("", "none", "plumb_bob", "rational_polynomial")
+    if pinhole and not coefficients.any():
+        return None
+    if message.distortion_model != "plumb_bob" or len(coefficients) not in (4, 5):
+        raise ValueError(
+            f"distortion model '{message.distortion_model}' with {len(coefficients)} coefficients "
+            "is not supported, only plumb_bob with 5; subscribe to the rectified image"
+        )
+    if not np.isfinite(coefficients).all():
+        raise ValueError(f"distortion coefficients are not finite: {coefficients.tolist()}")
+    return np.append(coefficients, 0.0)[:5]
+
+
+def camera_info_from_field_of_view(field_of_view: float, width: int, height: int) -> CameraInfo:
+    """Return the calibration of an ideal pinhole camera.
+
+    Args:
+        field_of_view: Horizontal, in radians.
+        width: Columns of the image.
+        height: Rows of the image.
+    """
+    K = intrinsics_from_field_of_view(field_of_view, width, height)
+    projection = np.hstack([K, np.zeros((3, 1))])
+    return CameraInfo(
+        width=width,
+        height=height,
+        distortion_model="plumb_bob",
+        d=[0.0] * 5,
+        k=K.ravel().tolist(),
+        r=np.eye(3).ravel().tolist(),
+        p=projection.ravel().tolist(),
+    )
+
+
+def camera_info_from_file(path: str) -> CameraInfo:
+    """Read a calibration file as written by camera_calibration.
+
+    Args:
+        path: YAML with image_width, image_height, distortion_model and the matrices
+            camera_matrix, distortion_coefficients and, optionally, rectification_matrix and
+            projection_matrix, each with its `data`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If an entry is missing or has the wrong length.
+    """
+    content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a calibration written by camera_calibration")
+    try:
+        K = _matrix(content["camera_matrix"], 9)
+        projection = np.hstack([np.reshape(K, (3, 3)), np.zeros((3, 1))]).ravel().tolist()
+        return CameraInfo(
+            width=int(content["image_width"]),
+            height=int(content["image_height"]),
+            distortion_model=str(content["distortion_model"]),
+            d=_matrix(content["distortion_coefficients"]),
+            k=K,
+            r=_matrix(content.get("rectification_matrix", {"data": np.eye(3).ravel()}), 9),
+            p=_matrix(content.get("projection_matrix", {"data": projection}), 12),
+        )
+    except KeyError as error:
+        raise ValueError(f"{path}: {error} is missing from the calibration") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _matrix(entry: dict[str, list[float]], length: int | None = None) -> list[float]:
+    values = [float(value) for value in entry["data"]]
+    if length is not None and len(values) != length:
+        raise ValueError(f"expected {length} numbers, got {len(values)}")
+    return values
