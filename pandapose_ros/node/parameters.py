@@ -1,0 +1,109 @@
+"""ROS parameters, declared from the configuration dataclasses and from nothing else."""
+
+import difflib
+from dataclasses import MISSING, Field, fields
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+
+Config = TypeVar("Config")
+
+_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+class Parameters:
+    """Declare every field of some dataclasses and read them back as these dataclasses.
+
+    rclpy ignores misspelt names in a YAML file, and stops with a stack trace at a wrong type.
+    Both become a line in `problems` here, for the node to refuse to start with.
+    """
+
+    def __init__(self, node: Node, *config_types: type) -> None:
+        """Declare the parameters.
+
+        Args:
+            node: The node to declare them on.
+            config_types: Dataclasses whose fields carry `doc`, `low`, `high` and `live`.
+        """
+        self._node = node
+        self._cache: dict[type, Any] = {}
+        # rclpy offers no public way to see what YAML files and the command line set.
+        self._overrides = node._parameter_overrides
+        self.problems: list[str] = []
+        for config_type in config_types:
+            for item in fields(config_type):
+                self._declare(item)
+        self._refuse_unknown()
+        node.add_post_set_parameters_callback(lambda _parameters: self._cache.clear())
+
+    def get(self, config_type: type[Config]) -> Config:
+        """Return the parameters' present values as one of the declared dataclasses."""
+        config = self._cache.get(config_type)
+        if config is None:
+            names = [item.name for item in fields(config_type)]  # type: ignore[arg-type]
+            config = config_type(**{n: self._node.get_parameter(n).value for n in names})
+            self._cache[config_type] = config
+        return config
+
+    def _declare(self, item: Field) -> None:
+        if item.default is MISSING:
+            raise TypeError(f"the option {item.name} needs a default to become a parameter")
+        value = item.default
+        override = self._overrides.get(item.name)
+        if override is not None:
+            try:
+                value = _as_type(override.value, type(item.default))
+            except TypeError as error:
+                self.problems.append(f"parameter '{item.name}' {error}")
+        descriptor = _descriptor(item)
+        try:
+            self._node.declare_parameter(item.name, value, descriptor, ignore_override=True)
+        except (InvalidParameterValueException, InvalidParameterTypeException):
+            low, high = item.metadata["low"], item.metadata["high"]
+            bounds = f"at least {low}" + (f" and at most {high}" if high is not None else "")
+            self.problems.append(f"parameter '{item.name}' must be {bounds}, got {value}")
+            self._node.declare_parameter(item.name, item.default, descriptor, ignore_override=True)
+
+    def _refuse_unknown(self) -> None:
+        # The declared ones include rclpy's own, such as use_sim_time.
+        known = list(self._node.get_parameters_by_prefix(""))
+        for name in self._overrides:
+            if name in known or name.startswith("qos_overrides."):
+                continue
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+            self.problems.append(f"unknown parameter '{name}'; {hint}")
+
+
+def _as_type(value: Any, wanted: type) -> Any:
+    """Return the value in the wanted type; YAML writes 1 for 1.0 and 0 for webcam '0'."""
+    if type(value) is wanted:
+        return value
+    if type(value) is int and wanted in (float, str):
+        return wanted(value)
+    raise TypeError(f"must be {_TYPE_NAMES[wanted]}, got {value!r}")
+
+
+def _descriptor(item: Field) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(
+        description=item.metadata["doc"], read_only=not item.metadata["live"]
+    )
+    low, high = item.metadata["low"], item.metadata["high"]
+    if low is None and high is None:
+        return descriptor
+    if isinstance(item.default, float):
+        span = FloatingPointRange(
+            from_value=float("-inf") if low is None else float(low),
+            to_value=float("inf") if high is None else float(high),
+        )
+        descriptor.floating_point_range = [span]
+    else:
+        span = IntegerRange(
+            from_value=-(2**31) if low is None else int(low),
+            to_value=2**31 if high is None else int(high),
+            step=1,
+        )
+        descriptor.integer_range = [span]
+    return descriptor
