@@ -1,0 +1,130 @@
+"""Everything the node publishes; what nobody subscribed to is not even built."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from numpy.typing import NDArray
+from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
+
+from pandapose_ros.drawing import draw_poses
+from pandapose_ros.estimator import ModelInfo, Pose
+from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray, SkeletonInfo
+from pandapose_ros.node.conversions import (
+    anchors_message,
+    image_message,
+    skeleton_info_message,
+    skeletons_message,
+)
+from pandapose_ros.node.markers import (
+    LivingMarkers,
+    MarkerStyle,
+    anchor_markers,
+    person_markers,
+)
+from pandapose_ros.node.qos_report import explain_subscriptions
+from pandapose_ros.skeleton import Skeleton
+
+
+class Outputs:
+    """Own the node's publishers and what RViz holds of the markers."""
+
+    def __init__(self, node: LifecycleNode, skeleton: Skeleton) -> None:
+        """Create the publishers; they are silent until the node is active.
+
+        Args:
+            node: The node to publish from.
+            skeleton: What the joints of all poses mean.
+        """
+        self._node = node
+        self._skeleton = skeleton
+        self._people_in_rviz = LivingMarkers()
+        self._anchors_in_rviz = LivingMarkers()
+        # Results reliable: RViz asks for it, and a best-effort publisher would show nothing.
+        self._skeletons = self._create(Skeleton3DArray, "~/skeletons", 5)
+        self._info = self._create(SkeletonInfo, "~/skeleton_info", 1, latched=True)
+        self._markers = self._create(MarkerArray, "~/markers", 5)
+        self._anchors = self._create(AnchorSet3DArray, "~/anchors", 1)
+        self._anchor_markers = self._create(MarkerArray, "~/anchor_markers", 1)
+        self._debug_image = self._create(Image, "~/debug_image", 1)
+
+    def publish_info(self, model: ModelInfo) -> None:
+        """Publish the latched description of the joints and the model."""
+        self._info.publish(skeleton_info_message(self._skeleton, model))
+
+    def publish(
+        self, poses: Sequence[Pose], header: Header, style: MarkerStyle, *, tracking: bool
+    ) -> None:
+        """Publish the people of one image, first the skeletons.
+
+        Args:
+            poses: People; may be empty.
+            header: Stamp of the image and its optical frame.
+            style: How markers are drawn.
+            tracking: Whether people have names.
+        """
+        message = skeletons_message(poses, header, self._skeleton.name, tracking=tracking)
+        self._skeletons.publish(message)
+        if self._markers.get_subscription_count():
+            markers = person_markers(poses, self._skeleton, header, style)
+            self._markers.publish(self._people_in_rviz.replace(markers, header))
+        if self._anchors.get_subscription_count():
+            self._anchors.publish(anchors_message(poses, header, tracking=tracking))
+        if self._anchor_markers.get_subscription_count():
+            markers = anchor_markers(poses, header, style)
+            self._anchor_markers.publish(self._anchors_in_rviz.replace(markers, header))
+
+    def publish_debug_image(self, image: NDArray, poses: Sequence[Pose], header: Header) -> None:
+        """Publish the image with the people drawn onto it, if somebody looks.
+
+        Args:
+            image: RGB uint8 [H, W, 3]; not written to.
+            poses: People; may be empty.
+            header: Stamp of the image and its optical frame.
+        """
+        if self._debug_image.get_subscription_count():
+            self._debug_image.publish(image_message(draw_poses(image, poses), header))
+
+    def clear_markers(self) -> None:
+        """Delete all markers in RViz."""
+        header = Header(stamp=self._node.get_clock().now().to_msg())
+        for living, publisher in (
+            (self._people_in_rviz, self._markers),
+            (self._anchors_in_rviz, self._anchor_markers),
+        ):
+            if living.keys:
+                publisher.publish(living.replace([], header))
+
+    def destroy(self) -> None:
+        """Remove the publishers."""
+        for publisher in (
+            self._skeletons,
+            self._info,
+            self._markers,
+            self._anchors,
+            self._anchor_markers,
+            self._debug_image,
+        ):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def _create(
+        self, message: type, topic: str, depth: int, *, latched: bool = False
+    ) -> LifecyclePublisher:
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+        qos = QoSProfile(
+            depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability
+        )
+        resolved = self._node.resolve_topic_name(topic)
+
+        def report(_event: object) -> None:
+            self._node.get_logger().error(explain_subscriptions(self._node, resolved, qos))
+
+        publisher = self._node.create_lifecycle_publisher(
+            message, topic, qos, event_callbacks=PublisherEventCallbacks(incompatible_qos=report)
+        )
+        return cast("LifecyclePublisher", publisher)  # rclpy declares its base class

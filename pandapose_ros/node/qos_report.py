@@ -1,0 +1,63 @@
+"""Explain why a publisher and a subscription do not connect, with the profiles of both sides."""
+
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+
+def explain_publishers(node: Node, topic: str, qos: QoSProfile) -> str:
+    """Name the publishers of a topic that our subscription cannot connect to.
+
+    Args:
+        node: Where the subscription is.
+        topic: Resolved name.
+        qos: Profile of our subscription.
+    """
+    reports = [
+        f"{_name(endpoint)} offers {_profile(endpoint.qos_profile)} ({reason})"
+        for endpoint in node.get_publishers_info_by_topic(topic)
+        if (reason := _conflict(endpoint.qos_profile, qos))
+    ]
+    return (
+        f"incompatible quality of service on {topic}, no messages will come: we ask for "
+        f"{_profile(qos)}, but {'; '.join(reports) or 'a publisher does not offer it'}. Set "
+        f"qos_overrides.{topic}.subscription.reliability or the publisher's profile"
+    )
+
+
+def explain_subscriptions(node: Node, topic: str, qos: QoSProfile) -> str:
+    """Name the subscriptions of a topic that our publisher cannot connect to.
+
+    Args:
+        node: Where the publisher is.
+        topic: Resolved name.
+        qos: Profile of our publisher.
+    """
+    reports = [
+        f"{_name(endpoint)} asks for {_profile(endpoint.qos_profile)} ({reason})"
+        for endpoint in node.get_subscriptions_info_by_topic(topic)
+        if (reason := _conflict(qos, endpoint.qos_profile))
+    ]
+    return (
+        f"incompatible quality of service on {topic}, a subscriber will get no messages: we offer "
+        f"{_profile(qos)}, but {'; '.join(reports) or 'it asks for more'}"
+    )
+
+
+def _conflict(offered: QoSProfile, asked: QoSProfile) -> str:
+    compatibility, reason = qos_check_compatible(offered, asked)
+    return reason.strip(" ;") if compatibility == QoSCompatibility.ERROR else ""
+
+
+def _profile(qos: QoSProfile) -> str:
+    parts = (qos.reliability, qos.durability)
+    return " ".join(part.name.lower().replace("_", "-") for part in parts)
+
+
+def _name(endpoint: TopicEndpointInfo) -> str:
+    return f"{endpoint.node_namespace.rstrip('/')}/{endpoint.node_name}"
+
+
+def endpoint_names(endpoints: list[TopicEndpointInfo]) -> str:
+    """List the nodes that endpoints belong to, without repetition."""
+    return ", ".join(sorted({_name(endpoint) for endpoint in endpoints}))
