@@ -1,0 +1,120 @@
+"""The node's subscriptions, and why nothing arrives when nothing arrives."""
+
+import difflib
+import time
+from collections.abc import Callable
+
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, Image
+
+from pandapose_ros.node.qos_report import endpoint_names, explain_publishers
+from pandapose_ros.node.worker import Frame
+
+_WATCH_PERIOD = 0.5
+
+
+class ImageInput:
+    """Subscribe to an image and its camera_info, and tell when images stop.
+
+    Best effort and keep-last 1: this matches every publisher, and no queue can build up.
+    """
+
+    def __init__(
+        self, node: Node, on_frame: Callable[[Frame], None], timeout: Callable[[], float]
+    ) -> None:
+        """Subscribe.
+
+        Args:
+            node: The node to subscribe from.
+            on_frame: Called in the executor with every image; has to return at once.
+            timeout: Returns the seconds without images after which a warning is due.
+        """
+        self._node = node
+        self._on_frame = on_frame
+        self._timeout = timeout
+        self._camera_info: CameraInfo | None = None
+        self._last_image = time.monotonic()
+        self._is_silent = False
+        # The calibration first, so that the first image does not come without it.
+        self._subscriptions = [
+            self._subscribe(CameraInfo, "camera_info", self._on_camera_info),
+            self._subscribe(Image, "image", self._on_image),
+        ]
+        self._image_topic = node.resolve_topic_name("image")
+        # Steady time: with use_sim_time and no clock, the node's own timers would not fire.
+        self._timer = node.create_timer(
+            _WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def destroy(self) -> None:
+        """Unsubscribe."""
+        self._node.destroy_timer(self._timer)
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def _on_image(self, message: Image) -> None:
+        now = time.monotonic()
+        if self._is_silent:
+            silence = now - self._last_image
+            self._node.get_logger().info(
+                f"images on {self._image_topic} again after {silence:.1f} s"
+            )
+            self._is_silent = False
+        self._last_image = now
+        self._on_frame(Frame(message, self._camera_info))
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self._camera_info = message
+
+    def _watch(self) -> None:
+        """Warn once when images stay away."""
+        timeout = self._timeout()
+        if self._is_silent or time.monotonic() - self._last_image < timeout:
+            return
+        self._is_silent = True
+        publishers = self._node.get_publishers_info_by_topic(self._image_topic)
+        if publishers:
+            reason = f"its publishers are {endpoint_names(publishers)}"
+        else:
+            reason = f"nobody publishes it; {self._suggestions()}"
+        self._node.get_logger().warning(
+            f"no image on {self._image_topic} for {timeout:g} s ({len(publishers)} publishers): "
+            f"{reason}"
+        )
+
+    def _suggestions(self) -> str:
+        """Name image topics that exist, the most similar first."""
+        topics = [
+            name
+            for name, types in self._node.get_topic_names_and_types()
+            if "sensor_msgs/msg/Image" in types
+            and name != self._image_topic
+            and self._node.get_publishers_info_by_topic(name)
+            and not name.startswith(self._node.get_fully_qualified_name() + "/")
+        ]
+        if not topics:
+            return "there is no other image topic either: is the camera's node running?"
+        similar = difflib.get_close_matches(self._image_topic, topics, n=5, cutoff=0.0)
+        return f"other image topics: {', '.join(similar)} (remap with image:=TOPIC)"
+
+    def _subscribe(self, kind: type, topic: str, callback: Callable) -> Subscription:
+        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        resolved = self._node.resolve_topic_name(topic)
+
+        def report(_event: object) -> None:
+            self._node.get_logger().error(explain_publishers(self._node, resolved, qos))
+
+        return self._node.create_subscription(
+            kind,
+            topic,
+            callback,
+            qos,
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=report),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
