@@ -1,0 +1,173 @@
+"""How people look: colours, patterns, light, and the shading of rasterised fragments."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pandapose_ros.synthetic.body import Part
+from pandapose_ros.synthetic.rasterizer import Fragments, vertex_normals
+from pandapose_ros.synthetic.rig import Crowd
+
+UPPER, LOWER = 0, 1
+_SKINS = (
+    (0.92, 0.74, 0.63),
+    (0.82, 0.60, 0.47),
+    (0.66, 0.45, 0.33),
+    (0.45, 0.29, 0.2),
+    (0.3, 0.19, 0.14),
+)
+_HAIRS = (
+    (0.07, 0.05, 0.04),
+    (0.2, 0.12, 0.07),
+    (0.38, 0.25, 0.13),
+    (0.66, 0.5, 0.28),
+    (0.5, 0.48, 0.46),
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Hold the colours of B people; colours are linear RGB in [0, 1].
+
+    Attributes:
+        palette: [B, 8, 3], colour per `Part`; that of SUIT is not used.
+        cloth: [B, 2, 2, 3], two colours for the suit's upper and lower part.
+        pattern: [B, 2] 0 plain, 1 stripes, 2 checks, 3 blotches.
+        direction: [B, 2, 3] across the stripes, radians per metre.
+        waist: [B] metres, where upper and lower part meet, against the body's waist.
+        crease: [B] strength of the folds in cloth, 0 to 1.
+    """
+
+    palette: Tensor
+    cloth: Tensor
+    pattern: Tensor
+    direction: Tensor
+    waist: Tensor
+    crease: Tensor
+
+    def to(self, device: torch.device) -> "Look":
+        """Return the same look on another device."""
+        return Look(*(getattr(self, entry.name).to(device) for entry in fields(self)))
+
+
+@dataclass(frozen=True)
+class Light:
+    """Hold the light of B images.
+
+    Attributes:
+        direction: [B, 3] towards the light, camera frame, unit.
+        up: [B, 3] against gravity, camera frame, unit.
+        ambient: [B] share of light that comes from everywhere, [0, 1].
+        colour: [B, 3] of the light, near 1.
+    """
+
+    direction: Tensor
+    up: Tensor
+    ambient: Tensor
+    colour: Tensor
+
+
+def random_look(count: int, rng: np.random.Generator) -> Look:
+    """Draw clothes and complexions for `count` people."""
+    skin = np.array(_SKINS)[rng.integers(len(_SKINS), size=count)] * rng.uniform(
+        0.85, 1.1, (count, 1)
+    )
+    hair = np.array(_HAIRS)[rng.integers(len(_HAIRS), size=count)] * rng.uniform(
+        0.7, 1.2, (count, 1)
+    )
+    palette = np.zeros((count, len(Part), 3))
+    palette[:, Part.SKIN], palette[:, Part.HAIR] = skin, hair
+    palette[:, Part.SHOES] = _fabric(count, rng) * 0.6
+    palette[:, Part.EYE], palette[:, Part.IRIS] = 0.85, rng.uniform(0.02, 0.3, (count, 3))
+    palette[:, Part.LIPS] = skin * (0.85, 0.6, 0.6)
+    palette[:, Part.BROW] = 0.55 * skin + 0.45 * hair
+    cloth = np.stack([_fabric(2 * count, rng).reshape(count, 2, 3) for _ in range(2)], axis=2)
+    heading = rng.normal(size=(count, 2, 3)) * (0.4, 0.4, 1.0)
+    heading /= np.linalg.norm(heading, axis=-1, keepdims=True)
+    pattern = rng.choice(4, p=(0.6, 0.15, 0.1, 0.15), size=(count, 2))
+    return Look(
+        palette=_tensor(palette),
+        cloth=_tensor(cloth),
+        pattern=torch.as_tensor(pattern),
+        direction=_tensor(heading * rng.uniform(30, 160, (count, 2, 1))),
+        waist=_tensor(rng.uniform(-0.08, 0.06, count)),
+        crease=_tensor(rng.uniform(0.1, 0.7, count)),
+    )
+
+
+def _fabric(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw colours [count, 3]: greys, blues and muted ones more often than loud ones."""
+    grey = rng.uniform(0.04, 0.9, (count, 1))
+    return np.clip(
+        grey + rng.normal(size=(count, 3)) * rng.uniform(0.02, 0.3, (count, 1)), 0.02, 0.95
+    )
+
+
+def _tensor(values: NDArray[np.float64]) -> Tensor:
+    """Convert to float32."""
+    return torch.as_tensor(values, dtype=torch.float32)
+
+
+def shade(
+    fragments: Fragments, crowd: Crowd, vertices: Tensor, look: Look, light: Light
+) -> Tensor:
+    """Colour the visible surface.
+
+    Args:
+        fragments: P of them.
+        crowd: The rest meshes; patterns stick to the rest pose.
+        vertices: [V, 3], posed, camera frame, metres.
+        look: Of B people.
+        light: Of the B images, one person in each.
+
+    Returns:
+        [P, 3], linear RGB, [0, 1].
+    """
+    person = fragments.image
+    normals = vertex_normals(vertices, crowd.faces)
+    values = torch.cat((normals, vertices, crowd.vertices, crowd.rise[:, None]), dim=1)
+    values = fragments.interpolate(crowd.faces, values)
+    normal, position, rest, rise = values.split((3, 3, 3, 1), dim=1)
+    part = crowd.parts.long()[crowd.faces[fragments.face, 0]]
+    base = fragments.interpolate(crowd.faces, look.palette[crowd.person, crowd.parts.long()])
+    is_suit = part == Part.SUIT
+    colour = torch.where(is_suit[:, None], _suit(rest, rise[:, 0], person, look), base)
+    wrinkled = normal + _folds(rest) * (look.crease[person] * is_suit)[:, None]
+    # Cloth and hair are sheets: light the side that faces the camera.
+    wrinkled = wrinkled * -torch.sign((normal * position).sum(-1, keepdim=True))
+    wrinkled = wrinkled / wrinkled.norm(dim=-1, keepdim=True).clamp_min(1e-9)
+    return (colour * _lit(wrinkled, light, person)).clamp(0, 1)
+
+
+def _lit(normal: Tensor, light: Light, image: Tensor) -> Tensor:
+    """Return the light [P, 3] that falls on normals: sky, sun and a little from below."""
+    sun = (normal * light.direction[image]).sum(-1).clamp_min(0)
+    sky = 0.75 + 0.25 * (normal * light.up[image]).sum(-1)
+    ambient = light.ambient[image]
+    return (ambient * sky + (1 - ambient) * sun)[:, None] * light.colour[image]
+
+
+def _suit(rest: Tensor, rise: Tensor, person: Tensor, look: Look) -> Tensor:
+    """Colour the suit at rest-pose points [P, 3] by the pattern of its upper or lower part."""
+    half = torch.where(rise > look.waist[person], UPPER, LOWER)
+    across = look.direction[person, half]
+    wave = (rest * across).sum(-1)
+    cross = (rest * across.roll(1, dims=-1)).sum(-1)
+    stripes = (wave.sin() * 4).clamp(-1, 1)
+    checks = (wave.sin() * cross.sin() * 6).clamp(-1, 1)
+    blotches = (0.3 * wave + 2 * (0.21 * cross).sin() + 2 * (rest[:, 2] * 23).sin()).sin()
+    kinds = torch.stack((torch.full_like(wave, -1.0), stripes, checks, blotches), dim=-1)
+    mix = 0.5 + 0.5 * kinds.gather(1, look.pattern[person, half][:, None])
+    colours = look.cloth[person, half]
+    return colours[:, 0] * (1 - mix) + colours[:, 1] * mix
+
+
+def _folds(rest: Tensor) -> Tensor:
+    """Return a smooth disturbance [P, 3] of the normals that looks like folds in cloth."""
+    x, y, z = rest.unbind(-1)
+    first = (31 * z + 9 * (11 * x).sin() + 14 * y).cos()
+    second = (47 * x - 21 * z + 6 * (17 * z).sin()).cos()
+    return torch.stack((0.3 * second, 0.2 * first, 0.35 * first * second), dim=-1)

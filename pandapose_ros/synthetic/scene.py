@@ -1,0 +1,138 @@
+"""Render random dressed people in random scenes, with their exact joints."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.synthetic.backdrop import clutter, draw_rooms, occlude, random_rooms
+from pandapose_ros.synthetic.body import Body, Rig
+from pandapose_ros.synthetic.camera import Camera, random_cameras
+from pandapose_ros.synthetic.look import Light, random_look, shade
+from pandapose_ros.synthetic.rasterizer import rasterize
+from pandapose_ros.synthetic.rig import Crowd, Posed, gather, pose
+
+_ANKLES = (H36M_17.joint_names.index("left_ankle"), H36M_17.joint_names.index("right_ankle"))
+_OCCLUDED = 0.25  # share of the images with something in front
+_GAMMA = 2.2
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Hold B rendered people, one per image.
+
+    Attributes:
+        images: [B, H, W, 3] uint8 RGB.
+        joints: [B, 17, 3] metres, camera frame, H36M-17.
+        K: [B, 3, 3] pixels.
+    """
+
+    images: Tensor
+    joints: Tensor
+    K: Tensor
+
+
+def render_samples(
+    rig: Rig,
+    bodies: list[Body],
+    targets: Tensor,
+    size: tuple[int, int],
+    rng: np.random.Generator,
+) -> Samples:
+    """Render each body in its target pose, dressed, lit, seen and disturbed at random.
+
+    Args:
+        rig: Of the bodies.
+        bodies: B of them, repeats allowed.
+        targets: [B, 17, 3], metres, z up, on the device that shall render.
+        size: (width, height) of the images in pixels.
+        rng: Drives every choice but the pixel noise, which follows torch's own seed.
+    """
+    count, device = len(bodies), targets.device
+    crowd = gather(bodies, device)
+    turn = np.clip(rng.normal(0.0, (0.45, 0.2), (count, 2)), -1.0, 1.0)
+    up = torch.tensor([0.0, 0.0, 1.0], device=device).expand(count, 3)
+    head_turn = torch.as_tensor(turn, dtype=torch.float32).to(device)
+    posed = stand_on_floor(crowd, pose(rig, crowd, targets, head_turn, up))
+    camera = random_cameras(posed.vertices, crowd.person, count, size, rng)
+    images = _background(camera, posed, rng)
+    vertices = camera.points(posed.vertices, crowd.person)
+    seen = rasterize(vertices, crowd.faces, crowd.person[crowd.faces[:, 0]], camera.K, size)
+    light = _random_light(camera, rng)
+    colours = shade(seen, crowd, vertices, random_look(count, rng).to(device), light)
+    images[seen.image, seen.row, seen.column] = colours
+    images = occlude(images, rng, _OCCLUDED)
+    person = torch.arange(count, device=device)[:, None].expand(-1, 17).reshape(-1)
+    joints = camera.points(posed.joints.reshape(-1, 3), person).reshape(count, 17, 3)
+    return Samples(_photograph(images, rng), joints, camera.K)
+
+
+def stand_on_floor(crowd: Crowd, posed: Posed) -> Posed:
+    """Lift or lower each person so that the lowest vertex touches z = 0."""
+    count = len(crowd.bone_heads)
+    lowest = posed.vertices.new_full((count,), torch.inf)
+    lowest = lowest.scatter_reduce(0, crowd.person, posed.vertices[:, 2], "amin")
+    lift = torch.zeros(count, 3, device=lowest.device)
+    lift[:, 2] = -lowest
+    return Posed(posed.vertices + lift[crowd.person], posed.joints + lift[:, None])
+
+
+def _background(camera: Camera, posed: Posed, rng: np.random.Generator) -> Tensor:
+    """Draw rooms behind clutter [B, H, W, 3]; cameras under the floor see clutter only."""
+    images, cover = clutter(len(camera.K), camera.size, rng, camera.K.device)
+    seen = (cover.amin((1, 2, 3)) < 1) & (camera.position[:, 2] > 0.1)
+    if seen.any():
+        looking = camera.select(seen)
+        feet = posed.joints[seen][:, list(_ANKLES), :2]
+        rooms = draw_rooms(random_rooms(looking, rng), looking, feet)
+        images[seen] = torch.lerp(rooms, images[seen], cover[seen])
+    return images
+
+
+def _random_light(camera: Camera, rng: np.random.Generator) -> Light:
+    """Draw a sun anywhere above, a share of ambient light and a slight tint."""
+    count, device = len(camera.K), camera.K.device
+    sun = rng.normal((0.0, 0.0, 1.0), 1.0, (count, 3))
+    sun[:, 2] = np.abs(sun[:, 2])
+    sun /= np.linalg.norm(sun, axis=1, keepdims=True)
+    to_camera = camera.camera_from_world
+    return Light(
+        direction=(to_camera @ torch.as_tensor(sun, dtype=torch.float32).to(device)[..., None])[
+            ..., 0
+        ],
+        up=to_camera[..., 2],
+        ambient=torch.as_tensor(rng.uniform(0.25, 0.75, count), dtype=torch.float32).to(device),
+        colour=torch.as_tensor(rng.uniform(0.85, 1.25, (count, 3)), dtype=torch.float32).to(
+            device
+        ),
+    )
+
+
+def _photograph(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Turn linear light [B, H, W, 3] into uint8 pixels: exposure, gamma, blur and noise."""
+    count, device = len(images), images.device
+
+    def drawn(low: float, high: float) -> Tensor:
+        values = torch.as_tensor(rng.uniform(low, high, count), dtype=torch.float32)
+        return values.to(device)[:, None, None, None]
+
+    exposed = (images * drawn(0.6, 1.4)).clamp(0, 1) ** (1 / drawn(0.9, _GAMMA))
+    exposed = _blur(exposed.permute(0, 3, 1, 2), drawn(0.45, 1.3)).permute(0, 2, 3, 1)
+    grain = torch.randn(images.shape[:3], device=device)[..., None]
+    noisy = exposed + grain * drawn(0.0, 0.035)
+    return (noisy.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Blur [B, 3, H, W] by a 5-tap Gaussian of width sigma [B, 1, 1, 1] pixels."""
+    taps = torch.arange(-2, 3, device=images.device)
+    kernel = torch.exp(-0.5 * (taps / sigma[:, 0, 0]) ** 2)
+    kernel = (kernel / kernel.sum(-1, keepdim=True)).repeat_interleave(3, dim=0)
+    stacked = images.reshape(1, -1, *images.shape[2:])
+    for shape, pad in (((-1, 1, 5, 1), (0, 0, 2, 2)), ((-1, 1, 1, 5), (2, 2, 0, 0))):
+        padded = functional.pad(stacked, pad, mode="replicate")
+        stacked = functional.conv2d(padded, kernel.reshape(shape), groups=len(kernel))
+    return stacked.reshape(images.shape)

@@ -1,0 +1,107 @@
+"""Render random dressed people with exact 3D joints into chunks of JPEGs and truth."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pandapose_ros.synthetic.body import load_bodies
+from pandapose_ros.synthetic.poses import read_motion, sample_targets
+from pandapose_ros.synthetic.scene import Samples, render_samples
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the tool's arguments."""
+    parser.add_argument("bodies", type=Path, help="file made by `pandapose bake`")
+    parser.add_argument("motion", type=Path, help="npz of clips [T, 17, 3], metres, y up, H36M-17")
+    parser.add_argument("--out", type=Path, required=True, help="folder for chunk_*.npz")
+    parser.add_argument("--count", type=int, default=1000, help="number of images")
+    parser.add_argument("--chunk", type=int, default=100, help="images per file")
+    parser.add_argument("--batch", type=int, default=1, help="images rendered at once")
+    parser.add_argument("--size", type=int, default=448, help="width and height in pixels")
+    parser.add_argument("--test", action="store_true", help="use the bodies and clips held out")
+    parser.add_argument(
+        "--test-bodies", type=int, default=4, help="bodies held out, the last ones"
+    )
+    parser.add_argument("--test-clips", type=int, default=20, help="clips held out, last by name")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--seed", type=int, default=0, help="drives every random choice")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render the chunks that do not exist yet; return the exit code."""
+    try:
+        rig, bodies = load_bodies(args.bodies)
+        pool = read_motion(args.motion, args.test_clips, test=args.test)
+    except (OSError, ValueError) as error:
+        print(f"pandapose synthesize: {error}", file=sys.stderr)
+        return 1
+    split = len(bodies) - args.test_bodies
+    chosen = np.arange(split, len(bodies)) if args.test else np.arange(split)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with tqdm(total=args.count, unit="image", desc="synthesize") as progress:
+        for chunk, start in enumerate(range(0, args.count, args.chunk)):
+            count = min(args.chunk, args.count - start)
+            path = args.out / f"chunk_{chunk:04d}.npz"
+            if path.exists():
+                progress.update(count)
+                continue
+            # A chunk depends on its own seed only, so an interrupted run goes on to the same end.
+            rng = np.random.default_rng((args.seed, int(args.test), chunk))
+            torch.manual_seed(int(rng.integers(2**31)))
+            body = chosen[rng.integers(len(chosen), size=count)]
+            targets, clip = sample_targets(pool, count, rng)
+            rendered = []
+            for low in range(0, count, args.batch):
+                some = slice(low, low + args.batch)
+                rendered.append(
+                    render_samples(
+                        rig,
+                        [bodies[index] for index in body[some]],
+                        targets[some].to(args.device),
+                        (args.size, args.size),
+                        rng,
+                    )
+                )
+                progress.update(len(rendered[-1].images))
+            _save_chunk(path, rendered, body, np.array(pool.names)[clip.numpy()], rng)
+    return 0
+
+
+def _save_chunk(
+    path: Path,
+    rendered: list[Samples],
+    body: NDArray[np.integer],
+    clip: NDArray[np.str_],
+    rng: np.random.Generator,
+) -> None:
+    """Write one chunk; the file appears whole or not at all."""
+    images = np.concatenate([samples.images.cpu().numpy() for samples in rendered])
+    encoded = [_encode_jpeg(image, int(rng.integers(45, 96))) for image in images]
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez(
+            file,
+            jpeg=np.concatenate(encoded),
+            offsets=np.cumsum([0, *(len(jpeg) for jpeg in encoded)]),
+            joints=np.concatenate([samples.joints.cpu().numpy() for samples in rendered]),
+            K=np.concatenate([samples.K.cpu().numpy() for samples in rendered]),
+            body=body,
+            clip=clip,
+        )
+    partial.replace(path)
+
+
+def _encode_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Compress an RGB image to the bytes of a JPEG file."""
+    done, jpeg = cv2.imencode(
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
+    if not done:
+        raise ValueError(f"cannot encode an image of shape {image.shape} as JPEG")
+    return jpeg
