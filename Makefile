@@ -1,0 +1,68 @@
+# make demo [INPUT=FILE|WEBCAM]   a video becomes skeletons: pictures and numbers in demo/
+# make test [ARGS=...]            the tests, with pytest's arguments
+# make lint | colcon | clean      style and types | build and test with colcon | delete all made
+# PYTHON=python3.12 chooses the interpreter for .venv, made by the first call.
+
+PYTHON ?= python3
+INPUT ?=
+ARGS ?=
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+COLCON := build/colcon
+
+# Sources are used as they are in the tree; only messages need an installation.
+BUILT := setup.py pyproject.toml package.xml CMakeLists.txt requirements.txt \
+  $(wildcard cmake/* msg/* config/* config/*/* launch/*)
+
+# What an interrupted installation left behind may look whole.
+$(shell scripts/install.sh discard)
+
+export PYTHON
+unexport PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH
+# No traffic leaves the machine, and images fit into shared memory.
+ROS_ENV := ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
+  FASTRTPS_DEFAULT_PROFILES_FILE=$(CURDIR)/config/fastdds.xml \
+  AMENT_PREFIX_PATH=$(CURDIR)/$(VENV) PATH="$(BIN):$$PATH"
+RUN := PYTHONPATH=$(CURDIR) $(ROS_ENV)
+
+.PHONY: demo test lint colcon clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/models.stamp
+	@$(RUN) pandapose demo $(if $(INPUT),"$(INPUT)")
+
+# A domain of its own keeps a robot's or another run's topics out.
+test: $(VENV)/models.stamp $(VENV)/dev.stamp
+	@ROS_DOMAIN_ID=$${ROS_DOMAIN_ID:-$$((1 + $$$$ % 100))} ROS_PYTHON_CHECK_FIELDS=1 \
+	  $(RUN) pytest $(ARGS)
+
+lint: $(VENV)/package.stamp $(VENV)/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	PATH="$(BIN):$$PATH" pyright
+
+# In folders of its own, with the ROS 2 of .venv. The option is only for the wheels.
+colcon: $(VENV)/models.stamp $(VENV)/dev.stamp
+	$(ROS_ENV) CMAKE_PREFIX_PATH=$(CURDIR)/$(VENV) colcon --log-base $(COLCON)/log build \
+	  --build-base $(COLCON)/build --install-base $(COLCON)/install $(COLCON_ARGS) \
+	  --cmake-args -DCMAKE_PROJECT_INCLUDE=$(CURDIR)/cmake/pypi_wheels.cmake
+	$(ROS_ENV) CMAKE_PREFIX_PATH=$(CURDIR)/$(VENV) colcon --log-base $(COLCON)/log test \
+	  --build-base $(COLCON)/build --install-base $(COLCON)/install \
+	  --event-handlers console_direct+ --return-code-on-test-failure
+	$(BIN)/colcon test-result --test-result-base $(COLCON)/build --verbose
+
+clean:
+	rm -rf build demo $(VENV)
+
+# A stamp is written when its step has succeeded.
+$(VENV)/run.stamp: requirements.txt requirements-build.txt
+	@scripts/install.sh packages $^ && touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt | $(VENV)/run.stamp
+	@scripts/install.sh packages $^ && touch $@
+
+$(VENV)/package.stamp: $(VENV)/run.stamp $(BUILT)
+	@scripts/install.sh package && touch $@
+
+$(VENV)/models.stamp: $(VENV)/package.stamp
+	@$(RUN) pandapose fetch-models && touch $@
