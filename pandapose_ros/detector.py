@@ -87,7 +87,7 @@ class PersonDetector:
         self._interpreter.set_tensor(self._input, letterbox[None])
         self._interpreter.invoke()
         logits = self._interpreter.get_tensor(self._logits)[0, :, 0]
-        scores = 1 / (1 + np.exp(-np.clip(logits, -100, 100)))
+        scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
         likely = scores >= score
         values = self._interpreter.get_tensor(self._values)[0, likely]
         points = _decode(values, self._anchors[likely]) * image_from_letterbox[0]

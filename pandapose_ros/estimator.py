@@ -19,11 +19,9 @@ from pandapose_ros.model_files import find_model_file
 from pandapose_ros.people import PeopleTracker, Person
 from pandapose_ros.skeleton import H36M_17, Skeleton
 
-PACKAGED_WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"
+Array = NDArray[np.floating]
 
-# Without intrinsics and without an assumed field of view, people are seen from far away:
-# rays are then parallel, up to a hundredth of a radian, and no root can be placed.
-_FAR_FIELD_OF_VIEW = 0.01
+PACKAGED_WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"
 
 
 class RootSource(IntEnum):
@@ -46,8 +44,8 @@ class AnchorVotes:
         joints: [A], the joint that owns a local anchor; -1 for a global one.
     """
 
-    positions: NDArray[np.float32]
-    weights: NDArray[np.float32]
+    positions: Array
+    weights: Array
     kinds: NDArray[np.int64]
     joints: NDArray[np.int64]
 
@@ -74,13 +72,13 @@ class Pose:
 
     id: int
     is_new: bool
-    joints: NDArray[np.float32]
-    root: NDArray[np.float64] | None
-    root_covariance: NDArray[np.float64] | None
+    joints: Array
+    root: Array | None
+    root_covariance: Array | None
     root_source: RootSource
-    joint_scores: NDArray[np.float32]
-    keypoints: NDArray[np.float32]
-    box_xyxy: NDArray[np.float32]
+    joint_scores: Array
+    keypoints: Array
+    box_xyxy: Array
     score: float
     anchors: AnchorVotes
 
@@ -145,8 +143,8 @@ class PoseEstimator:
     def estimate(
         self,
         image: NDArray[np.uint8],
-        K: NDArray[np.floating] | None = None,
-        distortion: NDArray[np.floating] | None = None,
+        K: Array | None = None,
+        distortion: Array | None = None,
     ) -> list[Pose]:
         """Estimate the skeleton of every person in an image.
 
@@ -175,17 +173,16 @@ class PoseEstimator:
         return _poses(people, output, K, distortion, root_source)
 
     def _intrinsics(
-        self, image: NDArray[np.uint8], K: NDArray[np.floating] | None
-    ) -> tuple[NDArray[np.floating], RootSource]:
-        """Return the intrinsics to use and what they are worth."""
+        self, image: NDArray[np.uint8], K: Array | None
+    ) -> tuple[Array | None, RootSource]:
+        """Return the intrinsics to use, if any, and what a root placed with them rests on."""
         if K is not None:
             return geometry.check_intrinsics(K), RootSource.INTRINSICS
+        if self.config.field_of_view == 0:
+            return None, RootSource.NONE
         height, width = image.shape[:2]
-        if self.config.field_of_view > 0:
-            field_of_view, source = self.config.field_of_view, RootSource.ASSUMED_FIELD_OF_VIEW
-        else:
-            field_of_view, source = _FAR_FIELD_OF_VIEW, RootSource.NONE
-        return geometry.intrinsics_from_field_of_view(field_of_view, width, height), source
+        K = geometry.intrinsics_from_field_of_view(self.config.field_of_view, width, height)
+        return K, RootSource.ASSUMED_FIELD_OF_VIEW
 
 
 def check_image(image: NDArray[np.uint8]) -> None:
@@ -228,8 +225,8 @@ def select_device(name: str) -> torch.device:
 def _poses(
     people: list[Person],
     output: PandaPoseOutput,
-    K: NDArray[np.floating],
-    distortion: NDArray[np.floating] | None,
+    K: Array | None,
+    distortion: Array | None,
     root_source: RootSource,
 ) -> list[Pose]:
     """Turn the network's output into poses in the image camera, one per person."""
@@ -242,7 +239,7 @@ def _poses(
         axes = person.image_from_crop_rotation.T.astype(np.float32)
         pose_joints = (joints[i] - joints[i, :1]) @ axes
         root, covariance, source = None, None, RootSource.NONE
-        if root_source is not RootSource.NONE:
+        if K is not None:
             keypoints = geometry.undistort_pixels(person.keypoints, K, distortion)
             root, covariance = geometry.place_root(
                 pose_joints, keypoints, person.keypoint_scores, K

@@ -12,11 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pandapose_ros import geometry
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.detector import PersonDetector
-from pandapose_ros.geometry import invert_affine, transform_points
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
-from pandapose_ros.region import Region, box_round_points, region_from_points
+from pandapose_ros.region import (
+    Region,
+    box_round_points,
+    is_same_place,
+    region_from_points,
+)
 from pandapose_ros.skeleton import (
     BLAZEPOSE_LANDMARKS,
     BLAZEPOSE_REGION_CENTRE,
@@ -31,10 +36,10 @@ Image = NDArray[np.uint8]
 _VISIBLE = 0.5
 _BOX_MARGIN = 0.05
 _MIN_REGION_PX = 8.0
-# Distances as shares of the region's size, which is about 2.5 m for a standing adult.
-_SAME_HIPS = 0.1
-_SAME_SIZE_RATIO = 1.5
+# Share of a region's size.
 _SAME_KEYPOINTS = 0.05
+# Without intrinsics people are seen from far away, with rays that are all but parallel [rad].
+_FAR_FIELD_OF_VIEW = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +51,9 @@ class Person:
         is_new: Whether this is the first image under this id.
         region: What the landmark net looked at.
         next_region: Where to look in the next image.
-        crop_from_image: [2, 3], image pixels to pixels of the crop of 256 x 256.
+        crop_from_image: [3, 3], homography from image pixels to pixels of the crop of 256 x 256:
+            what a camera that looks at the person would see.
+        image_from_crop_rotation: [3, 3], the axes of that camera in the image camera's frame.
         landmarks_px: [33, 2], BlazePose's landmarks, image pixels; may lie outside the image.
         visibilities: [33] in [0, 1].
         keypoints_crop: [17, 2], H36M-17, crop pixels.
@@ -64,6 +71,7 @@ class Person:
     region: Region
     next_region: Region
     crop_from_image: Array
+    image_from_crop_rotation: Array
     landmarks_px: Array
     visibilities: Array
     keypoints_crop: Array
@@ -82,6 +90,17 @@ class _Track:
     id: int
     is_new: bool
     region: Region
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the landmark net says about one crop; as in `LandmarkOutput`, without the batch."""
+
+    landmarks_crop: Array
+    visibilities: Array
+    world_landmarks: Array
+    presence: float
+    features: list[Tensor]
 
 
 class PeopleTracker:
@@ -113,7 +132,7 @@ class PeopleTracker:
         self._images_since_detection = 0
         self._image_size = (0, 0)
 
-    def find(self, image: Image) -> list[Person]:
+    def find(self, image: Image, K: Array | None = None) -> list[Person]:
         """Find the people in the next image.
 
         Everybody followed is looked at in one batched pass. The detector runs when nobody is
@@ -122,6 +141,8 @@ class PeopleTracker:
 
         Args:
             image: [H, W, 3], RGB uint8, any strides; not written to.
+            K: Intrinsics [3, 3] of the image, pixels. With them a person at the image's edge is
+                cropped without the stretch that a flat image has there.
 
         Returns:
             People, those followed longest first.
@@ -140,9 +161,11 @@ class PeopleTracker:
         if image.size == 0:
             return []
         image = np.ascontiguousarray(image)
-        people = self._look(image, self._tracks[: self.config.max_people])
+        if K is None:
+            K = geometry.intrinsics_from_field_of_view(_FAR_FIELD_OF_VIEW, *image_size)
+        people = self._look(image, K, self._tracks[: self.config.max_people])
         if self._is_detection_due(people):
-            people += self._discover(image, people)
+            people += self._discover(image, K, people)
         people = _without_doubles(people)
         self._tracks = [_Track(person.id, False, person.next_region) for person in people]
         return people
@@ -159,29 +182,30 @@ class PeopleTracker:
             return True
         return False
 
-    def _discover(self, image: Image, people: Sequence[Person]) -> list[Person]:
+    def _discover(self, image: Image, K: Array, people: Sequence[Person]) -> list[Person]:
         """Find people who are not followed yet: detector, rough landmarks, landmarks."""
         regions = [
             detection.region
             for detection in self._detector.detect(image, self.config.detection_score)
-            if not any(_is_same_place(detection.region, p.next_region) for p in people)
+            if not any(is_same_place(detection.region, p.next_region) for p in people)
         ]
         room = self.config.max_people - len(people)
-        rough = self._look(image, [_Track(-1, True, region) for region in regions[:room]])
+        rough = self._look(image, K, [_Track(-1, True, region) for region in regions[:room]])
         # The detector's regions are rough; the landmarks' own ones are what later images use.
         tracks = [_Track(self._next_id + i, True, p.next_region) for i, p in enumerate(rough)]
         self._next_id += len(tracks)
-        return self._look(image, tracks)
+        return self._look(image, K, tracks)
 
-    def _look(self, image: Image, tracks: Sequence[_Track]) -> list[Person]:
+    def _look(self, image: Image, K: Array, tracks: Sequence[_Track]) -> list[Person]:
         """Find the landmarks of some people in one pass; leave out who is not there."""
         tracks = [track for track in tracks if _is_usable(track.region, image)]
         if not tracks:
             return []
-        affines = [track.region.crop_from_image(CROP_SIZE) for track in tracks]
-        crops = np.stack(
-            [cv2.warpAffine(image, affine, (CROP_SIZE, CROP_SIZE)) for affine in affines]
-        )  # bilinear, black outside the image
+        size = (CROP_SIZE, CROP_SIZE)
+        views = [
+            geometry.perspective_crop(t.region.crop_from_image(CROP_SIZE), size, K) for t in tracks
+        ]
+        crops = np.stack([cv2.warpPerspective(image, homography, size) for homography, _ in views])
         device = next(self._landmark_net.parameters()).device
         with torch.inference_mode():
             batch = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float() / 255
@@ -199,11 +223,14 @@ class PeopleTracker:
         return [
             _person(
                 track,
-                landmarks[i],
-                visibilities[i],
-                world[i, :BLAZEPOSE_LANDMARKS],
-                [level[i : i + 1] for level in output.features],
-                float(presences[i]),
+                views[i],
+                _Answer(
+                    landmarks[i],
+                    visibilities[i, :BLAZEPOSE_LANDMARKS],
+                    world[i, :BLAZEPOSE_LANDMARKS],
+                    float(presences[i]),
+                    [level[i : i + 1] for level in output.features],
+                ),
                 image_size,
             )
             for i, track in enumerate(tracks)
@@ -212,23 +239,17 @@ class PeopleTracker:
 
 
 def _person(
-    track: _Track,
-    landmarks_crop: Array,
-    visibilities: Array,
-    world_landmarks: Array,
-    features: list[Tensor],
-    score: float,
-    image_size: tuple[int, int],
+    track: _Track, view: tuple[Array, Array], answer: _Answer, image_size: tuple[int, int]
 ) -> Person:
-    """Put together one person from the landmark net's answer [39, ...] for one crop."""
-    crop_from_image = track.region.crop_from_image(CROP_SIZE)
-    points = transform_points(invert_affine(crop_from_image), landmarks_crop).astype(np.float32)
-    landmarks_px, visibilities = points[:BLAZEPOSE_LANDMARKS], visibilities[:BLAZEPOSE_LANDMARKS]
+    """Put together one person from the landmark net's answer for one crop."""
+    crop_from_image, rotation = view
+    image_from_crop = np.linalg.inv(crop_from_image)
+    points = geometry.transform_pixels(image_from_crop, answer.landmarks_crop).astype(np.float32)
     keypoints_crop, scores = keypoints_from_blazepose(
-        landmarks_crop[:BLAZEPOSE_LANDMARKS], visibilities
+        answer.landmarks_crop[:BLAZEPOSE_LANDMARKS], answer.visibilities
     )
-    keypoints, _ = keypoints_from_blazepose(landmarks_px, visibilities)
-    visible = visibilities >= _VISIBLE
+    landmarks_px = points[:BLAZEPOSE_LANDMARKS]
+    visible = answer.visibilities >= _VISIBLE
     return Person(
         id=track.id,
         is_new=track.is_new,
@@ -237,14 +258,15 @@ def _person(
             points[BLAZEPOSE_REGION_CENTRE], points[BLAZEPOSE_REGION_CIRCLE]
         ),
         crop_from_image=crop_from_image,
+        image_from_crop_rotation=rotation,
         landmarks_px=landmarks_px,
-        visibilities=visibilities,
+        visibilities=answer.visibilities,
         keypoints_crop=keypoints_crop,
-        keypoints=keypoints,
+        keypoints=geometry.transform_pixels(image_from_crop, keypoints_crop).astype(np.float32),
         keypoint_scores=scores,
-        features=features,
-        world_landmarks=world_landmarks,
-        score=score,
+        features=answer.features,
+        world_landmarks=answer.world_landmarks,
+        score=answer.presence,
         box_xyxy=box_round_points(
             landmarks_px[visible] if visible.sum() >= 2 else landmarks_px, _BOX_MARGIN, image_size
         ),
@@ -257,17 +279,6 @@ def _is_usable(region: Region, image: Image) -> bool:
     limit = np.array([image.shape[1], image.shape[0]]) - 0.5
     touches = (corners.max(axis=0) > -0.5).all() and (corners.min(axis=0) < limit).all()
     return bool(np.isfinite(corners).all() and region.size >= _MIN_REGION_PX and touches)
-
-
-def _is_same_place(first: Region, second: Region) -> bool:
-    """Tell whether two regions stand round the same person.
-
-    By hips and size, not by the overlap of the squares: those are as wide as a person is long, so
-    two people side by side share most of theirs.
-    """
-    small, large = sorted((first.size, second.size))
-    distance = np.hypot(*np.subtract(first.centre, second.centre))
-    return distance < _SAME_HIPS * large and large < _SAME_SIZE_RATIO * small
 
 
 def _without_doubles(people: Sequence[Person]) -> list[Person]:

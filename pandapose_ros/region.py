@@ -13,6 +13,10 @@ Array = NDArray[np.floating]
 # The circle point lies on the circle round the body; the region is that much wider than it.
 REGION_MARGIN = 1.25
 
+# Shares of a region's size, which is about 2.5 m for a standing adult.
+_SAME_PLACE = 0.1
+_SAME_SIZE_RATIO = 1.5
+
 
 @dataclass(frozen=True)
 class Region:
@@ -68,6 +72,17 @@ def region_from_points(centre: Array, circle_point: Array) -> Region:
     up = np.asarray(circle_point, np.float64) - centre
     size = 2 * REGION_MARGIN * float(np.hypot(*up))
     return Region((float(centre[0]), float(centre[1])), size, float(np.arctan2(up[0], -up[1])))
+
+
+def is_same_place(first: Region, second: Region) -> bool:
+    """Tell whether two regions stand round the same person.
+
+    By hips and size, not by the overlap of the squares: those are as wide as a person is long, so
+    two people side by side share most of theirs.
+    """
+    small, large = sorted((first.size, second.size))
+    distance = np.hypot(*np.subtract(first.centre, second.centre))
+    return bool(distance < _SAME_PLACE * large and large < _SAME_SIZE_RATIO * small)
 
 
 def box_round_points(points: Array, margin: float, image_size: tuple[int, int]) -> Array:
