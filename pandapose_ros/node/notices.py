@@ -32,10 +32,6 @@ class Notices:
         if self._is_due(text, again_after):
             self._logger.error(text)
 
-    def forget(self) -> None:
-        """Say everything anew."""
-        self._said.clear()
-
     def _is_due(self, text: str, again_after: float) -> bool:
         key, now = re.sub(r"[\d.]+", "#", text), time.monotonic()
         if now - self._said.get(key, -float("inf")) < again_after:

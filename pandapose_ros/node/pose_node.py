@@ -1,37 +1,31 @@
 """The lifecycle node: images in, skeletons out."""
 
 import ctypes
+import signal
 import sys
+import threading
 import time
 from typing import Any
 
 import numpy as np
 import rclpy
-from numpy.typing import NDArray
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.time import Time
-from rclpy.utilities import ok, try_shutdown
-from std_msgs.msg import Header
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import try_shutdown
 
 from pandapose_ros.config import EstimatorConfig, NodeConfig
 from pandapose_ros.estimator import PoseEstimator
-from pandapose_ros.geometry import Array
-from pandapose_ros.node.images import image_from_message
 from pandapose_ros.node.inputs import ImageInput
-from pandapose_ros.node.intrinsics import intrinsics_from_message
-from pandapose_ros.node.markers import MarkerStyle
-from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.node.pipeline import FramePipeline
 from pandapose_ros.node.worker import Frame, LatestFrameWorker, NodeStatistics
 
 # Longest time to wait for the image at work when the node is deactivated.
 _STOP_TIMEOUT = 10.0
-# camera_info may come a moment after the first images without being missed.
-_CAMERA_INFO_GRACE = 1.0
-# Stamps that go back further than this are another recording, or the same from its start.
-_TIME_JUMP = 0.5
+# Longest time until a signal to end is noticed.
+_SIGNAL_POLL = 0.2
 
 
 class PoseNode(LifecycleNode):
@@ -51,13 +45,10 @@ class PoseNode(LifecycleNode):
         super().__init__("pose_node", **node_options)
         self.parameters = Parameters(self, EstimatorConfig, NodeConfig)
         self.statistics = NodeStatistics()
-        self._notices = Notices(self.get_logger())
         self._estimator: PoseEstimator | None = None
         self._outputs: Outputs | None = None
         self._input: ImageInput | None = None
         self._worker: LatestFrameWorker | None = None
-        self._first_frame_time = 0.0
-        self._last_stamp = Time()
 
     def start(self) -> bool:
         """Configure and activate; False if one fails, after the reason has been logged."""
@@ -93,11 +84,12 @@ class PoseNode(LifecycleNode):
             return TransitionCallbackReturn.ERROR
         result = super().on_activate(state)
         self._estimator.reset()
-        self._notices.forget()
         self.statistics = NodeStatistics()
-        self._first_frame_time = 0.0
         self._outputs.publish_info(self._estimator.model_info)
-        self._worker = LatestFrameWorker(self._process)
+        pipeline = FramePipeline(
+            self, self.parameters, self._estimator, self._outputs, self.statistics
+        )
+        self._worker = LatestFrameWorker(pipeline.process)
         self._worker.start()
         self._input = ImageInput(
             self, self._on_frame, lambda: self.parameters.get(NodeConfig).image_timeout
@@ -159,101 +151,6 @@ class PoseNode(LifecycleNode):
         if self._worker is not None and self._worker.submit(frame):
             self.statistics.dropped_busy += 1
 
-    def _process(self, frame: Frame) -> None:
-        """Do all work on one frame; runs in the worker's thread and outlives any error."""
-        try:
-            self._estimate(frame)
-        except Exception as error:  # one bad image must not end the node
-            if ok(context=self.context):
-                self.statistics.failed += 1
-                self._notices.error(
-                    f"image dropped, {type(error).__name__}: {error}", again_after=10.0
-                )
-
-    def _estimate(self, frame: Frame) -> None:
-        estimator, outputs = self._estimator, self._outputs
-        if estimator is None or outputs is None:
-            return
-        config = self.parameters.get(NodeConfig)
-        header = self._output_header(frame.image.header, config)
-        if self._is_too_old(header, config.max_image_age):
-            self.statistics.dropped_old += 1
-            return
-        try:
-            image = image_from_message(frame.image)
-        except ValueError as error:
-            self.statistics.dropped_undecodable += 1
-            self._notices.error(f"image dropped: {error}")
-            return
-        self._follow_time(estimator, header)
-        K, distortion = self._intrinsics(frame, image)
-        settings = self.parameters.get(EstimatorConfig)
-        if settings is not estimator.config:
-            estimator.update(settings)
-        poses = estimator.estimate(image, K, distortion)
-        style = MarkerStyle(config.marker_score, config.marker_lifetime)
-        outputs.publish(poses, header, style, tracking=settings.tracking)
-        self.statistics.processed += 1
-        self.statistics.people += len(poses)
-        outputs.publish_debug_image(image, poses, header)
-
-    def _output_header(self, header: Header, config: NodeConfig) -> Header:
-        """Return the image's stamp with the frame to publish in."""
-        frame_id = config.frame_id or header.frame_id
-        if not frame_id:
-            self._notices.warn(
-                "images come without a frame_id: RViz and tf cannot place the people; set it in "
-                "the camera's driver, or the parameter frame_id"
-            )
-        if header.stamp.sec == 0 and header.stamp.nanosec == 0:
-            self._notices.warn("images come without a stamp: set it in the camera's driver")
-        return Header(stamp=header.stamp, frame_id=frame_id)
-
-    def _is_too_old(self, header: Header, max_age: float) -> bool:
-        if max_age <= 0:
-            return False
-        age = (self.get_clock().now() - Time.from_msg(header.stamp)).nanoseconds / 1e9
-        if age > max_age:
-            self._notices.warn(
-                f"image dropped: it is {age:.3f} s old, max_image_age is {max_age:g} s (are the "
-                "clocks of both machines in step?)",
-                again_after=10.0,
-            )
-        return age > max_age
-
-    def _follow_time(self, estimator: PoseEstimator, header: Header) -> None:
-        """Forget all people when time goes back, as a recording played again does."""
-        stamp = Time.from_msg(header.stamp)
-        if (self._last_stamp - stamp).nanoseconds / 1e9 > _TIME_JUMP:
-            self.get_logger().info("the images' stamps went back: tracking starts anew")
-            estimator.reset()
-        self._last_stamp = stamp
-
-    def _intrinsics(
-        self, frame: Frame, image: NDArray[np.uint8]
-    ) -> tuple[Array | None, Array | None]:
-        """Return K and distortion, or None twice after having said why."""
-        self._first_frame_time = self._first_frame_time or time.monotonic()
-        height, width = image.shape[:2]
-        topic = self.resolve_topic_name("camera_info")
-        field_of_view = self.parameters.get(EstimatorConfig).field_of_view
-        fallback = f"assuming a horizontal field of view of {field_of_view:g} rad"
-        if field_of_view <= 0:
-            fallback = "people get no place in space (root_source NONE)"
-        if frame.camera_info is None:
-            if time.monotonic() - self._first_frame_time > _CAMERA_INFO_GRACE:
-                self._notices.warn(
-                    f"no camera_info on {topic}: {fallback}; distances may be off by a common "
-                    "factor (remap with camera_info:=TOPIC)"
-                )
-            return None, None
-        try:
-            return intrinsics_from_message(frame.camera_info, width, height)
-        except ValueError as error:
-            self.statistics.refused_camera_info += 1
-            self._notices.error(f"camera_info on {topic} is of no use, {fallback}: {error}")
-            return None, None
-
 
 def keep_freed_memory() -> None:
     """Have glibc keep freed images instead of handing them back to the kernel.
@@ -271,15 +168,24 @@ def keep_freed_memory() -> None:
 def main() -> int:
     """Run the node until it is told to end; return the exit code."""
     keep_freed_memory()
-    rclpy.init()
+    # rclpy's own handlers would close the context before the markers could be deleted.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
     node = PoseNode()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
     try:
         if node.parameters.get(NodeConfig).autostart and not node.start():
-            return int(ok())  # not an error if it was told to end meanwhile
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
+            return 1
+        while not ending.is_set():
+            executor.spin_once(timeout_sec=_SIGNAL_POLL)
+        node.trigger_shutdown()
+    except ExternalShutdownException:
         pass
     finally:
+        executor.shutdown()
         node.destroy_node()
         try_shutdown()
     return 0

@@ -1,0 +1,144 @@
+"""What happens to one frame: decode, estimate, publish."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.time import Time
+from std_msgs.msg import Header
+
+from pandapose_ros.config import EstimatorConfig, NodeConfig
+from pandapose_ros.estimator import PoseEstimator
+from pandapose_ros.geometry import Array
+from pandapose_ros.node.images import image_from_message
+from pandapose_ros.node.intrinsics import intrinsics_from_message
+from pandapose_ros.node.markers import MarkerStyle
+from pandapose_ros.node.notices import Notices
+from pandapose_ros.node.outputs import Outputs
+from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.node.worker import Frame, NodeStatistics
+
+# camera_info may come a moment after the first images without being missed.
+_CAMERA_INFO_GRACE = 1.0
+# Stamps that go back further than this are another recording, or the same from its start.
+_TIME_JUMP_NS = 500_000_000
+
+
+@dataclass
+class FramePipeline:
+    """Turn frames into messages, from activation to deactivation; called by one thread.
+
+    Attributes:
+        node: Gives the clock and the log.
+        parameters: Read anew for every frame.
+        estimator: Finds and lifts the people.
+        outputs: Publishes them.
+        statistics: Counts what became of the frames.
+    """
+
+    node: Node
+    parameters: Parameters
+    estimator: PoseEstimator
+    outputs: Outputs
+    statistics: NodeStatistics
+
+    def __post_init__(self) -> None:
+        """Start with nothing said and nobody seen."""
+        self._notices = Notices(self.node.get_logger())
+        self._camera_info_topic = self.node.resolve_topic_name("camera_info")
+        self._first_time: float | None = None
+        self._last_stamp_ns = 0
+
+    def process(self, frame: Frame) -> None:
+        """Do all work on one frame; whatever goes wrong is logged and counted."""
+        try:
+            self._process(frame)
+        except Exception as error:  # one bad image must not end the node
+            self.statistics.failed += 1
+            self._notices.error(
+                f"image dropped, {type(error).__name__}: {error}", again_after=10.0
+            )
+
+    def _process(self, frame: Frame) -> None:
+        config = self.parameters.get(NodeConfig)
+        settings = self.parameters.get(EstimatorConfig)
+        header = self._output_header(frame.image.header, config.frame_id)
+        if self._is_too_old(header, config.max_image_age):
+            self.statistics.dropped_old += 1
+            return
+        try:
+            image = image_from_message(frame.image)
+        except ValueError as error:
+            self.statistics.dropped_undecodable += 1
+            self._notices.error(f"image dropped: {error}")
+            return
+        if settings is not self.estimator.config:
+            self.estimator.update(settings)
+        self._follow_time(header)
+        K, distortion = self._intrinsics(frame, image, settings.field_of_view)
+        poses = self.estimator.estimate(image, K, distortion)
+        style = MarkerStyle(config.marker_score, config.marker_lifetime)
+        self.outputs.publish(poses, header, style, tracking=settings.tracking)
+        self.statistics.processed += 1
+        self.statistics.people += len(poses)
+        self.outputs.publish_debug_image(image, poses, header)
+
+    def _output_header(self, header: Header, frame_id: str) -> Header:
+        """Return the image's stamp with the frame to publish in."""
+        frame_id = frame_id or header.frame_id
+        if not frame_id:
+            self._notices.warn(
+                "images come without a frame_id: RViz and tf cannot place the people; set it in "
+                "the camera's driver, or the parameter frame_id"
+            )
+        if header.stamp.sec == 0 and header.stamp.nanosec == 0:
+            self._notices.warn("images come without a stamp: set it in the camera's driver")
+        return Header(stamp=header.stamp, frame_id=frame_id)
+
+    def _is_too_old(self, header: Header, max_age: float) -> bool:
+        if max_age <= 0:
+            return False
+        age = (self.node.get_clock().now() - Time.from_msg(header.stamp)).nanoseconds / 1e9
+        if age > max_age:
+            self._notices.warn(
+                f"image dropped: it is {age:.3f} s old, max_image_age is {max_age:g} s (are the "
+                "clocks of both machines in step?)",
+                again_after=10.0,
+            )
+        return age > max_age
+
+    def _follow_time(self, header: Header) -> None:
+        """Forget all people when time goes back, as a recording played again does."""
+        stamp_ns = Time.from_msg(header.stamp).nanoseconds
+        if self._last_stamp_ns - stamp_ns > _TIME_JUMP_NS:
+            self.node.get_logger().info("the images' stamps went back: tracking starts anew")
+            self.estimator.reset()
+        self._last_stamp_ns = stamp_ns
+
+    def _intrinsics(
+        self, frame: Frame, image: NDArray[np.uint8], field_of_view: float
+    ) -> tuple[Array | None, Array | None]:
+        """Return K and distortion, or None twice after having said why."""
+        fallback = f"assuming a horizontal field of view of {field_of_view:g} rad"
+        if field_of_view <= 0:
+            fallback = "people get no place in space (root_source NONE)"
+        if frame.camera_info is None:
+            now = time.monotonic()
+            self._first_time = now if self._first_time is None else self._first_time
+            if now - self._first_time > _CAMERA_INFO_GRACE:
+                self._notices.warn(
+                    f"no camera_info on {self._camera_info_topic}: {fallback}; distances may be "
+                    "off by a common factor (remap with camera_info:=TOPIC)"
+                )
+            return None, None
+        height, width = image.shape[:2]
+        try:
+            return intrinsics_from_message(frame.camera_info, width, height)
+        except ValueError as error:
+            self.statistics.refused_camera_info += 1
+            self._notices.error(
+                f"camera_info on {self._camera_info_topic} is of no use, {fallback}: {error}"
+            )
+            return None, None
