@@ -1,0 +1,38 @@
+"""Play the project's own clip to pose_node, and show the result in RViz if asked."""
+
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+
+from launch import LaunchDescription
+
+SHARE = Path(__file__).resolve().parents[1]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the launch."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "source",
+                default_value=str(SHARE / "config" / "demo" / "walk.mp4"),
+                description="Video file or webcam index to play",
+            ),
+            DeclareLaunchArgument(
+                "rviz",
+                default_value="true",
+                choices=["true", "false"],
+                description="Start RViz too",
+            ),
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(str(SHARE / "launch" / "pandapose.launch.py")),
+                launch_arguments={
+                    "camera": "video",
+                    "source": LaunchConfiguration("source"),
+                    "rviz": LaunchConfiguration("rviz"),
+                }.items(),
+            ),
+        ]
+    )
