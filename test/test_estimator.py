@@ -1,0 +1,149 @@
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pandapose_ros import geometry
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.estimator import PoseEstimator, RootSource, select_device
+
+CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return dict(np.load(CLIP.with_suffix(".npz"), allow_pickle=False))
+
+
+@pytest.fixture(scope="module")
+def frames():
+    capture = cv2.VideoCapture(str(CLIP))
+    images = []
+    while len(images) < 40:
+        ok, image = capture.read()
+        assert ok
+        images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    return images
+
+
+@pytest.fixture(scope="module")
+def estimator():
+    return PoseEstimator(EstimatorConfig(device="cpu"))
+
+
+@pytest.fixture(autouse=True)
+def forget_people(estimator):
+    estimator.reset()
+
+
+def test_pose_has_the_promised_shapes_and_ranges(estimator, frames, truth):
+    (pose,) = estimator.estimate(frames[20], truth["K"])
+    assert pose.joints.shape == (17, 3)
+    assert pose.root.shape == (3,)
+    assert pose.joint_scores.shape == (17,)
+    assert pose.keypoints.shape == (17, 2)
+    np.testing.assert_allclose(pose.joints[0], 0, atol=1e-6)
+    assert ((pose.joint_scores >= 0) & (pose.joint_scores <= 1)).all()
+    assert 0 <= pose.score <= 1
+    left, top, right, bottom = pose.box_xyxy
+    assert 0 <= left < right < frames[20].shape[1]
+    assert 0 <= top < bottom < frames[20].shape[0]
+    np.testing.assert_allclose(pose.anchors.weights.sum(0), 1, atol=1e-4)
+
+
+def test_person_of_the_clip_is_near_the_truth(estimator, frames, truth):
+    errors, roots = [], []
+    for number in range(0, 40, 4):
+        (pose,) = estimator.estimate(frames[number], truth["K"])
+        exact = truth["joints"][number]
+        errors.append(np.linalg.norm(pose.joints - (exact - exact[0]), axis=1).mean())
+        roots.append(np.linalg.norm(pose.root - exact[0]))
+    # Far above what is measured (see the model card), far below a wrong axis or a swapped side.
+    assert np.mean(errors) < 0.15
+    assert np.mean(roots) < 0.8
+
+
+def test_skeleton_projects_onto_the_person(estimator, frames, truth):
+    (pose,) = estimator.estimate(frames[20], truth["K"])
+    pixels = geometry.project(pose.joints + pose.root, truth["K"])
+    height_px = pose.box_xyxy[3] - pose.box_xyxy[1]
+    assert np.linalg.norm(pixels - pose.keypoints, axis=1).mean() < 0.1 * height_px
+
+
+def test_ids_last_and_images_are_not_written_to(estimator, frames):
+    image = frames[0].copy()
+    image.flags.writeable = False
+    (first,) = estimator.estimate(image)
+    (second,) = estimator.estimate(frames[1])
+    assert first.is_new
+    assert not second.is_new
+    assert first.id == second.id
+
+
+def test_view_with_any_strides_gives_the_same_as_a_copy(estimator, frames):
+    mirrored = frames[10][:, ::-1]
+    (from_view,) = estimator.estimate(mirrored)
+    estimator.reset()
+    (from_copy,) = estimator.estimate(mirrored.copy())
+    np.testing.assert_array_equal(from_view.joints, from_copy.joints)
+
+
+def test_two_people_in_one_image_match_each_alone(estimator, frames):
+    alone, width = frames[20], frames[20].shape[1]
+    both = np.concatenate((alone, alone[:, ::-1]), axis=1)
+    people = estimator.estimate(both)
+    assert len(people) == 2
+    left, right = sorted(people, key=lambda pose: pose.keypoints[0, 0])
+    # The mirror image of a person is the person with left and right swapped.
+    mirror = list(estimator.skeleton.mirror)
+    expected = 2 * width - 1 - left.keypoints[mirror, 0]
+    assert np.abs(right.keypoints[:, 0] - expected).mean() < 0.03 * width
+
+
+def test_root_source_tells_where_the_intrinsics_came_from(estimator, frames, truth):
+    (pose,) = estimator.estimate(frames[20], truth["K"])
+    assert pose.root_source is RootSource.INTRINSICS
+    (pose,) = estimator.estimate(frames[20])
+    assert pose.root_source is RootSource.ASSUMED_FIELD_OF_VIEW
+    estimator.update(replace(estimator.config, field_of_view=0.0))
+    (pose,) = estimator.estimate(frames[20])
+    estimator.update(EstimatorConfig(device="cpu"))
+    assert pose.root is None
+    assert pose.root_source is RootSource.NONE
+
+
+def test_nobody_in_an_empty_image(estimator):
+    assert estimator.estimate(np.full((480, 640, 3), 90, np.uint8)) == []
+    assert estimator.estimate(np.zeros((1, 1, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 4), np.uint8), "shape"),
+        (np.zeros((0, 4, 3), np.uint8), "shape"),
+        (np.zeros((4, 4, 3), np.float32), "uint8"),
+        (None, "NoneType"),
+    ],
+)
+def test_bad_images_are_refused(estimator, image, message):
+    with pytest.raises(ValueError, match=message):
+        estimator.estimate(image)
+
+
+def test_bad_intrinsics_are_refused(estimator, frames):
+    with pytest.raises(ValueError, match="calibrate"):
+        estimator.estimate(frames[0], np.zeros((3, 3)))
+
+
+def test_missing_weights_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.safetensors"):
+        PoseEstimator(EstimatorConfig(weights=str(tmp_path / "nowhere.safetensors")))
+
+
+@pytest.mark.parametrize("name", ["cuda:77", "tpu", "meta"])
+def test_absent_devices_are_refused(name):
+    with pytest.raises(ValueError, match="use auto"):
+        select_device(name)

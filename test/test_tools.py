@@ -1,0 +1,118 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pandapose_ros.recording import Recording, Result
+from pandapose_ros.tools import demo, main
+
+ROOT = Path(__file__).parents[1]
+CLIP = ROOT / "config" / "demo" / "walk.mp4"
+
+
+def run_tool(*arguments):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "pandapose_ros.tools.main", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=200,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    capture = cv2.VideoCapture(str(CLIP))
+    paths = []
+    for name in ("first", "second"):
+        capture.set(cv2.CAP_PROP_POS_FRAMES, 20 * len(paths))
+        paths.append(folder / f"{name}.png")
+        cv2.imwrite(str(paths[-1]), capture.read()[1])
+    return paths
+
+
+def test_help_lists_every_command():
+    listed = run_tool("--help")
+    assert listed.returncode == 0
+    modules = {path.stem for path in (ROOT / "pandapose_ros" / "tools").glob("*.py")}
+    for module in modules - {"__init__", "main"}:
+        assert module.replace("_", "-") in listed.stdout
+
+
+@pytest.mark.parametrize("command", sorted(main._COMMANDS))
+def test_every_command_tells_its_options(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main.main([command, "--help"])
+    assert stopped.value.code == 0
+    assert command in capsys.readouterr().out
+
+
+def test_estimate_writes_pictures_and_json(pictures, tmp_path):
+    done = run_tool("estimate", *pictures, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    records = json.loads((tmp_path / "poses.json").read_text())
+    assert [record["frame"] for record in records] == ["first", "second"]
+    for record in records:
+        assert len(record["people"]) == 1
+        assert np.shape(record["people"][0]["joints"]) == (17, 3)
+        assert cv2.imread(str(tmp_path / f"{record['frame']}.jpg")) is not None
+
+
+@pytest.mark.parametrize("name", ["missing.png", "missing.mp4"])
+def test_estimate_names_an_unreadable_input(name, tmp_path):
+    done = run_tool("estimate", tmp_path / name, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_demo_summary_without_people_has_no_error_to_report():
+    recording = Recording(
+        [0, 10**8], [b"", b""], [Result(0, 3 * 10**7, []), Result(10**8, 2 * 10**8, [])]
+    )
+    summary = demo.summarise(recording, {"joints": np.zeros((2, 17, 3))})
+    assert summary["skeletons"] == 0
+    assert summary["mpjpe_mm"] is None
+    assert summary["latency_ms"]["p50"] == 65.0
+
+
+def test_demo_gives_no_error_when_frames_cannot_be_told_apart():
+    recording = Recording([0], [b""], [Result(0, 10, [])])
+    assert demo.measure_error(recording, np.zeros((2, 17, 3)))["mpjpe_mm"] is None
+
+
+def test_demo_runs_real_nodes_and_writes_its_summary(tmp_path):
+    # The first second and a half of the clip; three processes over DDS.
+    capture = cv2.VideoCapture(str(CLIP))
+    writer = cv2.VideoWriter(
+        str(tmp_path / "short.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10.0, (640, 480)
+    )
+    for _ in range(15):
+        writer.write(capture.read()[1])
+    writer.release()
+    truth = np.load(CLIP.with_suffix(".npz"), allow_pickle=False)
+    np.savez(tmp_path / "short.npz", joints=truth["joints"][:15], K=truth["K"], fps=10.0)
+    done = run_tool(
+        "demo",
+        tmp_path / "short.mp4",
+        "--truth",
+        tmp_path / "short.npz",
+        "--out",
+        tmp_path / "demo",
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
+    assert summary["frames"] == 15
+    assert 1 <= summary["skeletons"] <= 15
+    assert summary["people"] >= 1
+    assert 0 < summary["latency_ms"]["p50"] <= summary["latency_ms"]["p95"]
+    assert 0 < summary["pa_mpjpe_mm"] <= summary["mpjpe_mm"] < 400
+    assert (tmp_path / "demo" / "annotated.mp4").stat().st_size > 0
