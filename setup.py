@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -32,20 +33,7 @@ class BuildWithCMake(build_ext):
         prefix = BUILD / "install"
         shutil.rmtree(prefix, ignore_errors=True)  # what an earlier build installed
         shutil.rmtree(self.build_lib, ignore_errors=True)
-        # pip does not put a virtual environment's own cmake and ninja on the path.
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        configure = [
-            *("cmake", "-S", ROOT, "-B", BUILD / "cmake", "-G", "Ninja", "--fresh"),
-            "-DBUILD_TESTING=OFF",
-            "-DCMAKE_BUILD_TYPE=Release",
-            f"-DCMAKE_INSTALL_PREFIX={prefix}",
-            f"-DCMAKE_PROJECT_INCLUDE={ROOT / 'cmake' / 'pypi_wheels.cmake'}",
-            "-DPYTHON_INSTALL_DIR=python",
-            f"-DPython3_EXECUTABLE={sys.executable}",
-        ]
-        install = ["cmake", "--build", BUILD / "cmake", "--target", "install"]
-        for command in (configure, install):
-            subprocess.run(command, check=True, env={**os.environ, "PATH": path})
+        build_with_cmake(prefix)
         package = prefix / "python" / "pandapose_ros"
         sources = shutil.ignore_patterns("*.c")  # of the compiled messages; of no use there
         shutil.copytree(package, Path(self.build_lib) / package.name, ignore=sources)
@@ -53,6 +41,31 @@ class BuildWithCMake(build_ext):
         for file in filter(Path.is_file, prefix.rglob("*")):
             folder = file.parent.relative_to(prefix)
             self.distribution.data_files.append((str(folder), [str(file)]))
+
+
+def build_with_cmake(prefix):
+    build = BUILD / "cmake"
+    # CMake keeps where it found ROS 2, which an isolated build of pip puts elsewhere each time.
+    environment = f"{sys.executable} {find_spec('ament_package').origin}"
+    known = build / "environment.txt"
+    if not known.exists() or known.read_text() != environment:
+        shutil.rmtree(build, ignore_errors=True)
+        build.mkdir(parents=True)
+        known.write_text(environment)
+    configure = [
+        *("cmake", "-S", ROOT, "-B", build, "-G", "Ninja"),
+        "-DBUILD_TESTING=OFF",
+        "-DCMAKE_BUILD_TYPE=Release",
+        f"-DCMAKE_INSTALL_PREFIX={prefix}",
+        f"-DCMAKE_PROJECT_INCLUDE={ROOT / 'cmake' / 'pypi_wheels.cmake'}",
+        "-DPYTHON_INSTALL_DIR=python",
+        f"-DPython3_EXECUTABLE={sys.executable}",
+    ]
+    install = ["cmake", "--build", build, "--target", "install"]
+    # pip does not put a virtual environment's own cmake and ninja on the path.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    for command in (configure, install):
+        subprocess.run(command, check=True, env={**os.environ, "PATH": path})
 
 
 BUILD.mkdir(parents=True, exist_ok=True)
