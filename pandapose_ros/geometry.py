@@ -13,6 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
+
+_KEPT_HEIGHT = 0.4  # where a region's circle point lies above a crop's centre, of its height
+_GREATEST_REACH = 0.8  # of a crop's corners towards the camera's plane; 1 is on it
+
 AnyArray = TypeVar("AnyArray", NDArray[Any], torch.Tensor)
 
 
@@ -156,46 +160,16 @@ def undistort_pixels(pixels: Array, K: Array, distortion: Array | None) -> Array
     return np.asarray(ideal, np.float64).reshape(-1, 2)
 
 
-def image_from_crop_rotation(
-    crop_from_image: Array, crop_size: tuple[int, int], K: Array
-) -> Array:
-    """Find how the crop's own camera is turned against the image's camera.
-
-    The crop's camera shares the image camera's centre; its z axis goes through the middle of the
-    crop and its x axis runs along the crop's u. A person seen in the crop looks as this camera
-    sees him, wherever the crop lies in the image.
-
-    Args:
-        crop_from_image: [2, 3], image pixels to crop pixels.
-        crop_size: (width, height) of the crop in pixels.
-        K: Intrinsics of the image [3, 3], pixels.
-
-    Returns:
-        R [3, 3], columns: the crop camera's axes in the image camera's frame, so that
-        `joints_camera = joints_crop @ R.T`.
-
-    Source:
-        Our choice: the paper's crops are metric because they use the true depth, which a robot
-        does not have.
-    """
-    centre = (np.asarray(crop_size, np.float64) - 1) / 2
-    beside = centre + np.array((1.0, 0.0))
-    pixels = transform_points(invert_affine(crop_from_image), np.stack((centre, beside)))
-    ray, ray_beside = back_project(pixels, np.ones(2), K)
-    z = ray / np.linalg.norm(ray)
-    x = (ray_beside - ray) - ((ray_beside - ray) @ z) * z
-    x /= np.linalg.norm(x)
-    return np.stack((x, np.cross(z, x), z), axis=1)
-
-
 def perspective_crop(
     crop_from_image: Array, crop_size: tuple[int, int], K: Array
 ) -> tuple[Array, Array]:
-    """Turn an affine crop into what the crop's own camera would see.
+    """Turn an affine crop into what the crop's own camera would see, unstretched.
 
-    Away from the image's axis a flat image is stretched; seen by a camera that looks at the
-    person it is not. The crop's camera is a pinhole with its axis through the crop's centre
-    (`image_from_crop_rotation`) and the area scale of the affine crop there.
+    The crop's camera is a pinhole that shares the image camera's centre; its z axis goes through
+    the middle of the crop and its y axis runs along the crop's v. A person looks to it the same
+    wherever the crop lies in the image. Its focal length leaves the circle point of a region
+    where the affine crop has it, so that a region found in the crop gives the same crop again;
+    with the scale kept at the centre instead, regions grow from image to image.
 
     Args:
         crop_from_image: [2, 3], image pixels to crop pixels.
@@ -204,17 +178,29 @@ def perspective_crop(
 
     Returns:
         The homography [3, 3] from (undistorted) image pixels to crop pixels, and the rotation
-        R [3, 3] of `image_from_crop_rotation`.
+        `image_from_crop_rotation` [3, 3]: its columns are the axes of the crop's camera in the
+        image camera's frame, so that `joints_camera = joints_crop @ rotation.T`. The homography
+        is the affine crop where the crop reaches out of the camera's sight, as with near people
+        whose hips are below the image.
 
     Source:
-        Our choice, see `image_from_crop_rotation`.
+        Our choice: the paper's crops are metric because they use the true depth, which a robot
+        does not have.
     """
-    R = image_from_crop_rotation(crop_from_image, crop_size, K)
-    # Solid angle per image pixel on the crop's axis is cos^3 / (fx fy).
-    area_scale = abs(np.linalg.det(crop_from_image[:, :2]))
-    focal_px = np.sqrt(area_scale * K[0, 0] * K[1, 1] / R[2, 2] ** 3)
     width, height = crop_size
-    K_crop = np.array([[focal_px, 0, (width - 1) / 2], [0, focal_px, (height - 1) / 2], [0, 0, 1]])
+    centre = (np.asarray(crop_size, np.float64) - 1) / 2
+    kept = np.stack((centre, centre - (0.0, _KEPT_HEIGHT * height)))
+    rays = back_project(transform_points(invert_affine(crop_from_image), kept), np.ones(2), K)
+    z, above = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    y = (above @ z) * z - above
+    y /= np.linalg.norm(y)
+    R = np.stack((np.cross(y, z), y, z), axis=1)
+    focal_px = _KEPT_HEIGHT * height * (above @ z) / -(above @ y)
+    # By how much the depth of rays in the image's camera may change from the centre to a corner.
+    reach = (np.abs(R[2, 0]) * width + np.abs(R[2, 1]) * height) / 2
+    if focal_px <= 0 or reach > _GREATEST_REACH * focal_px * R[2, 2]:
+        return np.vstack((crop_from_image, (0.0, 0.0, 1.0))), R
+    K_crop = np.array([[focal_px, 0, centre[0]], [0, focal_px, centre[1]], [0, 0, 1]])
     return K_crop @ R.T @ np.linalg.inv(K), R
 
 

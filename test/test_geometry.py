@@ -91,7 +91,7 @@ def test_bad_intrinsics_are_refused(bad, message):
 
 def test_crop_camera_of_a_centred_upright_crop_is_the_image_camera():
     affine = np.array([[0.5, 0, 127.5 - 160], [0, 0.5, 127.5 - 125]])
-    R = geometry.image_from_crop_rotation(affine, (256, 256), K)
+    _, R = geometry.perspective_crop(affine, (256, 256), K)
     np.testing.assert_allclose(R, np.eye(3), atol=1e-12)
 
 
@@ -115,22 +115,60 @@ def test_person_in_the_image_corner_looks_the_same_in_its_crop():
     np.testing.assert_allclose(crops[1], ratio * crops[0], atol=1e-9)
 
 
-def test_perspective_crop_agrees_with_the_affine_crop_at_its_centre():
-    pixel = np.array((500.0, 100.0))
-    affine = upright_crop(pixel, 0.6)
+@pytest.mark.parametrize("pixel", [(320.0, 250.0), (500.0, 100.0), (30.0, 20.0)])
+@pytest.mark.parametrize("angle", [0.0, 0.4, -2.0])
+def test_perspective_crop_keeps_the_centre_and_the_circle_point(pixel, angle):
+    affine = turned_crop(pixel, 0.6, angle)
     homography, _ = geometry.perspective_crop(affine, (256, 256), K)
-    corners = pixel + np.array([[0, 0], [1, 0], [0, 1]]) * 1e-3
-    crop = geometry.transform_pixels(homography, corners)
-    np.testing.assert_allclose(crop[0], (127.5, 127.5), atol=1e-9)
-    area = np.linalg.det(np.stack((crop[1] - crop[0], crop[2] - crop[0]))) / 1e-6
-    np.testing.assert_allclose(area, 0.36, rtol=1e-3)
+    kept = np.array([[127.5, 127.5], [127.5, 127.5 - 0.4 * 256]])
+    image = geometry.transform_points(geometry.invert_affine(affine), kept)
+    np.testing.assert_allclose(geometry.transform_pixels(homography, image), kept, atol=1e-8)
+
+
+def turned_crop(pixel, scale, angle):
+    c, s = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.array([[c, s], [-s, c]])
+    return np.concatenate((linear, (127.5 - linear @ np.array(pixel))[:, None]), axis=1)
+
+
+def test_perspective_crop_of_a_far_camera_is_the_affine_crop():
+    affine = turned_crop((500.0, 100.0), 0.6, 0.4)
+    far = geometry.intrinsics_from_field_of_view(1e-3, 640, 480)
+    homography, _ = geometry.perspective_crop(affine, (256, 256), far)
+    pixels = np.array([[300.0, 100.0], [640, 480], [500, 0]])
+    np.testing.assert_allclose(
+        geometry.transform_pixels(homography, pixels),
+        geometry.transform_points(affine, pixels),
+        atol=0.1,
+    )
+
+
+@pytest.mark.parametrize(("pixel", "scale"), [((320.0, 900.0), 0.15), ((900.0, 250.0), 0.12)])
+def test_a_crop_that_reaches_out_of_sight_stays_affine(pixel, scale):
+    affine = turned_crop(pixel, scale, 0.1)
+    homography, R = geometry.perspective_crop(affine, (256, 256), K)
+    np.testing.assert_array_equal(homography[:2], affine)
+    np.testing.assert_array_equal(homography[2], (0, 0, 1))
+    centre = geometry.back_project(np.array(pixel), np.array(1.0), K)
+    np.testing.assert_allclose(R[:, 2], centre / np.linalg.norm(centre), atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [100.0, 400.0, 900.0])
+def test_every_pixel_of_a_perspective_crop_lies_before_the_camera(size):
+    for pixel in np.stack(np.meshgrid([0.0, 320, 640], [-200.0, 250, 700]), -1).reshape(-1, 2):
+        homography, _ = geometry.perspective_crop(
+            turned_crop(pixel, 256 / size, 0.3), (256, 256), K
+        )
+        corners = np.array([[0, 0, 1], [255, 0, 1], [0, 255, 1], [255, 255, 1], [127.5, 127.5, 1]])
+        depth = corners @ np.linalg.inv(homography)[2]
+        assert (depth / depth[-1] > 0.15).all()
 
 
 def test_rolled_crop_turns_the_camera():
     c, s = np.cos(0.3), np.sin(0.3)
     turn = np.array([[c, -s], [s, c]])
     affine = np.concatenate((turn, (127.5 - turn @ (320.0, 250.0))[:, None]), axis=1)
-    R = geometry.image_from_crop_rotation(
+    _, R = geometry.perspective_crop(
         affine, (256, 256), np.array([[600.0, 0, 320], [0, 600, 250], [0, 0, 1]])
     )
     np.testing.assert_allclose(R, [[c, s, 0], [-s, c, 0], [0, 0, 1]], atol=1e-12)
