@@ -75,19 +75,12 @@ def _draw_label(canvas: Image, pose: Pose, width: int) -> None:
     text = f"#{pose.id} {pose.score:.2f}"
     if pose.root is not None:
         text += f" {np.linalg.norm(pose.root):.1f} m"
-    scale = width / 4
+    scale = width / 3.5
     left, top = int(pose.box_xyxy[0]), max(int(pose.box_xyxy[1]) - 6, int(30 * scale))
-    for colour, thickness in (((0, 0, 0), 2 * width), ((255, 255, 255), max(1, width // 2))):
-        cv2.putText(
-            canvas,
-            text,
-            (left, top),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            scale,
-            colour,
-            thickness,
-            cv2.LINE_AA,
-        )
+    # A shadow rather than an outline: thicker strokes make OpenCV 5 space the letters wider.
+    for shift, colour in ((max(1, width // 2), (0, 0, 0)), (0, (255, 255, 255))):
+        at = (left + shift, top + shift)
+        cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, _ANTIALIASED)
 
 
 @dataclass(frozen=True)
@@ -105,7 +98,7 @@ class SceneView:
 
     target: tuple[float, float, float]
     distance: float = 3.6
-    yaw: float = -0.9
+    yaw: float = -0.7
     pitch: float = 0.25
     size: tuple[int, int] = (640, 480)
     floor: float = 1.0
@@ -134,9 +127,9 @@ def draw_scene(poses: Sequence[Pose], view: SceneView, *, show_anchors: bool = T
             _draw_anchors(canvas, pose, root, view)
         points = _view_pixels(pose.joints + root, view)
         for parent, joint in H36M_17.bones:
-            _line(canvas, points[parent], points[joint], _JOINT_COLOURS[joint], 3)
+            _line(canvas, points[parent], points[joint], _JOINT_COLOURS[joint], 4)
         for joint, point in enumerate(points):
-            _dot(canvas, point, 4.5, _JOINT_COLOURS[joint])
+            _dot(canvas, point, 5.5, _JOINT_COLOURS[joint])
     return canvas
 
 
@@ -216,5 +209,5 @@ def view_of(poses: Sequence[Pose]) -> SceneView:
     points = np.concatenate(placed)
     low, high = np.percentile(points, (2, 98), axis=0)
     middle = (low + high) / 2
-    distance = 1.4 * float(np.linalg.norm(high - low)) + 0.6
+    distance = 0.9 * float(np.linalg.norm(high - low)) + 0.9
     return SceneView(target=tuple(middle.tolist()), distance=distance, floor=float(high[1]))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -132,11 +133,8 @@ def wait_for_camera(
                 raise ValueError(f"the camera was not through after {limit:.0f} s")
             break
     # The last image is still on its way through the node.
-    for process in others.values():
-        try:
-            process.wait(_DRAIN_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
+    with suppress(subprocess.TimeoutExpired):
+        others["recorder"].wait(_DRAIN_SECONDS)
 
 
 def stop(processes: list[tuple[str, subprocess.Popen]]) -> None:
