@@ -80,7 +80,7 @@ def sample_volume(
         DFA3D (arXiv 2307.12972), section 3.3: depth is interpolated at each of the four pixels
         before these are. Equal to `grid_sample` on the outer product, with its gradients.
     """
-    (B, A, M, L, S), (N, D) = weights.shape, tokens.depth.shape[1:]
+    (B, A, M), (N, D) = weights.shape[:3], tokens.depth.shape[1:]
     # The long axes last: arithmetic on a last axis of two would take most of the time.
     coordinates = locations.permute(5, 3, 0, 1, 2, 4)  # [3, L, B, A, M, S]
     weights = weights.permute(3, 0, 1, 2, 4)  # [L, B, A, M, S]

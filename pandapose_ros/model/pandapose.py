@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.geometry import pixel_to_grid
 from pandapose_ros.model.anchors import Anchors
+from pandapose_ros.model.blazepose import BlazePose, LandmarkOutput
 from pandapose_ros.model.decoder import DecoderLayer, ImageMemory
 from pandapose_ros.model.depth import DepthNet, DepthOutput
 from pandapose_ros.model.ensemble import VoteHeads
 from pandapose_ros.model.feedforward import Perceptron
-from pandapose_ros.model.hrnet import HRNet
+from pandapose_ros.model.hrnet import HRNet, HRNetOutput
 from pandapose_ros.model.levels import LevelProjections
 from pandapose_ros.model.tokens import sample_tokens
+from pandapose_ros.model_files import find_model_file
 from pandapose_ros.skeleton import H36M_17, H36M_17_FROM_BLAZEPOSE
 
 LANDMARK_FILE = "pose_landmark_full.tflite"
@@ -61,7 +63,8 @@ class PandaPose(nn.Module):
     """Lift a person in a crop to 3D.
 
     The backbone is frozen: no gradients, always in evaluation mode. All other parameters are
-    the lifter: 15.229 M in the paper's configuration, 12.711 M of it with two decoder layers.
+    the lifter: 15.229 M in the paper's configuration, 12.711 M with two decoder layers. Training
+    with images needs batches of two or more, as the depth net normalises over the batch.
 
     Attributes:
         config: What was built.
@@ -80,7 +83,8 @@ class PandaPose(nn.Module):
         self.config = config
         self.skeleton = H36M_17
         joints = len(self.skeleton.joint_names)
-        self.backbone = (backbone or _build_backbone(config)).requires_grad_(False).eval()
+        backbone = _build_backbone(config) if backbone is None else backbone
+        self.backbone = backbone.requires_grad_(False).eval()
         self.level_projections = LevelProjections(config)
         self.anchors = Anchors(config, joints)
         self.depth_net = DepthNet(config, joints)
@@ -88,9 +92,8 @@ class PandaPose(nn.Module):
         self.position_code = Perceptron(3, config.width, config.width, layers=2)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.layers))
         self.heads = nn.ModuleList(VoteHeads(config, joints) for _ in range(config.layers))
-        self.register_buffer(
-            "keypoints_from_landmarks", torch.from_numpy(H36M_17_FROM_BLAZEPOSE), persistent=False
-        )
+        matrix = torch.tensor(H36M_17_FROM_BLAZEPOSE)
+        self.register_buffer("keypoints_from_landmarks", matrix, persistent=False)
 
     def forward(self, crops: Tensor, keypoints: Tensor | None = None) -> PandaPoseOutput:
         """Lift the person in each crop.
@@ -124,7 +127,7 @@ class PandaPose(nn.Module):
         anchors_m = self.anchors.to_metres(anchors)
         depth, memory = (None, None) if features is None else self._look(features, keypoints)
 
-        queries = self.queries.weight.expand(len(anchors), -1, -1)
+        queries = self.queries.weight.expand(anchors.shape[0], -1, -1)
         positions = self.position_code(anchors)
         votes = []
         for layer, head in zip(self.layers, self.heads, strict=True):
@@ -188,16 +191,14 @@ class PandaPose(nn.Module):
             )
         self.load_state_dict(dict(state), strict=False)
 
-    def _own_keypoints(self, seen: object) -> Tensor:
+    def _own_keypoints(self, seen: HRNetOutput | LandmarkOutput) -> Tensor:
         """Return the keypoints [B, J, 2] that the backbone itself saw, crop pixels."""
-        landmarks = getattr(seen, "landmarks_px", None)
-        if landmarks is None:
+        if not isinstance(seen, LandmarkOutput):
             raise ValueError(
                 f"the backbone {self.config.backbone} sees no keypoints; pass keypoints [B, J, 2]"
             )
-        return (
-            self.keypoints_from_landmarks @ landmarks[:, : self.keypoints_from_landmarks.shape[1]]
-        )
+        landmarks = seen.landmarks_px[:, : self.keypoints_from_landmarks.shape[1]]
+        return self.keypoints_from_landmarks @ landmarks
 
     def _check(self, features: list[Tensor] | None, keypoints: Tensor) -> None:
         """Raise ValueError if the shapes are not those of the configuration."""
@@ -208,7 +209,12 @@ class PandaPose(nn.Module):
             return
         config = self.config
         expected = [
-            [len(keypoints), channels, config.crop_height // stride, config.crop_width // stride]
+            [
+                keypoints.shape[0],
+                channels,
+                config.crop_height // stride,
+                config.crop_width // stride,
+            ]
             for channels, stride in zip(config.level_channels, config.level_strides, strict=True)
         ]
         got = [list(level.shape) for level in features]
@@ -225,8 +231,4 @@ def _build_backbone(config: ModelConfig) -> nn.Module:
     """Build the backbone that the configuration names."""
     if config.backbone == "hrnet_w32":
         return HRNet()
-    # Here, as the landmark net's file is needed for this backbone only.
-    from pandapose_ros.model.blazepose import BlazePose
-    from pandapose_ros.model_files import find_model_file
-
     return BlazePose(find_model_file(LANDMARK_FILE).read_bytes())

@@ -117,6 +117,6 @@ def _number_pixels(pixels: Tensor, level: Tensor, first: int) -> Tensor:
 
     A pixel in two windows has two equal tokens; it does not matter which one it gets.
     """
-    table = pixels.new_zeros(len(pixels), level.shape[2:].numel())
+    table = pixels.new_zeros(pixels.shape[0], level.shape[2:].numel())
     numbers = torch.arange(first, first + pixels.shape[1], device=pixels.device)
     return table.scatter(1, pixels, numbers.expand_as(pixels))
