@@ -1,0 +1,135 @@
+"""What the tests over DDS share: an isolated domain, a camera, and spinning with a time limit."""
+
+import os
+import time
+from pathlib import Path
+
+# Before rclpy is loaded: nothing leaves the machine, and images fit into shared memory.
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+os.environ.setdefault(
+    "FASTRTPS_DEFAULT_PROFILES_FILE", str(Path(__file__).parents[1] / "config" / "fastdds.xml")
+)
+
+import cv2
+import numpy as np
+import pytest
+
+
+class Graph:
+    """A context with an executor that runs only while a test waits for something."""
+
+    def __init__(self):
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, args=[])
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.nodes = []
+
+    def add(self, node):
+        self.nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def spin_until(self, condition, timeout=20.0):
+        end = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < end, "timed out"
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def spin_for(self, duration):
+        end = time.monotonic() + duration
+        while time.monotonic() < end:
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def close(self):
+        self.executor.shutdown()
+        for node in self.nodes:
+            node.destroy_node()
+        self.context.shutdown()
+
+
+@pytest.fixture
+def graph():
+    graph = Graph()
+    yield graph
+    graph.close()
+
+
+class Camera:
+    """A node beside the one under test: sends images, keeps what comes back."""
+
+    def __init__(self, graph, namespace="", **publisher_qos):
+        from rclpy.node import Node
+        from rclpy.qos import QoSProfile
+        from sensor_msgs.msg import CameraInfo, Image
+
+        from pandapose_ros.msg import Skeleton3DArray
+
+        self.graph = graph
+        self.node = graph.add(Node("camera", namespace=namespace, context=graph.context))
+        qos = QoSProfile(**{"depth": 5, **publisher_qos})
+        self.images = self.node.create_publisher(Image, "image", qos)
+        self.infos = self.node.create_publisher(CameraInfo, "camera_info", qos)
+        self.skeletons = self.listen(Skeleton3DArray, "pose_node/skeletons")
+
+    def listen(self, kind, topic, **qos):
+        from rclpy.qos import QoSProfile
+
+        received = []
+        profile = QoSProfile(**{"depth": 100, **qos})
+        self.node.create_subscription(kind, topic, received.append, profile)
+        return received
+
+    def message(self, pixels, **changes):
+        """An rgb8 message of an RGB image, stamped now."""
+        from std_msgs.msg import Header
+
+        from pandapose_ros.node.conversions import image_message
+
+        now = self.node.get_clock().now().to_msg()
+        message = image_message(pixels, Header(stamp=now, frame_id="lens"))
+        for name, value in changes.items():
+            setattr(message, name, value)
+        return message
+
+    def wait_for_node(self):
+        """Wait until a node that listens has been found, and has found us."""
+        self.graph.spin_until(lambda: self.images.get_subscription_count() > 0)
+        self.graph.spin_until(lambda: self.infos.get_subscription_count() > 0)
+        topic = self.node.resolve_topic_name("pose_node/skeletons")
+        self.graph.spin_until(lambda: self.node.count_publishers(topic) > 0)
+        self.graph.spin_for(0.2)
+
+    def exchange(self, message):
+        """Send an image and return the skeletons with its stamp."""
+        self.images.publish(message)
+        stamp = message.header.stamp
+
+        def has_come():
+            return any(s.header.stamp == stamp for s in self.skeletons)
+
+        self.graph.spin_until(has_come)
+        return next(s for s in self.skeletons if s.header.stamp == stamp)
+
+
+@pytest.fixture
+def make_camera(graph):
+    return lambda *args, **kwargs: Camera(graph, *args, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def blank():
+    """An image with nobody in it, RGB."""
+    return np.full((240, 320, 3), 90, np.uint8)
+
+
+@pytest.fixture(scope="session")
+def walker():
+    """The first image of the demo clip, RGB: one person, whole in view."""
+    path = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
+    is_read, image = cv2.VideoCapture(str(path)).read()
+    assert is_read, f"cannot read {path}"
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

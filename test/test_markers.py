@@ -1,0 +1,173 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from std_msgs.msg import Header
+from visualization_msgs.msg import Marker
+
+from pandapose_ros.estimator import AnchorVotes, Pose, RootSource
+from pandapose_ros.node.markers import LivingMarkers, MarkerStyle, anchor_markers, person_markers
+from pandapose_ros.skeleton import H36M_17
+
+HEADER = Header(frame_id="camera_optical_frame")
+STYLE = MarkerStyle(score=0.3, lifetime=0.5)
+ANCHORS = 20
+
+
+def person(number, *, root=(0.2, 0.1, 3.0)):
+    random = np.random.default_rng(number)
+    weights = random.random((ANCHORS, 17)).astype(np.float32)
+    return Pose(
+        id=number,
+        is_new=False,
+        joints=random.normal(size=(17, 3)).astype(np.float32),
+        root=None if root is None else np.array(root),
+        root_covariance=None,
+        root_source=RootSource.NONE if root is None else RootSource.INTRINSICS,
+        joint_scores=np.full(17, 0.9, np.float32),
+        keypoints=random.uniform(0, 480, (17, 2)).astype(np.float32),
+        box_xyxy=np.array([10, 20, 110, 220], np.float32),
+        score=0.8,
+        anchors=AnchorVotes(
+            positions=random.normal(size=(ANCHORS, 3)).astype(np.float32),
+            weights=weights / weights.sum(0),
+            kinds=(np.arange(ANCHORS) >= 12).astype(np.int64),
+            joints=np.where(np.arange(ANCHORS) < 12, np.arange(ANCHORS), -1),
+        ),
+    )
+
+
+def all_markers(poses):
+    return person_markers(poses, H36M_17, HEADER, STYLE) + anchor_markers(poses, HEADER, STYLE)
+
+
+def check_rviz_accepts(markers):
+    """What RViz's own checks of a marker array demand."""
+    assert len({(m.ns, m.id) for m in markers}) == len(markers)
+    for marker in markers:
+        assert marker.pose.orientation.w == 1.0
+        numbers = [c for p in (marker.pose.position, *marker.points) for c in (p.x, p.y, p.z)]
+        assert all(map(math.isfinite, numbers))
+        assert marker.lifetime.nanosec == 500_000_000
+        assert marker.header.frame_id == "camera_optical_frame"
+        assert not marker.frame_locked
+        if marker.type in (Marker.SPHERE_LIST, Marker.LINE_LIST):
+            assert marker.points
+            assert len(marker.colors) == len(marker.points)
+        if marker.type == Marker.LINE_LIST:
+            assert len(marker.points) % 2 == 0
+            assert marker.scale.x > 0
+        if marker.type == Marker.SPHERE_LIST:
+            assert min(marker.scale.x, marker.scale.y, marker.scale.z) > 0
+        for colour in (marker.color, *marker.colors):
+            assert all(0 <= c <= 1 for c in (colour.r, colour.g, colour.b))
+            assert 0 < colour.a <= 1
+
+
+def test_every_person_has_joints_bones_and_a_label():
+    markers = person_markers([person(3), person(8)], H36M_17, HEADER, STYLE)
+    assert sorted((m.ns, m.id) for m in markers) == [
+        *(("bones", 3), ("bones", 8), ("joints", 3), ("joints", 8), ("labels", 3), ("labels", 8))
+    ]
+    check_rviz_accepts(markers)
+
+
+def test_joints_lie_at_the_root_plus_the_relative_joint():
+    pose = person(1)
+    joints = next(m for m in all_markers([pose]) if m.ns == "joints")
+    drawn = [(p.x, p.y, p.z) for p in joints.points]
+    np.testing.assert_allclose(drawn, pose.joints + pose.root, atol=1e-6)
+
+
+def test_bones_join_the_skeletons_joints_in_the_colour_of_their_side():
+    pose = person(1)
+    markers = {m.ns: m for m in all_markers([pose])}
+    placed = (pose.joints + pose.root).astype(np.float64)
+    ends = [(p.x, p.y, p.z) for p in markers["bones"].points]
+    np.testing.assert_allclose(
+        ends, [placed[j] for bone in H36M_17.bones for j in bone], atol=1e-6
+    )
+    by_side = {H36M_17.side(j): (c.r, c.g, c.b) for j, c in enumerate(markers["joints"].colors)}
+    assert len(set(by_side.values())) == 3
+    for (_, joint), colour in zip(H36M_17.bones, markers["bones"].colors[1::2], strict=True):
+        assert (colour.r, colour.g, colour.b) == by_side[H36M_17.side(joint)]
+
+
+def test_unknown_and_doubtful_joints_and_their_bones_are_left_out():
+    pose = person(1)
+    joints, scores = pose.joints.copy(), pose.joint_scores.copy()
+    joints[13, 2] = np.nan  # left wrist: one bone
+    joints[9, 0] = np.inf  # nose: two bones
+    scores[5] = 0.29  # left knee: two bones
+    markers = all_markers([replace(pose, joints=joints, joint_scores=scores)])
+    check_rviz_accepts(markers)
+    sizes = {m.ns: len(m.points) for m in markers}
+    assert sizes["joints"] == 14
+    assert sizes["bones"] == 2 * 11
+
+
+def test_a_person_with_no_visible_joint_is_not_drawn():
+    pose = replace(person(1), joint_scores=np.zeros(17, np.float32))
+    assert person_markers([pose], H36M_17, HEADER, STYLE) == []
+    single = replace(pose, joint_scores=np.eye(17, dtype=np.float32)[4])
+    markers = person_markers([single], H36M_17, HEADER, STYLE)
+    assert [m.ns for m in markers] == ["joints", "labels"]
+    check_rviz_accepts(markers)
+
+
+def test_nobody_is_drawn_whose_place_is_unknown():
+    assert all_markers([person(1, root=None)]) == []
+
+
+def test_label_stands_above_the_highest_joint():
+    pose = person(1)
+    label = next(m for m in all_markers([pose]) if m.ns == "labels")
+    assert label.type == Marker.TEXT_VIEW_FACING
+    assert label.pose.position.y < (pose.joints[:, 1] + pose.root[1]).min()
+    assert "person_1" in label.text
+
+
+def test_anchors_are_more_opaque_the_more_they_count():
+    pose = person(1)
+    markers = anchor_markers([pose], HEADER, STYLE)
+    check_rviz_accepts(markers)
+    assert [m.ns for m in markers] == ["anchors_local", "anchors_global"]
+    assert [len(m.points) for m in markers] == [12, 8]
+    shares = pose.anchors.weights.mean(1)
+    opacities = np.array([c.a for m in markers for c in m.colors])
+    assert (np.diff(opacities[np.argsort(shares)]) >= 0).all()
+    assert opacities[shares.argmax()] == 1.0
+
+
+def test_anchors_that_are_not_finite_are_left_out():
+    pose = person(1)
+    positions = pose.anchors.positions.copy()
+    positions[0] = np.nan
+    markers = anchor_markers(
+        [replace(pose, anchors=replace(pose.anchors, positions=positions))], HEADER, STYLE
+    )
+    check_rviz_accepts(markers)
+    assert len(markers[0].points) == 11
+
+
+def test_what_is_gone_is_deleted_once():
+    living = LivingMarkers()
+    both = person_markers([person(1), person(2)], H36M_17, HEADER, STYLE)
+    one = person_markers([person(2)], H36M_17, HEADER, STYLE)
+    assert all(m.action == Marker.ADD for m in living.replace(both, HEADER).markers)
+    second = living.replace(one, HEADER).markers
+    deleted = {(m.ns, m.id) for m in second if m.action == Marker.DELETE}
+    assert deleted == {("joints", 1), ("bones", 1), ("labels", 1)}
+    assert {(m.ns, m.id) for m in second} == {(m.ns, m.id) for m in both}
+    third = living.replace(one, HEADER).markers
+    assert all(m.action == Marker.ADD for m in third)
+    assert {m.action for m in living.replace([], HEADER).markers} == {Marker.DELETE}
+    assert living.replace([], HEADER).markers == []
+
+
+@pytest.mark.parametrize(("lifetime", "expected"), [(0.0, (0, 0)), (2.25, (2, 250_000_000))])
+def test_lifetime_is_seconds(lifetime, expected):
+    style = MarkerStyle(score=0.3, lifetime=lifetime)
+    marker = person_markers([person(1)], H36M_17, HEADER, style)[0]
+    assert (marker.lifetime.sec, marker.lifetime.nanosec) == expected

@@ -1,0 +1,253 @@
+import threading
+
+import numpy as np
+import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from visualization_msgs.msg import Marker, MarkerArray
+
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.estimator import PACKAGED_WEIGHTS
+from pandapose_ros.msg import AnchorSet3DArray, SkeletonInfo
+from pandapose_ros.node.pose_node import PoseNode
+
+SUCCESS = TransitionCallbackReturn.SUCCESS
+
+
+@pytest.fixture
+def make_node(graph):
+    def make(**overrides):
+        parameters = [Parameter(name, value=value) for name, value in overrides.items()]
+        return graph.add(PoseNode(context=graph.context, parameter_overrides=parameters))
+
+    return make
+
+
+def test_ten_life_cycles(make_node, make_camera, blank):
+    node, camera = make_node(), make_camera()
+    threads = threading.active_count()
+    for _ in range(10):
+        assert node.trigger_configure() == SUCCESS
+        assert node.trigger_activate() == SUCCESS
+        camera.wait_for_node()
+        assert camera.exchange(camera.message(blank)).skeletons == []
+        assert node.trigger_deactivate() == SUCCESS
+        assert node.statistics.processed == 1
+        assert node.trigger_cleanup() == SUCCESS
+        assert threading.active_count() <= threads + 1
+    topics = [name for name, _ in node.get_publisher_names_and_types_by_node("pose_node", "/")]
+    assert not [name for name in topics if name.startswith("/pose_node/s")]
+    assert node.trigger_shutdown() == SUCCESS
+
+
+def test_a_manager_drives_it_by_services(graph, make_node, make_camera, blank):
+    make_node(autostart=False)
+    camera = make_camera()
+    change = camera.node.create_client(ChangeState, "pose_node/change_state")
+    get = camera.node.create_client(GetState, "pose_node/get_state")
+    graph.spin_until(lambda: change.service_is_ready() and get.service_is_ready())
+
+    def call(client, request):
+        future = client.call_async(request)
+        graph.spin_until(future.done)
+        return future.result()
+
+    steps = (
+        (Transition.TRANSITION_CONFIGURE, "inactive"),
+        (Transition.TRANSITION_ACTIVATE, "active"),
+        (Transition.TRANSITION_ACTIVE_SHUTDOWN, "finalized"),
+    )
+    for transition, state in steps:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert call(change, request).success
+        assert call(get, GetState.Request()).current_state.label == state
+        if state == "active":
+            camera.wait_for_node()
+            camera.exchange(camera.message(blank))
+
+
+def test_nothing_is_published_while_inactive(graph, make_node, make_camera, blank):
+    node, camera = make_node(), make_camera()
+    received = [camera.skeletons]
+    for kind, topic in (
+        (MarkerArray, "markers"),
+        (MarkerArray, "anchor_markers"),
+        (AnchorSet3DArray, "anchors"),
+        (Image, "debug_image"),
+    ):
+        received.append(camera.listen(kind, f"pose_node/{topic}"))
+
+    def send_while_idle():
+        for messages in received:
+            messages.clear()
+        for _ in range(5):
+            camera.images.publish(camera.message(blank))
+            graph.spin_for(0.1)
+        assert not any(received)
+
+    assert node.trigger_configure() == SUCCESS
+    send_while_idle()
+    assert node.trigger_activate() == SUCCESS
+    camera.wait_for_node()
+    camera.exchange(camera.message(blank))
+    graph.spin_until(lambda: all(received))
+    assert node.trigger_deactivate() == SUCCESS
+    graph.spin_for(0.3)
+    send_while_idle()
+
+
+def test_deactivation_deletes_the_markers(graph, make_node, make_camera, walker):
+    node, camera = make_node(), make_camera()
+    arrays = camera.listen(MarkerArray, "pose_node/markers")
+    anchor_arrays = camera.listen(MarkerArray, "pose_node/anchor_markers")
+    assert node.start()
+    camera.wait_for_node()
+    graph.spin_until(lambda: node.count_subscribers("/pose_node/anchor_markers") == 1)
+    assert len(camera.exchange(camera.message(walker)).skeletons) == 1
+    graph.spin_until(lambda: arrays and anchor_arrays)
+    drawn = {(m.ns, m.id) for a in (*arrays, *anchor_arrays) for m in a.markers}
+    assert {ns for ns, _ in drawn} == {
+        "joints",
+        "bones",
+        "labels",
+        "anchors_local",
+        "anchors_global",
+    }
+    arrays.clear()
+    anchor_arrays.clear()
+    assert node.trigger_deactivate() == SUCCESS
+    graph.spin_until(lambda: arrays and anchor_arrays)
+    last = [m for a in (*arrays, *anchor_arrays) for m in a.markers]
+    assert {(m.ns, m.id) for m in last if m.action == Marker.DELETE} == drawn
+
+
+def test_skeleton_info_is_latched(graph, make_node, make_camera):
+    node = make_node()
+    assert node.start()
+    graph.spin_for(0.2)
+    late = make_camera().listen(
+        SkeletonInfo, "pose_node/skeleton_info", durability=DurabilityPolicy.TRANSIENT_LOCAL
+    )
+    graph.spin_until(lambda: late)
+    assert late[0].skeleton_type == "h36m_17"
+    assert len(late[0].weights_sha256) == 64
+
+
+def test_live_parameters_take_effect_with_the_next_image(graph, make_node, make_camera, walker):
+    node, camera = make_node(tracking=False), make_camera()
+    assert node.start()
+    camera.wait_for_node()
+    assert len(camera.exchange(camera.message(walker)).skeletons) == 1
+    (result,) = node.set_parameters([Parameter("detection_score", value=1.0)])
+    assert result.successful
+    assert camera.exchange(camera.message(walker)).skeletons == []
+    (result,) = node.set_parameters([Parameter("weights", value="other")])
+    assert not result.successful
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        ({"weights": "/absent.safetensors"}, "/absent.safetensors"),
+        ({"model_dir": "/absent"}, "pandapose fetch-models"),
+        ({"device": "cuda:99"}, "device 'cuda:99' not found"),
+        ({"device": "gpu"}, "use auto, cpu, cuda or cuda:N"),
+        ({"detection_scor": 0.5}, "did you mean 'detection_score'"),
+    ],
+)
+def test_configure_fails_with_the_remedy(make_node, capfd, overrides, text):
+    node = make_node(**overrides)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert text in capfd.readouterr().err
+    assert not node.start()
+
+
+def test_configure_refuses_broken_weights_and_then_takes_good_ones(make_node, tmp_path, capfd):
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"not weights")
+    node = make_node(weights=str(weights))
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert "weights.safetensors" in capfd.readouterr().err
+    weights.write_bytes(PACKAGED_WEIGHTS.read_bytes())
+    assert node.trigger_configure() == SUCCESS
+    assert node.parameters.get(EstimatorConfig).weights == str(weights)
+
+
+def test_both_sides_of_incompatible_qos_are_logged(graph, make_node, make_camera, capfd):
+    node = make_node(**{"qos_overrides./image.subscription.reliability": "reliable"})
+    camera = make_camera(reliability=ReliabilityPolicy.BEST_EFFORT)
+    camera.listen(
+        SkeletonInfo, "pose_node/skeletons_", durability=DurabilityPolicy.TRANSIENT_LOCAL
+    )
+    camera.listen(MarkerArray, "pose_node/markers", durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    assert node.start()
+    graph.spin_for(1.0)
+    log = capfd.readouterr().err
+    assert "quality of service on /image, no messages will come: we ask for reliable" in log
+    assert "/camera offers best-effort volatile" in log
+    assert "/pose_node/markers, a subscriber will get no messages" in log
+    assert "/camera asks for reliable transient-local" in log
+    assert "we offer reliable volatile" in log
+
+
+def test_frame_ages_and_stamps_that_go_back(graph, make_node, make_camera, blank, capfd):
+    node, camera = make_node(max_image_age=5.0, frame_id="robot_eye"), make_camera()
+    assert node.start()
+    camera.wait_for_node()
+    assert camera.exchange(camera.message(blank)).header.frame_id == "robot_eye"
+    old = camera.message(blank)
+    old.header.stamp.sec -= 60
+    camera.images.publish(old)
+    graph.spin_until(lambda: node.statistics.dropped_old == 1)
+    node.set_parameters([Parameter("max_image_age", value=0.0)])
+    camera.exchange(old)
+    camera.exchange(camera.message(np.zeros((4, 4, 3), np.uint8)))
+    log = capfd.readouterr().err
+    assert "max_image_age is 5 s" in log
+    assert "stamps went back: tracking starts anew" in log
+
+
+def test_a_camera_that_stops_and_comes_back(graph, make_node, make_camera, blank, capfd):
+    node, camera = make_node(image_timeout=0.5), make_camera()
+    assert node.start()
+    camera.wait_for_node()
+    log = ""
+    for _ in range(2):
+        camera.exchange(camera.message(blank))
+        graph.spin_for(1.2)
+        stopped = capfd.readouterr().err
+        assert stopped.count("no image on /image for 0.5 s (1 publishers)") == 1
+        assert "its publishers are /camera" in stopped
+        log += stopped
+    assert log.count("images on /image again after") == 1
+
+
+def test_without_a_camera_other_image_topics_are_named(graph, make_node, make_camera, capfd):
+    node, camera = make_node(image_timeout=0.5), make_camera(namespace="front")
+    assert node.start()
+    graph.spin_until(lambda: node.count_publishers("/front/image") == 1)
+    graph.spin_for(1.2)
+    log = capfd.readouterr().err
+    assert "no image on /image" in log
+    assert "(0 publishers): nobody publishes it; other image topics: /front/image (remap" in log
+    assert camera.images.get_subscription_count() == 0
+
+
+def test_the_newest_image_wins_over_a_fast_camera(graph, make_node, make_camera, walker):
+    node, camera = make_node(), make_camera()
+    assert node.start()
+    camera.wait_for_node()
+    camera.exchange(camera.message(walker))
+    for _ in range(20):
+        camera.images.publish(camera.message(walker))
+        graph.spin_for(0.005)
+    assert len(camera.exchange(camera.message(walker)).skeletons) == 1
+    stamps = [(s.header.stamp.sec, s.header.stamp.nanosec) for s in camera.skeletons]
+    assert stamps == sorted(stamps)
+    counts = node.statistics
+    assert counts.dropped_busy > 0
+    assert counts.received == counts.processed + counts.dropped_busy

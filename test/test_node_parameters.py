@@ -1,0 +1,144 @@
+import re
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pytest
+import rclpy
+import yaml
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from pandapose_ros.config import EstimatorConfig, NodeConfig, VideoCameraConfig
+from pandapose_ros.node.parameters import Parameters
+
+CONFIGS = (EstimatorConfig, NodeConfig)
+
+
+@pytest.fixture
+def make_node():
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    nodes = []
+
+    def make(arguments=(), **overrides):
+        node = Node(
+            "declared",
+            context=context,
+            cli_args=["--ros-args", *arguments] if arguments else None,
+            parameter_overrides=[Parameter(name, value=v) for name, v in overrides.items()],
+        )
+        nodes.append(node)
+        return node, Parameters(node, *CONFIGS)
+
+    yield make
+    for node in nodes:
+        node.destroy_node()
+    context.shutdown()
+
+
+def test_defaults_are_those_of_the_dataclasses(make_node):
+    _, parameters = make_node()
+    assert parameters.problems == []
+    for config in CONFIGS:
+        assert asdict(parameters.get(config)) == asdict(config())
+
+
+def test_every_parameter_is_described_and_bounded(make_node):
+    node, _ = make_node()
+    for config in CONFIGS:
+        for item in fields(config):
+            descriptor = node.describe_parameter(item.name)
+            assert descriptor.description == item.metadata["doc"]
+            assert descriptor.read_only != item.metadata["live"]
+            spans = [*descriptor.floating_point_range, *descriptor.integer_range]
+            if item.metadata["low"] is not None:
+                assert [span.from_value for span in spans] == [item.metadata["low"]]
+
+
+def test_overrides_are_taken_over(make_node):
+    _, parameters = make_node(detection_score=0.7, max_people=2, device="cpu", tracking=False)
+    config = parameters.get(EstimatorConfig)
+    assert (config.detection_score, config.max_people) == (0.7, 2)
+    assert (config.device, config.tracking) == ("cpu", False)
+    assert parameters.problems == []
+
+
+def test_whole_numbers_do_for_numbers_and_texts(make_node):
+    _, parameters = make_node(max_image_age=1, frame_id=3)
+    assert parameters.problems == []
+    assert parameters.get(NodeConfig).max_image_age == 1.0
+    assert parameters.get(NodeConfig).frame_id == "3"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        (
+            {"detection_scor": 0.7},
+            "unknown parameter 'detection_scor'; did you mean 'detection_score'",
+        ),
+        ({"zzz": 1}, "unknown parameter 'zzz'; known: .*max_people"),
+        ({"detection_score": "high"}, "'detection_score' must be a number, got 'high'"),
+        (
+            {"detection_score": 1.5},
+            "'detection_score' must be at least 0.0 and at most 1.0, got 1.5",
+        ),
+        ({"max_people": 2.5}, "'max_people' must be a whole number, got 2.5"),
+        ({"max_image_age": -1.0}, "'max_image_age' must be at least 0.0, got -1.0"),
+        ({"tracking": 1}, "'tracking' must be true or false, got 1"),
+    ],
+)
+def test_what_is_wrong_is_named(make_node, overrides, text):
+    _, parameters = make_node(**overrides)
+    (problem,) = parameters.problems
+    assert re.search(text, problem), problem
+
+
+def test_parameters_of_ros_itself_are_known(make_node):
+    _, parameters = make_node(
+        use_sim_time=False, **{"qos_overrides./image.subscription.reliability": "reliable"}
+    )
+    assert parameters.problems == []
+
+
+def test_live_parameters_change_and_others_do_not(make_node):
+    node, parameters = make_node()
+    before = parameters.get(NodeConfig)
+    assert parameters.get(NodeConfig) is before
+    (result,) = node.set_parameters([Parameter("marker_score", value=0.6)])
+    assert result.successful
+    assert parameters.get(NodeConfig).marker_score == 0.6
+    for name, value in (("device", "cpu"), ("marker_score", 2.0), ("marker_score", "high")):
+        (result,) = node.set_parameters([Parameter(name, value=value)])
+        assert not result.successful
+        assert result.reason
+    assert parameters.get(NodeConfig).marker_score == 0.6
+
+
+def commented_parameters(path):
+    """The parameters of a YAML file, with those that are commented out."""
+    lines = path.read_text().splitlines()
+    start = lines.index("  ros__parameters:")
+    options = [
+        line.replace("# ", "", 1)
+        for line in lines[start + 1 :]
+        if ":" in line and "---" not in line
+    ]
+    return yaml.safe_load("\n".join(options))
+
+
+def test_the_yaml_file_shows_every_parameter_with_its_default(make_node):
+    path = Path(__file__).parents[1] / "config" / "pandapose.yaml"
+    defaults = {name: v for config in CONFIGS for name, v in asdict(config()).items()}
+    assert commented_parameters(path) == {"use_sim_time": False, **defaults}
+    _, parameters = make_node(["--params-file", str(path)])
+    assert parameters.problems == []
+
+
+def test_video_camera_takes_a_webcam_index_as_a_number():
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = Node("camera", context=context, parameter_overrides=[Parameter("source", value=2)])
+    assert Parameters(node, VideoCameraConfig).get(VideoCameraConfig).source == "2"
+    node.destroy_node()
+    context.shutdown()

@@ -1,0 +1,104 @@
+import threading
+import time
+
+from sensor_msgs.msg import Image
+
+from pandapose_ros.node.notices import Notices
+from pandapose_ros.node.worker import Frame, LatestFrameWorker, NodeStatistics
+
+
+def frame(number):
+    return Frame(Image(height=number), None)
+
+
+class Gate:
+    """A piece of work that lasts until it is let through."""
+
+    def __init__(self):
+        self.begun, self.open, self.done = threading.Event(), threading.Event(), []
+
+    def __call__(self, work):
+        self.begun.set()
+        assert self.open.wait(5)
+        self.done.append(work.image.height)
+
+
+def wait_until(condition, timeout=5.0):
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_only_the_newest_frame_waits():
+    gate = Gate()
+    worker = LatestFrameWorker(gate)
+    worker.start()
+    assert not worker.submit(frame(1))
+    assert gate.begun.wait(5)
+    assert [worker.submit(frame(n)) for n in (2, 3, 4)] == [False, True, True]
+    gate.open.set()
+    wait_until(lambda: len(gate.done) == 2)
+    assert gate.done == [1, 4]
+    assert worker.stop(5) == (True, False)
+
+
+def test_stop_ends_after_the_present_frame_and_drops_the_waiting_one():
+    gate = Gate()
+    worker = LatestFrameWorker(gate)
+    worker.start()
+    worker.submit(frame(1))
+    assert gate.begun.wait(5)
+    worker.submit(frame(2))
+    assert worker.stop(0.05) == (False, True)  # still at frame 1
+    gate.open.set()
+    wait_until(lambda: gate.done == [1])
+    assert worker.stop(5) == (True, False)
+    assert gate.done == [1]
+
+
+def test_stop_without_start_does_nothing():
+    assert LatestFrameWorker(print).stop(1) == (True, False)
+
+
+def test_an_idle_worker_uses_no_processor_time():
+    worker = LatestFrameWorker(print)
+    worker.start()
+    before = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - before < 0.1
+    worker.stop(5)
+
+
+def test_statistics_read_as_a_sentence_without_zero_losses():
+    text = str(NodeStatistics(received=9, processed=7, people=3, dropped_busy=2))
+    assert text == "received 9, processed 7, people 3, dropped busy 2"
+
+
+class Log:
+    def __init__(self):
+        self.lines = []
+
+    def warning(self, text):
+        self.lines.append(text)
+
+    error = warning
+
+
+def test_a_notice_is_given_once_whatever_its_numbers():
+    log = Log()
+    notices = Notices(log)
+    for size in (10, 20, 30):
+        notices.warn(f"data is too short: got {size}")
+        notices.error("unknown encoding")
+    assert log.lines == ["data is too short: got 10", "unknown encoding"]
+
+
+def test_a_notice_comes_again_after_a_while():
+    log = Log()
+    notices = Notices(log)
+    for _ in range(2):
+        notices.warn("late", again_after=0.02)
+        notices.warn("late", again_after=0.02)
+        time.sleep(0.03)
+    assert log.lines == ["late", "late"]
