@@ -93,7 +93,7 @@ def save_bodies(path: Path, rig: Rig, bodies: list[Body]) -> None:
         bodies: All on the CPU.
     """
     tensors = {
-        f"{b:03d}.{field}": getattr(body, field).to(kind).contiguous()
+        f"{b:03d}.{field}": getattr(body, field).to(kind).clone().contiguous()
         for b, body in enumerate(bodies)
         for field, kind in _STORED_AS.items()
     }
