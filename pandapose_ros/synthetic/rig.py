@@ -101,25 +101,23 @@ def gather(bodies: list[Body], device: torch.device) -> Crowd:
     )
 
 
-def pose(rig: Rig, crowd: Crowd, targets: Tensor, head_turn: Tensor, up: Tensor) -> Posed:
+def pose(rig: Rig, crowd: Crowd, targets: Tensor, head_turn: Tensor, foot_level: Tensor) -> Posed:
     """Bring people into the poses of target skeletons, keeping their own bone lengths.
 
     Limb bones take exactly the targets' directions, the pelvis exactly the target's place. Knees
-    and elbows bend about their own axes; the spine shares the turn from hips to shoulders; feet
-    stay as level as their ankles allow.
+    and elbows bend about their own axes; the spine shares the turn from hips to shoulders.
 
     Args:
         rig: Names of the bones.
         crowd: B people.
-        targets: [B, 17, 3], H36M-17 joints in metres, any right-handed frame.
+        targets: [B, 17, 3], H36M-17 joints in metres, z up.
         head_turn: [B, 2], radians: the head's turn to the left and nod down, on top of the
             direction from the thorax to the head joint.
-        up: [B, 3], unit, against gravity in the targets' frame; zero: feet follow the shins.
+        foot_level: [B, 2], left and right, [0, 1]: share of the angle by which each foot turns
+            from where the shin would carry it to level, by 40 degrees at most.
     """
-    at_rest = _joints(
-        rig, crowd.bone_heads, crowd.vertices[crowd.nose], crowd.vertices[crowd.crown]
-    )
-    rotations = _bone_rotations(rig, crowd.bone_heads, at_rest, targets, head_turn, up)
+    at_rest = rest_joints(rig, crowd)
+    rotations = _bone_rotations(rig, crowd.bone_heads, at_rest, targets, head_turn, foot_level)
     heads = _bone_heads(rig, crowd.bone_heads, rotations, targets[:, _J["pelvis"]])
     offsets = heads - rotate(rotations, crowd.bone_heads)
     transforms = torch.cat((rotations, offsets[..., None]), dim=-1).reshape(-1, 12)
@@ -128,6 +126,12 @@ def pose(rig: Rig, crowd: Crowd, targets: Tensor, head_turn: Tensor, up: Tensor)
     ).reshape(-1, 3, 4)
     vertices = rotate(blended[:, :, :3], crowd.vertices) + blended[:, :, 3]
     return Posed(vertices, _joints(rig, heads, vertices[crowd.nose], vertices[crowd.crown]))
+
+
+def rest_joints(rig: Rig, crowd: Crowd) -> Tensor:
+    """Return the H36M-17 joints [B, 17, 3] of the rest poses, metres."""
+    nose, crown = crowd.vertices[crowd.nose], crowd.vertices[crowd.crown]
+    return _joints(rig, crowd.bone_heads, nose, crown)
 
 
 def _joints(rig: Rig, heads: Tensor, nose: Tensor, crown: Tensor) -> Tensor:
@@ -159,7 +163,7 @@ def _bone_heads(rig: Rig, rest: Tensor, rotations: Tensor, pelvis: Tensor) -> Te
 
 
 def _bone_rotations(
-    rig: Rig, rest: Tensor, at_rest: Tensor, targets: Tensor, head_turn: Tensor, up: Tensor
+    rig: Rig, rest: Tensor, at_rest: Tensor, targets: Tensor, head_turn: Tensor, foot_level: Tensor
 ) -> Tensor:
     """Find every bone's rotation [B, N, 3, 3] from bone heads and joints at rest."""
     pelvis = _trunk_frame(targets, "hip", "spine") @ _trunk_frame(at_rest, "hip", "spine").mT
@@ -171,7 +175,7 @@ def _bone_rotations(
     head = _head_rotation(at_rest, targets, chest, head_turn)
     turned |= {"neck01": between(chest, head, 0.4), "neck02": between(chest, head, 0.8)}
     turned |= {"neck03": head, "head": head}
-    for side in ("left", "right"):
+    for index, side in enumerate(("left", "right")):
         end = f".{side[0].upper()}"
         turned |= {f"clavicle{end}": chest, f"shoulder01{end}": chest}
         arm = tuple(f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist"))
@@ -189,7 +193,7 @@ def _bone_rotations(
             f"lowerleg01{end}": lower,
         }
         toe = rest[:, rig.index(f"toe1-1{end}")] - rest[:, rig.index(f"foot{end}")]
-        turned[f"foot{end}"] = _level_foot(lower, toe, up)
+        turned[f"foot{end}"] = _level_foot(lower, toe, foot_level[:, index])
     rotations: list[Tensor] = []
     for name, parent in zip(rig.names, rig.parents, strict=True):
         rotations.append(turned[name] if name in turned else rotations[parent])
@@ -241,11 +245,11 @@ def _limb(
     )
 
 
-def _level_foot(shin: Tensor, toe: Tensor, up: Tensor) -> Tensor:
-    """Pitch the foot towards level by at most 40 degrees from where the shin would carry it."""
+def _level_foot(shin: Tensor, toe: Tensor, share: Tensor) -> Tensor:
+    """Pitch the foot from where the shin would carry it towards level."""
     sole = toe * toe.new_tensor([1.0, 1.0, 0.0])  # the foot's direction when it stands at rest
     carried = rotate(shin, sole)
-    level = carried - (carried * up).sum(-1, keepdim=True) * up
+    level = carried * toe.new_tensor([1.0, 1.0, 0.0])
     axis = torch.linalg.cross(carried, level)
     angle = torch.atan2(axis.norm(dim=-1), (carried * level).sum(-1)).clamp(max=0.7)
-    return about(axis, angle) @ shin
+    return about(axis, angle * share) @ shin

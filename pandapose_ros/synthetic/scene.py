@@ -54,9 +54,9 @@ def render_samples(
     count, device = len(bodies), targets.device
     crowd = gather(bodies, device)
     turn = np.clip(rng.normal(0.0, (0.45, 0.2), (count, 2)), -1.0, 1.0)
-    up = torch.tensor([0.0, 0.0, 1.0], device=device).expand(count, 3)
     head_turn = torch.as_tensor(turn, dtype=torch.float32).to(device)
-    posed = stand_on_floor(crowd, pose(rig, crowd, targets, head_turn, up))
+    level = torch.ones(count, 2, device=device)
+    posed = stand_on_floor(crowd, pose(rig, crowd, targets, head_turn, level))
     camera = random_cameras(posed.vertices, crowd.person, count, size, rng)
     images = _background(camera, posed, rng)
     vertices = camera.points(posed.vertices, crowd.person)
