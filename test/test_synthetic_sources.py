@@ -1,0 +1,190 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pandapose_ros.geometry import project
+from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.synthetic.assets import fit_garment, read_garment
+from pandapose_ros.synthetic.gait import walk_and_wave
+from pandapose_ros.synthetic.poses import read_motion, sample_targets
+from pandapose_ros.synthetic.rotations import about, between, swing
+
+J = {name: index for index, name in enumerate(H36M_17.joint_names)}
+DEMO = Path(__file__).parents[1] / "config" / "demo"
+REST = np.zeros((17, 3))
+for name, place in {
+    "hip": (0.1, 0, 0.92),
+    "knee": (0.11, -0.01, 0.5),
+    "ankle": (0.12, 0.02, 0.09),
+    "shoulder": (0.18, 0, 1.42),
+    "elbow": (0.36, 0, 1.2),
+    "wrist": (0.5, -0.1, 1.02),
+}.items():
+    REST[J[f"left_{name}"]] = place
+    REST[J[f"right_{name}"]] = np.multiply(place, (-1, 1, 1))
+REST[J["pelvis"]] = (0, 0, 0.92)
+REST[J["thorax"]] = (0, 0, 1.42)
+REST[J["spine"]] = (0, 0, 1.17)
+REST[J["nose"]] = (0, -0.15, 1.6)
+REST[J["head"]] = (0, -0.03, 1.76)
+TIMES = np.arange(120) / 20
+PATH = np.array([[-2.0, 4.0], [0.0, 5.0], [1.5, 4.0], [0.0, 2.8]])
+
+
+def bone_lengths(joints):
+    return np.stack(
+        [np.linalg.norm(joints[:, b] - joints[:, a], axis=-1) for a, b in H36M_17.bones]
+    )
+
+
+def test_walk_keeps_bone_lengths():
+    walk = walk_and_wave(REST, PATH, TIMES, 4.8, (1.5, 5.5))
+    # The spine joint is where the twist between hips and chest happens; it moves with the hips.
+    np.testing.assert_allclose(
+        bone_lengths(walk.joints), bone_lengths(REST[None]).repeat(len(TIMES), 1), atol=2e-3
+    )
+
+
+def test_walk_arrives_without_sliding_feet():
+    walk = walk_and_wave(REST, PATH, TIMES, 4.8, (1.5, 5.5))
+    np.testing.assert_allclose(walk.joints[0, 0, :2], PATH[0], atol=0.03)
+    np.testing.assert_allclose(walk.joints[-1, 0, :2], PATH[-1], atol=0.03)
+    for side in ("left", "right"):
+        ankle = walk.joints[:, J[f"{side}_ankle"]]
+        down = ankle[:, 2] < REST[J["left_ankle"], 2] + 0.004
+        planted = down[1:] & down[:-1]
+        assert 0.3 < planted.mean() < 0.95
+        slide = np.linalg.norm(np.diff(ankle[:, :2], axis=0), axis=1)[planted]
+        assert slide.max() < 0.01
+        assert ankle[:, 2].min() > REST[J["left_ankle"], 2] - 0.01
+
+
+def test_right_hand_waves_in_its_time_only():
+    walk = walk_and_wave(REST, PATH, TIMES, 4.8, (1.5, 5.5))
+    above = walk.joints[:, J["right_wrist"], 2] - walk.joints[:, J["right_shoulder"], 2]
+    waving = (TIMES > 2.3) & (TIMES < 4.7)
+    assert above[waving].min() > 0.1
+    assert above[TIMES < 1.4].max() < -0.2
+    left = walk.joints[:, J["left_wrist"], 2] - walk.joints[:, J["left_shoulder"], 2]
+    assert left.max() < -0.2
+
+
+def test_rotations():
+    a = torch.tensor([[1.0, 0, 0], [0.3, 0.5, -0.2], [1, 0, 0]])
+    b = torch.tensor([[0.0, 2, 0], [-0.1, 0.4, 0.9], [-1, 0, 0]])
+    R = swing(a, b)
+    turned = (R @ a[..., None])[..., 0]
+    cosine = torch.nn.functional.cosine_similarity(turned, b)
+    assert torch.allclose(cosine, torch.ones(3), atol=1e-5)
+    assert torch.allclose(R @ R.mT, torch.eye(3).expand(3, 3, 3), atol=1e-5)
+    z = torch.tensor([[0.0, 0, 1]])
+    third = between(about(z, torch.tensor([0.3])), about(z, torch.tensor([1.2])), 1 / 3)
+    assert torch.allclose(third, about(z, torch.tensor([0.6])), atol=1e-5)
+
+
+def write_motion(path, clips):
+    np.savez(path, **clips)
+    return path
+
+
+def y_up(joints):
+    return np.stack((joints[..., 0], joints[..., 2], -joints[..., 1]), axis=-1)
+
+
+def test_motion_is_split_by_clip_and_turned_z_up(tmp_path):
+    clips = {name: y_up(REST[None]).repeat(3, 0) for name in ("walk", "run", "sit")}
+    path = write_motion(tmp_path / "motion.npz", clips)
+    train, test = read_motion(path, 1, test=False), read_motion(path, 1, test=True)
+    assert {train.names[index] for index in train.clip} == {"run", "sit"}
+    assert {test.names[index] for index in test.clip} == {"walk"}
+    np.testing.assert_allclose(train.joints[0], REST - REST[:1], atol=1e-6)
+
+
+def test_wrong_motion_is_refused(tmp_path):
+    path = write_motion(tmp_path / "motion.npz", {"a": np.zeros((3, 16, 3))})
+    with pytest.raises(ValueError, match=r"expected \[T, 17, 3\].*: a"):
+        read_motion(path, 0, test=False)
+
+
+def test_sampled_poses_keep_bone_lengths_and_stay_out_of_the_trunk(tmp_path):
+    walk = walk_and_wave(REST, PATH, TIMES, 4.8, (1.5, 5.5)).joints
+    pool = read_motion(write_motion(tmp_path / "m.npz", {"w": y_up(walk)}), 0, test=False)
+    joints, clip = sample_targets(pool, 300, np.random.default_rng(0))
+    assert joints.shape == (300, 17, 3)
+    assert clip.shape == (300,)
+    lengths, expected = bone_lengths(joints.numpy()), bone_lengths(walk[:1])
+    np.testing.assert_allclose(lengths, expected.repeat(300, 1), atol=4e-3)
+    wrists = joints[:, [J["left_wrist"], J["right_wrist"]]]
+    assert (wrists - (joints[:, :1] + joints[:, 8:9]) / 2).norm(dim=-1).min() > 0.12
+    knee = joints[:, J["left_knee"]]
+    assert torch.unique((knee * 100).round(), dim=0).shape[0] > 200
+
+
+MHCLO = """# made up
+name vest
+obj_file vest.obj
+x_scale 0 1 2.0
+verts 0
+material vest.mhmat
+2
+0 1 2 0.5 0.5 0.0 0.1 0.0 0.0
+0 1 2 0.0 0.0 1.0 0 0 1
+delete_verts
+1 3 - 5
+"""
+
+
+def test_garment_follows_the_body(tmp_path):
+    (tmp_path / "vest.mhclo").write_text(MHCLO)
+    (tmp_path / "vest.obj").write_text("v 0 0 0\nv 0 0 0\nv 0 0 0\nf 1/1 2/2 3/3 1/1\n")
+    garment = read_garment(tmp_path)
+    assert garment.hidden.tolist() == [1, 3, 4, 5]
+    assert garment.faces.tolist() == [[0, 1, 2], [0, 2, 0]]
+    base = np.array([[-0.2, 0.0, 1.0], [0.2, 0.0, 1.0], [0.0, -0.1, 1.4]])
+    fitted = fit_garment(garment, base)
+    np.testing.assert_allclose(fitted[0], base[2], atol=1e-9)
+    # The mesh is 4 dm wide where the garment was made for 2: its offset doubles, to 2 cm.
+    np.testing.assert_allclose(fitted[1], (0.02, 0.0, 1.0), atol=1e-9)
+    np.testing.assert_allclose(fitted[2], (0.0, -0.2, 1.4), atol=1e-9)
+
+
+def test_garment_without_its_mesh_vertices_is_refused(tmp_path):
+    (tmp_path / "vest.mhclo").write_text(MHCLO)
+    (tmp_path / "vest.obj").write_text("f 1 2 9\n")
+    with pytest.raises(ValueError, match="belong together"):
+        read_garment(tmp_path)
+
+
+def test_committed_clip_matches_its_truth():
+    with np.load(DEMO / "walk.npz", allow_pickle=False) as truth:
+        joints, K, rate = truth["joints"], truth["K"], float(truth["fps"])
+    capture = cv2.VideoCapture(str(DEMO / "walk.mp4"))
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(rate, abs=0.1)
+    frames = []
+    while True:
+        found, frame = capture.read()
+        if not found:
+            break
+        frames.append(frame)
+    assert joints.shape == (len(frames), 17, 3)
+    assert joints.dtype == np.float32
+    assert sum(path.stat().st_size for path in DEMO.iterdir()) <= 1_000_000
+    pixels = project(joints.astype(np.float64), K.astype(np.float64))
+    height, width = frames[0].shape[:2]
+    assert ((pixels >= 0) & (pixels < (width, height))).all()
+    # Where a joint is, the picture differs from the empty room, which the median shows.
+    columns, rows = np.round(pixels[:, [J["thorax"], J["pelvis"], J["left_knee"]]]).astype(int).T
+    on_person = [
+        np.ptp(
+            [frame[row, column], np.median([other[row, column] for other in frames], 0)], 0
+        ).max()
+        > 12
+        for frame, joint_columns, joint_rows in zip(
+            frames[::7], columns.T[::7], rows.T[::7], strict=True
+        )
+        for column, row in zip(joint_columns, joint_rows, strict=True)
+    ]
+    assert np.mean(on_person) > 0.95
