@@ -1,0 +1,301 @@
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.detector import PersonDetector
+from pandapose_ros.geometry import (
+    intrinsics_from_field_of_view,
+    project,
+    transform_pixels,
+    transform_points,
+)
+from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model_files import find_model_file
+from pandapose_ros.people import PeopleTracker
+
+CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
+FRAMES = 16
+
+
+class CountingDetector(PersonDetector):
+    runs = 0
+
+    def detect(self, image, score):
+        self.runs += 1
+        return super().detect(image, score)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return CountingDetector(find_model_file("pose_detection.tflite"), threads=1)
+
+
+@pytest.fixture(scope="module")
+def landmark_net():
+    return BlazePose(find_model_file("pose_landmark_full.tflite").read_bytes())
+
+
+@pytest.fixture
+def track(detector, landmark_net):
+    def start(**options):
+        detector.runs = 0
+        return PeopleTracker(detector, landmark_net, EstimatorConfig(**options))
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def clip():
+    capture = cv2.VideoCapture(str(CLIP))
+    frames = [frame for read, frame in (capture.read() for _ in range(FRAMES)) if read]
+    assert len(frames) == FRAMES, f"{CLIP} is missing or too short"
+    return [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
+
+
+@pytest.fixture(scope="module")
+def truth_px():
+    with np.load(CLIP.with_suffix(".npz")) as truth:
+        return [project(joints, truth["K"]) for joints in truth["joints"][:FRAMES]]
+
+
+@pytest.fixture(scope="module")
+def halves(clip, truth_px):
+    # Half as wide, so that two side by side are large enough to be found.
+    quarter = clip[0].shape[1] // 4
+    starts = [max(int(truth[0, 0]) - quarter, 0) for truth in truth_px]
+    return [
+        image[:, start : start + 2 * quarter] for image, start in zip(clip, starts, strict=True)
+    ]
+
+
+def backdrop(image):
+    """Return the image's left column across its whole width: the scene without the person."""
+    return np.repeat(image[:, :1], image.shape[1], axis=1)
+
+
+def side_by_side(first, second):
+    return np.concatenate((first, second), axis=1)
+
+
+def test_one_person_is_followed_on_the_truth(track, clip, truth_px):
+    tracker = track()
+    errors = []
+    for i, (image, truth) in enumerate(zip(clip, truth_px, strict=True)):
+        (person,) = tracker.find(image)
+        assert person.id == 0
+        assert person.is_new == (i == 0)
+        assert person.score >= 0.5
+        # The top of the head is a guess from the face; all else is a landmark.
+        error = np.linalg.norm(person.keypoints - truth, axis=1)[np.arange(17) != 10]
+        errors.append(error / person.region.size)
+    assert np.median(errors) < 0.03
+
+
+def test_what_is_said_about_a_person_fits_together(track, clip):
+    tracker = track()
+    height, width = clip[0].shape[:2]
+    for image in clip[:2]:
+        (person,) = tracker.find(image)
+        np.testing.assert_allclose(
+            transform_pixels(person.crop_from_image, person.keypoints),
+            person.keypoints_crop,
+            atol=0.01,
+        )
+        # Without intrinsics the crop is that of the region, as nearly as a far camera's can be.
+        np.testing.assert_allclose(
+            transform_pixels(person.crop_from_image, person.region.corners()),
+            transform_points(person.region.crop_from_image(256), person.region.corners()),
+            atol=1,
+        )
+        np.testing.assert_allclose(person.image_from_crop_rotation[:, 2], (0, 0, 1), atol=0.02)
+        visible = person.landmarks_px[person.visibilities >= 0.5]
+        inside = np.clip(visible, 0, (width - 1, height - 1))
+        assert (person.box_xyxy[:2] <= inside.min(axis=0)).all()
+        assert (person.box_xyxy[2:] >= inside.max(axis=0)).all()
+        assert (person.box_xyxy >= 0).all()
+        assert (person.box_xyxy <= np.tile((width - 1, height - 1), 2)).all()
+        assert [tuple(level.shape) for level in person.features] == [
+            (1, 48, 64, 64),
+            (1, 48, 32, 32),
+            (1, 48, 16, 16),
+        ]
+        assert person.keypoint_scores.shape == (17,)
+        hips = person.world_landmarks[[23, 24]].mean(axis=0)
+        assert np.linalg.norm(hips) < 0.05
+
+
+def test_the_detector_runs_only_when_needed(track, detector, clip):
+    tracker = track(detection_interval=6)
+    runs = []
+    for image in clip[:14]:
+        tracker.find(image)
+        runs.append(detector.runs)
+    assert runs == [1] * 6 + [2] * 6 + [3] * 2
+
+
+def test_the_detector_rests_when_there_is_no_room(track, detector, clip):
+    tracker = track(detection_interval=2, max_people=1)
+    for image in clip[:6]:
+        tracker.find(image)
+    assert detector.runs == 1
+
+
+def test_a_person_comes_goes_and_comes_back_as_another(track, detector, clip):
+    tracker = track()
+    empty = backdrop(clip[0])
+    assert tracker.find(empty) == []
+    assert [person.id for person in tracker.find(clip[0])] == [0]
+    assert tracker.find(empty) == []
+    assert tracker.find(empty) == []
+    (person,) = tracker.find(clip[1])
+    assert (person.id, person.is_new) == (1, True)
+    assert detector.runs == 5
+
+
+def test_two_people_get_what_each_gets_alone(track, halves):
+    width = halves[0].shape[1]
+    tracker, left_tracker, right_tracker = track(), track(), track()
+    for i in range(4):
+        left, right = halves[i], halves[12 + i][:, ::-1]
+        people = tracker.find(side_by_side(left, right))
+        assert sorted(person.id for person in people) == [0, 1]
+        pair = sorted(people, key=lambda person: person.region.centre[0])
+        alone = (left_tracker.find(left)[0], right_tracker.find(right)[0])
+        for person, single, offset in zip(pair, alone, (0, width), strict=True):
+            surely = single.keypoint_scores > 0.8
+            distances = np.linalg.norm(person.keypoints - single.keypoints - (offset, 0), axis=1)
+            assert np.median(distances[surely]) < 0.03 * single.region.size
+
+
+def test_a_batch_of_tracks_changes_nobody(track, landmark_net, halves):
+    tracker = track()
+    pair = side_by_side(halves[0], halves[8])
+    tracker.find(pair)
+    people = tracker.find(pair)
+    assert len(people) == 2
+    for person in people:
+        crop = cv2.warpPerspective(pair, person.crop_from_image, (256, 256))
+        with torch.inference_mode():
+            output = landmark_net(torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255)
+        expected = output.landmarks_px[0, :33].numpy()
+        found = transform_pixels(person.crop_from_image, person.landmarks_px)
+        np.testing.assert_allclose(found, expected, atol=0.02)
+        torch.testing.assert_close(person.features[2], output.features[2], atol=0.01, rtol=0.01)
+
+
+@pytest.mark.parametrize("field_of_view", [0.8, 1.3, 1.8])
+def test_regions_do_not_grow_under_a_wide_lens(track, clip, field_of_view):
+    image = clip[0]
+    K = intrinsics_from_field_of_view(field_of_view, image.shape[1], image.shape[0])
+    tracker, flat = track(), track().find(image)[0]
+    found = [tracker.find(image, K)[0] for _ in range(6)]
+    assert {person.id for person in found} == {0}
+    sizes = [person.region.size for person in found]
+    np.testing.assert_allclose(sizes, flat.region.size, rtol=0.2)
+    surely = flat.keypoint_scores > 0.8
+    distances = np.linalg.norm(found[-1].keypoints - flat.keypoints, axis=1)[surely]
+    assert np.median(distances) < 0.02 * flat.region.size
+
+
+def test_somebody_near_whose_hips_are_out_of_sight_is_held(track, clip, truth_px):
+    chest = int(truth_px[0][8, 1] * 0.6 + truth_px[0][7, 1] * 0.4)
+    head = int(truth_px[0][10, 1])
+    half = chest - head
+    centre = int(truth_px[0][8, 0])
+    near = clip[0][max(head - half // 2, 0) : chest, max(centre - half, 0) : centre + half]
+    near = cv2.resize(near, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+    K = intrinsics_from_field_of_view(1.05, near.shape[1], near.shape[0])
+    tracker = track()
+    for _ in range(4):
+        (person,) = tracker.find(near, K)
+        assert person.id == 0
+
+
+def test_a_newcomer_is_noticed_and_a_leaver_dropped(track, halves):
+    tracker = track(detection_interval=4)
+    alone = side_by_side(halves[0], backdrop(halves[0]))
+    both = side_by_side(halves[0], halves[8])
+    assert [person.id for person in tracker.find(alone)] == [0]
+    seen = [[person.id for person in tracker.find(both)] for _ in range(5)]
+    assert seen == [[0]] * 3 + [[0, 1]] * 2
+    assert [
+        person.id for person in tracker.find(side_by_side(backdrop(halves[0]), halves[8]))
+    ] == [1]
+
+
+def test_two_tracks_on_one_body_become_the_older(track, halves):
+    tracker = track()
+    width = halves[0].shape[1]
+    people = tracker.find(side_by_side(halves[0], halves[0]))
+    assert len(people) == 2
+    gap = abs(people[0].region.centre[0] - people[1].region.centre[0])
+    # One person half-way between the two: both tracks see only that one.
+    shift = np.float64([[1, 0, gap / 2], [0, 1, 0]])
+    middle = cv2.warpAffine(halves[0], shift, (2 * width, halves[0].shape[0]), borderMode=1)
+    for _ in range(4):
+        people = tracker.find(middle)
+    assert len(people) == 1
+
+
+def test_the_greatest_number_of_people_may_change(track, halves):
+    tracker = track(max_people=1)
+    pair = side_by_side(halves[0], halves[8])
+    assert [person.id for person in tracker.find(pair)] == [0]
+    tracker.config = replace(tracker.config, max_people=5, detection_interval=1)
+    assert [person.id for person in tracker.find(pair)] == [0, 1]
+    tracker.config = replace(tracker.config, max_people=1)
+    assert [person.id for person in tracker.find(pair)] == [0]
+
+
+def test_without_tracking_everybody_is_new_in_every_image(track, detector, clip):
+    tracker = track(tracking=False)
+    found = [tracker.find(image)[0] for image in clip[:3]]
+    assert [person.id for person in found] == [0, 1, 2]
+    assert all(person.is_new for person in found)
+    assert detector.runs == 3
+
+
+def test_another_image_size_and_reset_start_anew(track, clip):
+    tracker = track()
+    tracker.find(clip[0])
+    (person,) = tracker.find(clip[0][:-2, :-2])
+    assert (person.id, person.is_new) == (1, True)
+    tracker.reset()
+    (person,) = tracker.find(clip[0][:-2, :-2])
+    assert (person.id, person.is_new) == (2, True)
+
+
+def test_any_view_is_read_and_none_written(track, clip):
+    (expected,) = track().find(clip[0])
+    bgr = clip[0][..., ::-1].copy()
+    bgr.flags.writeable = False
+    before = bgr.copy()
+    (person,) = track().find(bgr[..., ::-1])
+    np.testing.assert_array_equal(person.keypoints, expected.keypoints)
+    np.testing.assert_array_equal(bgr, before)
+
+
+def test_a_person_cut_by_the_images_edge_keeps_a_box_inside(track, clip, truth_px):
+    middle = int(truth_px[0][0][0])
+    image = clip[0][:, middle:]
+    for person in track(presence_score=0.1).find(image):
+        assert person.box_xyxy[0] == 0
+        assert (person.box_xyxy[2:] <= (image.shape[1] - 1, image.shape[0] - 1)).all()
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 7), (1, 1), (2, 3000), (3000, 2)])
+def test_odd_sizes_hold_nobody(track, size):
+    assert track().find(np.zeros((*size, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3))]
+)
+def test_other_images_are_refused(track, image):
+    with pytest.raises(ValueError, match=r"expected an RGB uint8 image \[H, W, 3\], got"):
+        track().find(image)
