@@ -11,7 +11,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 COLCON := build/colcon
 
 # Sources are used as they are in the tree; only messages need an installation.
-BUILT := setup.py pyproject.toml package.xml CMakeLists.txt requirements.txt \
+BUILT := setup.py pyproject.toml package.xml CMakeLists.txt \
   $(wildcard cmake/* msg/* config/* config/*/* launch/*)
 
 # What an interrupted installation left behind may look whole.
@@ -55,7 +55,7 @@ clean:
 	rm -rf build demo $(VENV)
 
 # A stamp is written when its step has succeeded.
-$(VENV)/run.stamp: requirements.txt requirements-build.txt
+$(VENV)/run.stamp: requirements.txt requirements-python.txt requirements-build.txt
 	@scripts/install.sh packages $^ && touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt | $(VENV)/run.stamp

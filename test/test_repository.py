@@ -98,7 +98,8 @@ def test_core_and_tools_import_without_ros():
 
 @pytest.mark.parametrize("file", SOURCES, ids=name)
 def test_what_is_imported_is_required(file):
-    packages = {re.split(r"[=<>\[]", line)[0] for line in requirements("requirements.txt")}
+    lines = requirements("requirements.txt") + requirements("requirements-python.txt")
+    packages = {re.split(r"[=<>\[]", line)[0] for line in lines}
     modules = {module.split(".")[0] for module in imports(file)} - OPTIONAL
     for module in modules - set(sys.stdlib_module_names) - {"pandapose_ros"}:
         distribution = DISTRIBUTIONS.get(module, module)
