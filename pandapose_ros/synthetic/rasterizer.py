@@ -52,31 +52,36 @@ def rasterize(
 
     Returns:
         The covered pixels, in order of image, row, column.
+
+    Raises:
+        ValueError: If there are too many faces.
     """
+    if len(faces) >= 1 << _FACE_BITS:
+        raise ValueError(
+            f"expected fewer than {1 << _FACE_BITS} faces, got {len(faces)}; use a smaller batch"
+        )
     width, height = size
     corners = vertices[faces]
+    depths = corners[..., 2]
     pixels = torch.einsum("fij,fcj->fci", K[image_of_face][:, :2], corners)
-    pixels = pixels / corners[..., 2:].clamp_min(NEAR)
-    face, column, row = _candidates(pixels, corners[..., 2].amin(1) > NEAR, size)
-    point = torch.stack((column, row), dim=-1).float()
-    barycentric, inside = _barycentric(point, pixels[face], corners[face][..., 2])
-    face, column, row, barycentric = (t[inside] for t in (face, column, row, barycentric))
-    depth = (barycentric * corners[face][..., 2]).sum(-1)
+    pixels = pixels / depths[..., None].clamp_min(NEAR)
+    face, column, row = _candidates(pixels, depths.amin(1) > NEAR, size)
+    flat, inside = _areas(torch.stack((column, row), dim=-1), pixels[face])
+    face, column, row, flat = (t[inside] for t in (face, column, row, flat))
+    depth = 1 / (flat / depths[face]).sum(-1)
     key = ((depth / _DEPTH_STEP).long() << _FACE_BITS) | face
     cell = (image_of_face[face] * height + row) * width + column
     empty = torch.iinfo(torch.int64).max
     buffer = torch.full((len(K) * height * width,), empty, device=key.device)
     buffer.scatter_reduce_(0, cell, key, "amin")
-    won = (buffer[cell] == key).nonzero()[:, 0]
-    won = won[cell[won].argsort()]
-    return Fragments(
-        image=image_of_face[face[won]],
-        row=row[won],
-        column=column[won],
-        face=face[won],
-        barycentric=barycentric[won],
-        depth=depth[won],
-    )
+    covered = (buffer < empty).nonzero()[:, 0]
+    face = buffer[covered] & ((1 << _FACE_BITS) - 1)
+    column, above = covered % width, torch.div(covered, width, rounding_mode="floor")
+    row = above % height
+    flat, _ = _areas(torch.stack((column, row), dim=-1), pixels[face])
+    weights = flat / depths[face]
+    depth = 1 / weights.sum(-1)
+    return Fragments(image_of_face[face], row, column, face, weights * depth[:, None], depth)
 
 
 def _candidates(
@@ -98,16 +103,13 @@ def _candidates(
     return used[owner], column, row
 
 
-def _barycentric(point: Tensor, corners: Tensor, depths: Tensor) -> tuple[Tensor, Tensor]:
-    """Return perspective-correct weights [Q, 3], and whether a point [Q, 2] is inside."""
-    to = corners - point[:, None]
-    a, b, c = to.unbind(1)
+def _areas(points: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weights [Q, 3] of triangles [Q, 3, 2] at points [Q, 2], and who is inside [Q]."""
+    a, b, c = (corners - points[:, None]).unbind(1)
     areas = torch.stack((_cross(b, c), _cross(c, a), _cross(a, b)), dim=-1)
     total = areas.sum(-1, keepdim=True)
-    flat = areas / torch.where(total.abs() < 1e-9, 1e-9, total)
-    inside = (flat >= 0).all(-1) & (total[:, 0].abs() >= 1e-9)
-    weights = flat / depths
-    return weights / weights.sum(-1, keepdim=True).clamp_min(1e-12), inside
+    inside = ((areas * total) >= 0).all(-1) & (total[:, 0].abs() >= 1e-9)
+    return areas / torch.where(total.abs() < 1e-9, 1e-9, total), inside
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
