@@ -276,3 +276,10 @@ def test_synthesize_writes_chunks_of_its_half_and_resumes(tmp_path):
     with np.load(tmp_path / "test" / "chunk_0000.npz", allow_pickle=False) as chunk:
         assert set(chunk["body"]) == {2}
         assert set(chunk["clip"]) == {"c"}
+
+
+def test_synthesize_needs_bodies_to_train_on(tmp_path, capsys):
+    save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body()])
+    np.savez(tmp_path / "motion.npz", a=np.zeros((1, 17, 3)), b=np.zeros((1, 17, 3)))
+    assert synthesize.run(synthesize_arguments(tmp_path)) == 1
+    assert "--test-bodies" in capsys.readouterr().err

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the tool's arguments."""
     parser.add_argument("bodies", type=Path, help="file made by `pandapose bake`")
     parser.add_argument("--out", type=Path, default=Path("config/demo"), help="folder to write to")
-    parser.add_argument("--body", type=int, default=-1, help="index of the body in the file")
+    parser.add_argument("--body", type=int, default=22, help="index of the body in the file")
 
 
 def run(args: argparse.Namespace) -> int:

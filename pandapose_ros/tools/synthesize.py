@@ -38,37 +38,37 @@ def run(args: argparse.Namespace) -> int:
     try:
         rig, bodies = load_bodies(args.bodies)
         pool = read_motion(args.motion, args.test_clips, test=args.test)
+        if len(bodies) <= args.test_bodies:
+            raise ValueError(
+                f"expected more than {args.test_bodies} bodies, as so many are held out "
+                f"(--test-bodies), got {len(bodies)} in {args.bodies}"
+            )
     except (OSError, ValueError) as error:
         print(f"pandapose synthesize: {error}", file=sys.stderr)
         return 1
     split = len(bodies) - args.test_bodies
-    chosen = np.arange(split, len(bodies)) if args.test else np.arange(split)
+    allowed = range(split, len(bodies)) if args.test else range(split)
+    chosen = {index: bodies[index] for index in allowed}
     args.out.mkdir(parents=True, exist_ok=True)
     with tqdm(total=args.count, unit="image", desc="synthesize") as progress:
         for chunk, start in enumerate(range(0, args.count, args.chunk)):
-            count = min(args.chunk, args.count - start)
             path = args.out / f"chunk_{chunk:04d}.npz"
+            count = min(args.chunk, args.count - start)
             if path.exists():
                 progress.update(count)
                 continue
             # A chunk depends on its own seed only, so an interrupted run goes on to the same end.
             rng = np.random.default_rng((args.seed, int(args.test), chunk))
             torch.manual_seed(int(rng.integers(2**31)))
-            body = chosen[rng.integers(len(chosen), size=count)]
+            body = rng.choice(list(chosen), count)
             targets, clip = sample_targets(pool, count, rng)
             rendered = []
             for low in range(0, count, args.batch):
                 some = slice(low, low + args.batch)
-                rendered.append(
-                    render_samples(
-                        rig,
-                        [bodies[index] for index in body[some]],
-                        targets[some].to(args.device),
-                        (args.size, args.size),
-                        rng,
-                    )
-                )
-                progress.update(len(rendered[-1].images))
+                people = [chosen[index] for index in body[some]]
+                asked = targets[some].to(args.device)
+                rendered.append(render_samples(rig, people, asked, (args.size, args.size), rng))
+                progress.update(len(people))
             _save_chunk(path, rendered, body, np.array(pool.names)[clip.numpy()], rng)
     return 0
 
