@@ -182,6 +182,8 @@ def test_documented_files_exist(document):
     for path in paths:
         if path.split("/")[0] in folders:
             assert (ROOT / path).exists(), path
+    for link in re.findall(r"\]\(([^):#\s]+)\)", text):
+        assert (ROOT / link).exists(), link
 
 
 def test_package_is_light():
