@@ -1,17 +1,12 @@
 """The lifecycle node: images in, skeletons out."""
 
 import ctypes
-import signal
 import sys
-import threading
 import time
 from typing import Any
 
 import numpy as np
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 
 from pandapose_ros.config import EstimatorConfig, NodeConfig
@@ -20,12 +15,11 @@ from pandapose_ros.node.inputs import ImageInput
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.pipeline import FramePipeline
+from pandapose_ros.node.running import spin, start_ros
 from pandapose_ros.node.worker import Frame, LatestFrameWorker, NodeStatistics
 
 # Longest time to wait for the image at work when the node is deactivated.
 _STOP_TIMEOUT = 10.0
-# Longest time until a signal to end is noticed.
-_SIGNAL_POLL = 0.2
 
 
 class PoseNode(LifecycleNode):
@@ -168,24 +162,15 @@ def keep_freed_memory() -> None:
 def main() -> int:
     """Run the node until it is told to end; return the exit code."""
     keep_freed_memory()
-    # rclpy's own handlers would close the context before the markers could be deleted.
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    ending = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ending.set())
+    ending = start_ros()
     node = PoseNode()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
     try:
         if node.parameters.get(NodeConfig).autostart and not node.start():
             return 1
-        while not ending.is_set():
-            executor.spin_once(timeout_sec=_SIGNAL_POLL)
-        node.trigger_shutdown()
-    except ExternalShutdownException:
-        pass
+        spin(node, ending.is_set)
+        if node.context.ok():
+            node.trigger_shutdown()
     finally:
-        executor.shutdown()
         node.destroy_node()
         try_shutdown()
     return 0

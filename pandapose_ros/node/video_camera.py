@@ -7,12 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import rclpy
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -25,6 +23,7 @@ from std_msgs.msg import Header
 from pandapose_ros.config import VideoCameraConfig
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view, camera_info_from_file
 from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.node.running import spin, start_ros
 
 _DEFAULT_RATE = 30.0
 _SUBSCRIBER_POLL = 0.1
@@ -210,20 +209,17 @@ class VideoCamera(Node):
 
 def main() -> int:
     """Publish until the source ends or the node is told to end; return the exit code."""
-    rclpy.init()
-    node = None
+    ending = start_ros()
     try:
-        node = VideoCamera()
-        rclpy.spin_until_future_complete(node, node.finished)
-        node.finished.result()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        camera = VideoCamera()
+        spin(camera, lambda: ending.is_set() or camera.finished.done())
+        camera.destroy_node()
+        if camera.finished.done():
+            camera.finished.result()
     except (OSError, ValueError) as error:
         get_logger("video_camera").error(str(error))
         return 1
     finally:
-        if node is not None:
-            node.destroy_node()
         try_shutdown()
     return 0
 
