@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch.autograd import gradcheck
 
 from pandapose_ros.config import ModelConfig
+from pandapose_ros.geometry import pixel_to_grid
 from pandapose_ros.model.deformable_attention import DeformableAttention3D, sample_volume
 from pandapose_ros.model.tokens import ImageTokens
 
@@ -82,6 +83,24 @@ def test_pixel_centres_are_at_integers():
     for level, expected in enumerate((1 * 4 + 3, 12 + 6 * 5 + 4)):
         weights = torch.eye(2)[level].view(1, 1, 1, 2, 1)
         assert sample_volume(values, dense_tokens(depth), locations, weights).item() == expected
+
+
+def test_looks_at_its_reference():
+    # Without offsets and projections, a query at a pixel's and a bin's centre reads just these.
+    config = ModelConfig(level_channels=(8, 8), width=8, heads=M, sampling_points=S)
+    attention = DeformableAttention3D(config)
+    with torch.no_grad():
+        for part in (attention.sampling_offsets, attention.value, attention.output):
+            part.bias.zero_()
+        attention.value.weight.copy_(torch.eye(8))
+        attention.output.weight.copy_(torch.eye(8))
+    features, depth = torch.randn(1, PIXELS, 8), torch.zeros(1, PIXELS, D)
+    depth[:, :12, 1] = 1  # the first level only, all at bin 1
+    tokens = ImageTokens(features, depth, torch.arange(PIXELS)[None], SIZES)
+    pixel = pixel_to_grid(torch.tensor([3.0, 1.0]), *SIZES[0])
+    reference = torch.cat((pixel, torch.tensor([2 * 1.5 / D - 1]))).view(1, 1, 3)
+    seen = attention(torch.randn(1, 1, 8), reference, tokens)
+    assert torch.allclose(seen[0, 0], features[0, 1 * 4 + 3] / 2, atol=1e-5)  # half the weight
 
 
 def test_void_pixels_give_nothing():

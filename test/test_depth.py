@@ -28,6 +28,17 @@ def test_position_codes_differ_between_pixels():
     assert torch.equal(codes[1, 16:], codes[5, 16:])  # the same column
 
 
+def test_encoder_is_told_the_position():
+    net = DepthNet(CONFIG, J).eval()
+    seen = {}
+    for name in ("classifier", "encoder"):
+        part = getattr(net, name)
+        part.register_forward_pre_hook(lambda _, args, name=name: seen.update({name: args[0]}))
+    net(torch.randn(1, 48, 4, 3))
+    pixels = seen["classifier"].flatten(2).transpose(1, 2)
+    assert torch.allclose(seen["encoder"] - pixels, sine_position(4, 3, 32), atol=1e-5)
+
+
 def test_windows_and_whole_levels_become_tokens():
     torch.manual_seed(0)
     fine, coarse = torch.randn(1, 3, 16, 12), torch.randn(1, 3, 4, 3)

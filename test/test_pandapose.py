@@ -247,6 +247,12 @@ def test_lifter_state_leaves_out_the_backbone(net):
         assert torch.equal(value, state[key]), key
 
 
+def test_names_weights_of_another_shape(net):
+    state = {**net.lifter_state_dict(), "queries.weight": torch.zeros(3, 32)}
+    with pytest.raises(ValueError, match=r"queries.weight: expected \[50, 32\], got \[3, 32\]"):
+        net.load_lifter_state_dict(state)
+
+
 def test_names_what_is_wrong_with_the_input(net, people):
     crops, keypoints = people
     with pytest.raises(ValueError, match=r"expected keypoints \[B, 17, 2\], got \[3, 16, 2\]"):
