@@ -1,0 +1,88 @@
+"""Errors of 3D poses, in the unit of the joints that go in."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+def joint_errors(joints: Array, truth: Array) -> Array:
+    """Return the distance of every joint to the truth, [..., J, 3] twice to [..., J]."""
+    if joints.shape != truth.shape:
+        raise ValueError(f"expected joints of shape {truth.shape}, got {joints.shape}")
+    return np.linalg.norm(joints - truth, axis=-1)
+
+
+def mpjpe(joints: Array, truth: Array) -> float:
+    """Return the mean per-joint position error.
+
+    Args:
+        joints: [N, J, 3], any unit, root-relative.
+        truth: [N, J, 3], the same unit and frame.
+
+    Source:
+        PandaPose, section 4.1; the root counts as a joint, as in its predecessors.
+    """
+    return float(joint_errors(joints, truth).mean())
+
+
+def pa_mpjpe(joints: Array, truth: Array) -> float:
+    """Return the mean joint error after the best similarity of each pose.
+
+    Args:
+        joints: [N, J, 3], any unit and frame.
+        truth: [N, J, 3]; the result is in its unit.
+
+    Source:
+        PandaPose, section 4.1 (Procrustes alignment per frame, no reflection).
+    """
+    return mpjpe(align_poses(joints, truth), truth)
+
+
+def align_poses(joints: Array, truth: Array) -> Array:
+    """Move each pose onto the truth by its best rotation, scale and shift.
+
+    Args:
+        joints: [N, J, 3], any unit and frame.
+        truth: [N, J, 3].
+
+    Returns:
+        [N, J, 3], the unit and frame of the truth.
+
+    Source:
+        Umeyama, Least-squares estimation of transformation parameters (PAMI 1991);
+        `geometry.align_rigid` for many poses at once.
+    """
+    centre = truth.mean(axis=1, keepdims=True)
+    source, target = joints - joints.mean(axis=1, keepdims=True), truth - centre
+    u, singular, vt = np.linalg.svd(target.swapaxes(1, 2) @ source)
+    signs = np.ones_like(singular)
+    signs[:, 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+    R = (u * signs[:, None]) @ vt
+    spread = np.maximum((source**2).sum(axis=(1, 2)), np.finfo(source.dtype).tiny)
+    scale = (singular * signs).sum(axis=1) / spread
+    return scale[:, None, None] * source @ R.swapaxes(1, 2) + centre
+
+
+def pck(joints: Array, truth: Array, threshold: float) -> float:
+    """Return the share of joints, in [0, 1], that lie nearer to the truth than a threshold.
+
+    Args:
+        joints: [N, J, 3], any unit, root-relative.
+        truth: [N, J, 3], the same unit and frame.
+        threshold: The same unit; the benchmarks take 150 mm.
+    """
+    return float((joint_errors(joints, truth) < threshold).mean())
+
+
+def auc(joints: Array, truth: Array, threshold: float, steps: int = 31) -> float:
+    """Return the mean of `pck` over thresholds from 0 to `threshold`, in [0, 1].
+
+    Args:
+        joints: [N, J, 3], any unit, root-relative.
+        truth: [N, J, 3], the same unit and frame.
+        threshold: The greatest one, the same unit.
+        steps: Number of thresholds; 31 as in MPI-INF-3DHP (every 5 mm up to 150 mm).
+    """
+    errors = joint_errors(joints, truth)
+    return float(np.mean([(errors < t).mean() for t in np.linspace(0, threshold, steps)]))
