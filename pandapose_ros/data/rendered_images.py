@@ -1,0 +1,98 @@
+"""Rendered people with exact joints, as `pandapose synthesize` writes them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pandapose_ros.geometry import project
+from pandapose_ros.region import REGION_MARGIN, Region
+from pandapose_ros.skeleton import H36M_17
+
+Array = NDArray[np.floating]
+
+_FIELDS = ("jpeg", "offsets", "joints", "K")
+# What lies beyond a joint, as a factor of its distance from the hips: crown, toes, fingers.
+_REACH = {"head": 1.02, "right_ankle": 1.08, "left_ankle": 1.08, "right_wrist": 1.1}
+
+
+@dataclass(frozen=True)
+class RenderedImage:
+    """Hold one image of one person.
+
+    Attributes:
+        image: RGB uint8 [H, W, 3].
+        joints: [17, 3], camera frame, metres.
+        K: [3, 3], pixels.
+    """
+
+    image: NDArray[np.uint8]
+    joints: Array
+    K: Array
+
+
+def chunk_files(folder: Path) -> list[Path]:
+    """Return the files of a folder of rendered images, sorted by name.
+
+    Raises:
+        FileNotFoundError: If there are none.
+    """
+    files = sorted(folder.glob("chunk_*.npz"))
+    if not files:
+        raise FileNotFoundError(
+            f"no chunk_*.npz in {folder}; render some with `pandapose synthesize`"
+        )
+    return files
+
+
+def read_chunk(path: Path) -> Iterator[RenderedImage]:
+    """Read a file of rendered images, one after the other.
+
+    Args:
+        path: npz with jpeg (all files' bytes), offsets [N + 1], joints [N, 17, 3] and K [N, 3, 3].
+
+    Raises:
+        ValueError: If a field is missing or of another shape.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        missing = [name for name in _FIELDS if name not in file.files]
+        if missing:
+            raise ValueError(
+                f"{path} lacks {missing}; expected {list(_FIELDS)} as of `pandapose synthesize`"
+            )
+        jpeg, offsets, joints, K = (file[name] for name in _FIELDS)
+    count = len(offsets) - 1
+    expected = ((count, len(H36M_17.joint_names), 3), (count, 3, 3))
+    if (joints.shape, K.shape) != expected:
+        raise ValueError(
+            f"{path}: expected joints and K of shapes {expected}, got {joints.shape}, {K.shape}"
+        )
+    for i in range(count):
+        image = cv2.imdecode(jpeg[offsets[i] : offsets[i + 1]], cv2.IMREAD_COLOR_RGB)
+        yield RenderedImage(np.asarray(image, np.uint8), joints[i], K[i])
+
+
+def region_round_person(joints: Array, K: Array) -> Region:
+    """Place the region that a tracker would use round a person whose joints are known.
+
+    Args:
+        joints: [17, 3], camera frame, metres, all before the camera.
+        K: [3, 3], pixels.
+
+    Source:
+        Our choice, after BlazePose: see `skeleton_samples.crop_cameras`.
+    """
+    names = H36M_17.joint_names
+    points = project(joints, K)
+    radius = max(
+        np.linalg.norm(points[names.index(name)] - points[0]) * reach
+        for name, reach in _REACH.items()
+    )
+    trunk = points[names.index("thorax")] - points[0]
+    radius = max(radius, 1.2 * np.linalg.norm(trunk))
+    up = trunk - np.array((0, 0.15 * radius))
+    angle = float(np.arctan2(up[0], -up[1]))
+    return Region((points[0, 0], points[0, 1]), float(2 * REGION_MARGIN * radius), angle)
