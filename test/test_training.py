@@ -1,0 +1,197 @@
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pandapose_ros.anchor_growth import grow_anchors, quarter_anchors
+from pandapose_ros.checkpoint import load_weights
+from pandapose_ros.config import ModelConfig, TrainConfig
+from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.tools import main
+from pandapose_ros.training import (
+    WEIGHTS_FILE,
+    Batch,
+    Trainer,
+    learning_rate,
+    silence_image_branches,
+)
+
+MODEL = replace(
+    ModelConfig(), width=32, heads=2, layers=1, local_anchors=4, feedforward=32, dropout=0.1
+)
+CONFIG = TrainConfig(steps=10, warm_up=2, learning_rate=1e-3)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    # Small tensors gain nothing from threads, and lose much on a busy machine.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def network(config=MODEL, seed=0):
+    torch.manual_seed(seed)
+    return PandaPose(config, nn.Identity())
+
+
+def draw(step):
+    generator = torch.Generator().manual_seed(step)
+    keypoints = torch.rand(2, 17, 2, generator=generator) * 256
+    joints = torch.rand(2, 17, 3, generator=generator) - 0.5
+    if step % 2:
+        return Batch(keypoints, joints, None)
+    features = [torch.randn(2, 48, side, side, generator=generator) for side in (64, 32, 16)]
+    return Batch(keypoints, joints, features)
+
+
+def test_resumed_equals_uninterrupted(tmp_path):
+    straight = Trainer(network(), CONFIG, draw)
+    results = [straight.advance() for _ in range(4)]
+    first = Trainer(network(), CONFIG, draw)
+    for _ in range(2):
+        first.advance()
+    first.save(tmp_path, {})
+    second = Trainer(network(seed=1), CONFIG, draw)
+    second.resume(tmp_path)
+    assert second.step == 2
+    assert [second.advance() for _ in range(2)] == results[2:]
+    for key, tensor in straight.net.lifter_state_dict().items():
+        assert torch.equal(tensor, second.net.lifter_state_dict()[key]), key
+    with straight.averaged() as a:
+        averaged = {key: tensor.clone() for key, tensor in a.lifter_state_dict().items()}
+    with second.averaged() as b:
+        for key, tensor in b.lifter_state_dict().items():
+            assert torch.equal(tensor, averaged[key]), key
+
+
+def test_saving_does_not_disturb_training_and_stores_the_average(tmp_path):
+    trainer = Trainer(network(), CONFIG, draw)
+    trainer.advance()
+    before = {k: v.clone() for k, v in trainer.net.lifter_state_dict().items()}
+    trainer.save(tmp_path, {"name": "test"})
+    assert trainer.net.training
+    for key, tensor in trainer.net.lifter_state_dict().items():
+        assert torch.equal(tensor, before[key])
+    stored = network(seed=2)
+    assert load_weights(tmp_path / WEIGHTS_FILE, stored)["name"] == "test"
+    with trainer.averaged() as net:
+        for key, tensor in net.lifter_state_dict().items():
+            assert torch.equal(tensor, stored.lifter_state_dict()[key]), key
+
+
+def test_resuming_another_run_is_refused(tmp_path):
+    Trainer(network(), CONFIG, draw).save(tmp_path, {})
+    with pytest.raises(ValueError, match="steps: expected 11, got 10"):
+        Trainer(network(), replace(CONFIG, steps=11), draw).resume(tmp_path)
+    with pytest.raises(ValueError, match="layers: expected 2, got 1"):
+        Trainer(network(replace(MODEL, layers=2)), CONFIG, draw).resume(tmp_path)
+    with pytest.raises(FileNotFoundError, match="without --resume"):
+        Trainer(network(), CONFIG, draw).resume(tmp_path / "none")
+
+
+def test_a_loss_that_is_not_finite_stops_and_shows_its_parts():
+    def bad(step):
+        batch = draw(step)
+        joints = batch.joints.clone()
+        joints[0, 3, 1] = math.nan
+        return batch._replace(joints=joints)
+
+    trainer = Trainer(network(), CONFIG, bad)
+    before = {k: v.clone() for k, v in trainer.net.lifter_state_dict().items()}
+    with pytest.raises(FloatingPointError, match=r"step 0: .*'pose': nan, 'depth': [0-9.]+"):
+        trainer.advance()
+    for name, parameter in trainer.net.named_parameters():
+        assert torch.equal(parameter, before[name])
+
+
+def test_training_learns_one_batch():
+    config = replace(CONFIG, steps=30, warm_up=5, learning_rate=5e-3)
+    trainer = Trainer(network(replace(MODEL, dropout=0.0)), config, lambda _: draw(1))
+    losses = [trainer.advance().loss for _ in range(30)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_learning_rate_rises_and_falls():
+    config = TrainConfig(steps=100, warm_up=10, learning_rate=1.0, final_learning_rate=0.1)
+    rates = [learning_rate(step, config) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[10] == pytest.approx(1.0)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[100] == pytest.approx(0.1)
+
+
+def test_silent_image_branches_leave_the_pose_alone():
+    net = network().eval()
+    batch = draw(0)
+    with torch.inference_mode():
+        blind, loud = (net.lift(f, batch.keypoints).joints for f in (None, batch.features))
+        silence_image_branches(net)
+        silent = net.lift(batch.features, batch.keypoints).joints
+    for head in net.heads:  # fresh heads say the mean anchor, whatever the queries
+        nn.init.normal_(head.offsets[-1].weight)
+    with torch.inference_mode():
+        changed = net.lift(None, batch.keypoints).joints
+        assert torch.allclose(net.lift(batch.features, batch.keypoints).joints, changed, atol=1e-5)
+    assert torch.allclose(silent, blind)
+    assert not torch.allclose(changed, loud)
+
+
+def test_grown_anchors_say_what_the_few_said():
+    small = network(replace(quarter_anchors(MODEL), dropout=0.0))
+    trainer = Trainer(small, replace(CONFIG, steps=8, learning_rate=3e-3), draw)
+    for _ in range(8):
+        trainer.advance()
+    large = network(seed=1)
+    grow_anchors(small, large)
+    batch = draw(0)
+    with torch.inference_mode():
+        few = small.eval().lift(batch.features, batch.keypoints)
+        many = large.eval().lift(batch.features, batch.keypoints)
+    assert many.anchors.shape[1] == 4 * few.anchors.shape[1]
+    assert (many.joints - few.joints).norm(dim=-1).mean() < 0.03
+    with pytest.raises(ValueError, match="quarter of the anchors"):
+        grow_anchors(network(), large)
+    with pytest.raises(ValueError, match="divisible by 4"):
+        quarter_anchors(replace(MODEL, local_anchors=6))
+
+
+def test_the_tool_trains_saves_and_resumes(tmp_path):
+    rng = np.random.default_rng(0)
+    base = np.zeros((17, 3))
+    base[:, 1] = [
+        0.9,
+        0.9,
+        0.5,
+        0.1,
+        0.9,
+        0.5,
+        0.1,
+        1.1,
+        1.3,
+        1.5,
+        1.6,
+        1.4,
+        1.1,
+        0.9,
+        1.4,
+        1.1,
+        0.9,
+    ]
+    base[:, 0] = [0, -0.1, -0.1, -0.1, 0.1, 0.1, 0.1, 0, 0, 0, 0, 0.2, 0.3, 0.3, -0.2, -0.3, -0.3]
+    clips = {f"c{i}": (base + rng.normal(0, 0.03, (9, 17, 3))).astype("f4") for i in range(3)}
+    np.savez(tmp_path / "motion.npz", **clips)
+    options = ["train", "--motion", str(tmp_path / "motion.npz"), "--out", str(tmp_path / "out")]
+    options += ["--held-out-clips", "1", "--batch", "2", "--steps", "2", "--save-every", "1"]
+    options += ["--quarter-anchors", "--threads", "1"]
+    assert main.main(options) == 0
+    history = json.loads((tmp_path / "out" / "history.json").read_text())
+    assert [record["step"] for record in history] == [1, 2]
+    assert history[-1]["held_out"]["pa_mpjpe_mm"] <= history[-1]["held_out"]["mpjpe_mm"]
+    assert main.main([*options, "--resume"]) == 0
+    assert main.main([*options, "--resume", "--seed", "1"]) == 1
