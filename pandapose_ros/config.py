@@ -214,7 +214,7 @@ class SkeletonSampleConfig:
     region_centre_jitter: float = _option(0.04, "Share of the region's size, uniform", low=0.0)
     region_angle_jitter: float = _option(0.17, "Uniform [rad]", low=0.0)
     noise: float = _option(1.0, "Scale of the keypoints' noise; 0: none", low=0.0)
-    clean: float = _option(0.15, "Share of samples without noise", low=0.0, high=1.0)
+    clean: float = _option(0.1, "Share of samples without noise", low=0.0, high=1.0)
     swapped: float = _option(0.02, "Share of limbs whose left and right are mixed up", low=0.0)
 
 

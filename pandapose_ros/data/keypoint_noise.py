@@ -8,17 +8,22 @@ from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]
 
-# Typical deviation of each joint in pixels of a 256 px crop, before the scale of the sample.
-# Pelvis, spine and thorax are computed from hips and shoulders, as those of BlazePose are.
+# Typical deviation of each joint in pixels of a 256 px crop, before the scale of the sample; here
+# and below after BlazePose's errors on rendered people. Pelvis, spine and thorax are computed
+# from hips and shoulders, as those of BlazePose are.
 _DEVIATIONS_PX = np.array(
-    (0, 3.0, 3.0, 3.5, 3.0, 3.0, 3.5, 0, 0, 2.0, 3.0, 2.5, 3.5, 4.5, 2.5, 3.5, 4.5), np.float32
+    (0, 3.0, 3.6, 4.0, 3.0, 3.6, 4.0, 0, 0, 3.2, 4.0, 3.4, 4.2, 3.6, 3.4, 4.2, 3.6), np.float32
 )
-_SAMPLE_SPREAD = 0.6  # of the logarithm of a sample's scale
-_OUTLIERS, _OUTLIER_FACTOR = 0.04, 5.0
+_SAMPLE_SPREAD = 0.35  # of the logarithm of a sample's scale
+_OUTLIERS, _OUTLIER_FACTOR = 0.03, 4.0
+_LOST, _LOST_PX, _LOST_END_PX = 0.09, 16.0, 12.0  # limbs that hide: the middle, the end more
 _SHIFT_PX = 1.5  # of all keypoints together
-_HIP_SPREAD, _SHOULDER_SPREAD = 0.2, 0.1  # relative, of their distance
-_ALONG_TRUNK = 0.04  # share of the trunk's length by which hips and shoulders slide
+_HIP_SPREAD, _SHOULDER_SPREAD = 0.2, 0.15  # relative, of their distance
+# Shares of the trunk's length by which joints slide along it: always, and at random.
+_SLIDES = {9: 0.0, 10: -0.08, 11: 0.05, 14: 0.05}
+_ALONG_TRUNK = 0.03
 _LIMBS = ((2, 3, 5, 6), (1, 2, 3, 4, 5, 6), (12, 13, 15, 16), (11, 12, 13, 14, 15, 16))
+_HIDING = ((2, 3), (5, 6), (12, 13), (15, 16))
 _MIRROR = np.array(H36M_17.mirror)
 
 
@@ -34,10 +39,10 @@ def add_detector_noise(
 
     Returns:
         [N, 17, 2]: each sample has a scale of its own; hips and shoulders are off together, some
-        joints are far off, some limbs have left and right mixed up.
+        joints and limbs are far off, some limbs have left and right mixed up.
 
     Source:
-        Our choice.
+        Our choice: the kinds of error that BlazePose makes on rendered people, in their sizes.
     """
     count = len(keypoints)
     scale = config.noise * np.exp(rng.normal(0, _SAMPLE_SPREAD, (count, 1, 1)))
@@ -48,6 +53,11 @@ def add_detector_noise(
     errors = rng.standard_normal((count, 17, 2), np.float32) * _DEVIATIONS_PX[:, None] * far
     shift = rng.standard_normal((count, 1, 2), np.float32) * _SHIFT_PX
     out = out + scale * (errors + shift)
+    for middle, end in _HIDING:
+        lost = scale * (rng.random((count, 1, 1)) < _LOST)
+        error = rng.standard_normal((count, 2, 2), np.float32)
+        out[:, [middle]] += lost * error[:, :1] * _LOST_PX
+        out[:, [end]] += lost * (error[:, :1] * _LOST_PX + error[:, 1:] * _LOST_END_PX)
     for limb in _LIMBS:
         joints = np.array(limb)
         swap = noisy & (rng.random((count, 1, 1)) < config.swapped * (config.noise > 0))
@@ -75,4 +85,6 @@ def _widen(keypoints: Array, scale: Array, rng: np.random.Generator) -> Array:
         half = half * (1 + spread * wider.clip(-2, 2))
         middle = middle + trunk * (_ALONG_TRUNK * along)
         out[:, left], out[:, right] = middle + half, middle - half
+    for joint, slide in _SLIDES.items():
+        out[:, joint] += trunk * slide * (scale[:, 0] > 0)
     return out
