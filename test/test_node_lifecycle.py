@@ -27,7 +27,7 @@ def make_node(graph):
     return make
 
 
-def test_ten_life_cycles(make_node, make_camera, blank):
+def test_ten_life_cycles(graph, make_node, make_camera, blank):
     node, camera = make_node(), make_camera()
     threads = threading.active_count()
     for _ in range(10):
@@ -39,8 +39,12 @@ def test_ten_life_cycles(make_node, make_camera, blank):
         assert node.statistics.processed == 1
         assert node.trigger_cleanup() == SUCCESS
         assert threading.active_count() <= threads + 1
-    topics = [name for name, _ in node.get_publisher_names_and_types_by_node("pose_node", "/")]
-    assert not [name for name in topics if name.startswith("/pose_node/s")]
+
+    def still_published():
+        names = node.get_publisher_names_and_types_by_node("pose_node", "/")
+        return [name for name, _ in names if name.startswith("/pose_node/skeleton")]
+
+    graph.spin_until(lambda: not still_published())
     assert node.trigger_shutdown() == SUCCESS
 
 
