@@ -154,18 +154,6 @@ def mirror_parts(parts: PoseParts) -> PoseParts:
     )
 
 
-def mirror_joints(joints: Array) -> Array:
-    """Return joints [..., 17, 3] mirrored in x, left and right exchanged."""
-    return joints[..., H36M_17.mirror, :] * np.array((-1.0, 1.0, 1.0), joints.dtype)
-
-
-def mirror_keypoints(keypoints: Array, width: int) -> Array:
-    """Return keypoints [..., 17, 2] of an image `width` pixels wide as in the flipped image."""
-    flipped = keypoints[..., H36M_17.mirror, :].copy()
-    flipped[..., 0] = width - 1 - flipped[..., 0]
-    return flipped
-
-
 def _unit(vectors: Array) -> Array:
     """Return vectors [..., 3] of length 1."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
