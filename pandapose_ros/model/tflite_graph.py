@@ -81,12 +81,32 @@ def parse_tflite(content: bytes) -> TfliteGraph:
     if len(model.subgraphs) != 1:
         raise ValueError(f"expected a TFLite file with one graph, got {len(model.subgraphs)}")
     graph = model.subgraphs[0]
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items()}
     constants = _constants(graph.tensors, model.buffers)
+    return TfliteGraph(
+        operations=_operations(graph.operators, _kinds(model, schema), constants),
+        inputs=tuple(int(index) for index in graph.inputs),
+        outputs=tuple(int(index) for index in graph.outputs),
+        shapes={
+            index: tuple(int(size) for size in tensor.shape)
+            for index, tensor in enumerate(graph.tensors)
+            if tensor.shape is not None
+        },
+    )
+
+
+def _kinds(model: Any, schema: Any) -> list[str]:
+    """Return the schema's name of each operator code in the file."""
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items()}
+    return [names[max(c.builtinCode, c.deprecatedBuiltinCode)] for c in model.operatorCodes]
+
+
+def _operations(
+    operators: list[Any], kinds: list[str], constants: dict[int, NDArray[Any]]
+) -> tuple[Operation, ...]:
+    """Return the operations; constants that are only dequantised are added to `constants`."""
     operations = []
-    for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        kind = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    for operator in operators:
+        kind = kinds[operator.opcodeIndex]
         inputs = tuple(int(index) for index in operator.inputs)
         if len(operator.outputs) != 1:
             raise ValueError(f"{kind} with {len(operator.outputs)} results is not supported")
@@ -103,16 +123,7 @@ def parse_tflite(content: bytes) -> TfliteGraph:
                 options=dict(vars(operator.builtinOptions)) if operator.builtinOptions else {},
             )
         )
-    return TfliteGraph(
-        operations=tuple(operations),
-        inputs=tuple(int(index) for index in graph.inputs),
-        outputs=tuple(int(index) for index in graph.outputs),
-        shapes={
-            index: tuple(int(size) for size in tensor.shape)
-            for index, tensor in enumerate(graph.tensors)
-            if tensor.shape is not None
-        },
-    )
+    return tuple(operations)
 
 
 def _constants(tensors: list[Any], buffers: list[Any]) -> dict[int, NDArray[Any]]:
