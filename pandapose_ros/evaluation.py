@@ -89,19 +89,25 @@ def pose_scores(joints: Array, truth: Array) -> dict[str, float]:
 
 
 def estimate_on_images(
-    net: PandaPose, tracker: PeopleTracker, images: Iterable[RenderedImage]
+    net: PandaPose,
+    tracker: PeopleTracker,
+    images: Iterable[RenderedImage],
+    *,
+    successive: bool = False,
 ) -> ImageScores:
-    """Find and lift the person of each image, each image by itself.
+    """Find and lift the person of each image.
 
     Args:
         net: In evaluation mode, on the CPU.
         tracker: The people finder as it is used on a camera.
         images: One person each.
+        successive: Follow the person from image to image; else each image stands by itself.
     """
     truth, estimated, world, errors, count = [], [], [], [], 0
     for item in images:
         count += 1
-        tracker.reset()
+        if not successive:
+            tracker.reset()
         people = tracker.find(item.image, item.K)
         if not people:
             continue

@@ -75,6 +75,30 @@ def read_chunk(path: Path) -> Iterator[RenderedImage]:
         yield RenderedImage(np.asarray(image, np.uint8), joints[i], K[i])
 
 
+def read_clip(path: Path) -> Iterator[RenderedImage]:
+    """Read a rendered clip, frame after frame.
+
+    Args:
+        path: The video; beside it lies an npz of the same name with joints [N, 17, 3] (camera
+            frame, metres) and K [3, 3].
+
+    Raises:
+        FileNotFoundError: If one of the two is missing.
+        ValueError: If they are not of the same length.
+    """
+    truth = path.with_suffix(".npz")
+    if not (path.is_file() and truth.is_file()):
+        raise FileNotFoundError(f"expected a clip {path} and its truth {truth}")
+    with np.load(truth, allow_pickle=False) as file:
+        joints, K = file["joints"], file["K"]
+    video = cv2.VideoCapture(str(path))
+    for i, pose in enumerate(joints):
+        read, image = video.read()
+        if not read:
+            raise ValueError(f"{path} has {i} frames, {truth} has {len(joints)} poses")
+        yield RenderedImage(cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8), pose, K)
+
+
 def region_round_person(joints: Array, K: Array) -> Region:
     """Place the region that a tracker would use round a person whose joints are known.
 

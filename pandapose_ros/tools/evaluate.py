@@ -14,7 +14,7 @@ from tqdm import tqdm
 from pandapose_ros.checkpoint import load_weights
 from pandapose_ros.config import EstimatorConfig, ModelConfig, SkeletonSampleConfig, TrainConfig
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
-from pandapose_ros.data.rendered_images import RenderedImage, chunk_files, read_chunk
+from pandapose_ros.data.rendered_images import RenderedImage, chunk_files, read_chunk, read_clip
 from pandapose_ros.data.skeleton_samples import SkeletonSampler
 from pandapose_ros.detector import PersonDetector
 from pandapose_ros.estimator import PACKAGED_WEIGHTS
@@ -30,6 +30,7 @@ _SKELETON_SAMPLES = 2048
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `pandapose evaluate`."""
     parser.add_argument("--images", default="", help="folder that `pandapose synthesize` filled")
+    parser.add_argument("--clip", default="", help="rendered video; its truth lies beside it")
     parser.add_argument("--motion", default="", help="npz of clips; the last of them are scored")
     parser.add_argument(
         "--held-out-clips", type=int, default=TrainConfig().held_out_clips, help="how many"
@@ -51,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: If there is nothing to score on.
     """
-    if not (args.images or args.motion):
-        raise ValueError("nothing to score on; give --images or --motion")
+    if not (args.images or args.clip or args.motion):
+        raise ValueError("nothing to score on; give --images, --clip or --motion")
     if args.threads > 0:
         torch.set_num_threads(args.threads)
     weights = Path(args.weights)
@@ -64,11 +65,16 @@ def run(args: argparse.Namespace) -> int:
     }
     if args.motion:
         result["skeletons"] = _skeletons(net, Path(args.motion), args.held_out_clips)
-    if args.images:
+    if args.images or args.clip:
         detector = PersonDetector(find_model_file("pose_detection.tflite"), max(1, args.threads))
         tracker = PeopleTracker(detector, landmark_net, EstimatorConfig(max_people=1))
-        images = _images(Path(args.images))
-        result["images"] = summarise(estimate_on_images(net, tracker, images))
+        if args.images:
+            images = _images(Path(args.images))
+            result["images"] = summarise(estimate_on_images(net, tracker, images))
+        if args.clip:
+            tracker.reset()
+            frames = read_clip(Path(args.clip))
+            result["clip"] = summarise(estimate_on_images(net, tracker, frames, successive=True))
     _print_table(result)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     Path(args.out).write_text(json.dumps(result, indent=1) + "\n")
@@ -100,16 +106,18 @@ def _print_table(result: dict) -> None:
     """Print the main numbers."""
     print(f"{'':48}MPJPE  PA-MPJPE  PCK@150")
     rows = dict(result.get("skeletons", {}))
-    images = result.get("images", {})
-    for subset in ("all", "challenging", "rest"):
-        for method in ("pandapose", "blazepose_world"):
-            if subset in images:
-                rows[f"images, {subset}, {method}"] = images[subset][method]
+    for source in ("images", "clip"):
+        for subset in ("all", "challenging", "rest"):
+            for method in ("pandapose", "blazepose_world"):
+                scores = result.get(source, {}).get(subset, {}).get(method, {})
+                rows[f"{source}, {subset}, {method}"] = scores
     for name, scores in rows.items():
         if scores:
             print(
                 f"{name:48}{scores['mpjpe_mm']:5.1f}  {scores['pa_mpjpe_mm']:8.1f}  "
                 f"{scores['pck_150mm']:7.3f}"
             )
-    if images:
-        print(f"found {images['found']} of {images['images']} people")
+    for source in ("images", "clip"):
+        if source in result:
+            found, count = result[source]["found"], result[source]["images"]
+            print(f"{source}: found {found} of {count} people")
