@@ -39,12 +39,8 @@ def test_ten_life_cycles(graph, make_node, make_camera, blank):
         assert node.statistics.processed == 1
         assert node.trigger_cleanup() == SUCCESS
         assert threading.active_count() <= threads + 1
-
-    def still_published():
-        names = node.get_publisher_names_and_types_by_node("pose_node", "/")
-        return [name for name, _ in names if name.startswith("/pose_node/skeleton")]
-
-    graph.spin_until(lambda: not still_published())
+    topics = ("skeletons", "skeleton_info", "markers", "debug_image")
+    graph.spin_until(lambda: not any(node.count_publishers(f"/pose_node/{t}") for t in topics))
     assert node.trigger_shutdown() == SUCCESS
 
 
