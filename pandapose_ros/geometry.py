@@ -257,27 +257,33 @@ def place_root(
 
 def align_rigid(
     source: Array, target: Array, *, with_scale: bool = True
-) -> tuple[float, Array, Array]:
-    """Find the similarity that best maps source points onto target points.
+) -> tuple[Array, Array, Array]:
+    """Find the similarities that best map source points onto target points.
 
     target ~ scale * source @ R.T + t, least squares, never a reflection.
 
     Args:
-        source: [J, 3].
-        target: [J, 3].
+        source: [..., J, 3].
+        target: [..., J, 3].
         with_scale: Fit the scale too; else it is 1.
 
     Returns:
-        scale, R [3, 3], t [3].
+        scale [...], R [..., 3, 3], t [..., 3]; scale 1 where all source points are one.
 
     Source:
         Umeyama, Least-squares estimation of transformation parameters (PAMI 1991).
     """
-    source_mean, target_mean = source.mean(0), target.mean(0)
-    source_centred, target_centred = source - source_mean, target - target_mean
-    u, singular, vt = np.linalg.svd(target_centred.T @ source_centred)
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
-    R = (u * signs) @ vt
-    spread = (source_centred**2).sum()
-    scale = float((singular * signs).sum() / spread) if with_scale and spread > 0 else 1.0
-    return scale, R, target_mean - scale * R @ source_mean
+    source_mean, target_mean = source.mean(-2), target.mean(-2)
+    centred, target_centred = (
+        source - source_mean[..., None, :],
+        target - target_mean[..., None, :],
+    )
+    u, singular, vt = np.linalg.svd(target_centred.swapaxes(-1, -2) @ centred)
+    signs = np.ones_like(singular)
+    signs[..., 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+    R = (u * signs[..., None, :]) @ vt
+    spread = (centred**2).sum((-1, -2))
+    scale = np.ones_like(spread)
+    if with_scale:
+        np.divide((singular * signs).sum(-1), spread, out=scale, where=spread > 0)
+    return scale, R, target_mean - scale[..., None] * np.einsum("...ij,...j->...i", R, source_mean)

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pandapose_ros.geometry import align_rigid
+
 Array = NDArray[np.floating]
 
 
@@ -50,18 +52,10 @@ def align_poses(joints: Array, truth: Array) -> Array:
         [N, J, 3], the unit and frame of the truth.
 
     Source:
-        Umeyama, Least-squares estimation of transformation parameters (PAMI 1991);
-        `geometry.align_rigid` for many poses at once.
+        `geometry.align_rigid`.
     """
-    centre = truth.mean(axis=1, keepdims=True)
-    source, target = joints - joints.mean(axis=1, keepdims=True), truth - centre
-    u, singular, vt = np.linalg.svd(target.swapaxes(1, 2) @ source)
-    signs = np.ones_like(singular)
-    signs[:, 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
-    R = (u * signs[:, None]) @ vt
-    spread = np.maximum((source**2).sum(axis=(1, 2)), np.finfo(source.dtype).tiny)
-    scale = (singular * signs).sum(axis=1) / spread
-    return scale[:, None, None] * source @ R.swapaxes(1, 2) + centre
+    scale, R, t = align_rigid(joints, truth)
+    return scale[:, None, None] * joints @ R.swapaxes(1, 2) + t[:, None]
 
 
 def pck(joints: Array, truth: Array, threshold: float) -> float:
