@@ -5,7 +5,6 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.utilities import try_shutdown
 
@@ -59,8 +58,7 @@ class PoseNode(LifecycleNode):
         started = time.monotonic()
         try:
             self._estimator = PoseEstimator(self.parameters.get(EstimatorConfig))
-            self._estimator.estimate(np.zeros((480, 640, 3), np.uint8))
-            self._estimator.reset()
+            self._estimator.warm_up()
         except Exception as error:  # rclpy would swallow it without a word
             logger.error(f"cannot load the estimator: {error or type(error).__name__}")
             self._estimator = None
