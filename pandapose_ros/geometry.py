@@ -5,19 +5,22 @@ Frames: `image` and `crop` in pixels, the centre of the top-left pixel at (0, 0)
 the camera's axes with the origin at the pelvis. Arrays are float numpy arrays unless said.
 """
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+# Only for annotations: importing PyTorch would cost a camera's process 190 MB and a second.
+if TYPE_CHECKING:
+    import torch
 
 Array = NDArray[np.floating]
 
 _KEPT_HEIGHT = 0.4  # where a region's circle point lies above a crop's centre, of its height
 _GREATEST_REACH = 0.8  # of a crop's corners towards the camera's plane; 1 is on it
 
-AnyArray = TypeVar("AnyArray", NDArray[Any], torch.Tensor)
+AnyArray = TypeVar("AnyArray", NDArray[Any], "torch.Tensor")
 
 
 def invert_affine(affine: Array) -> Array:
@@ -59,9 +62,9 @@ def grid_to_pixel(grid: AnyArray, width: int, height: int) -> AnyArray:
 
 def _size_like(points: AnyArray, width: int, height: int) -> AnyArray:
     """Return (width, height) as an array or tensor of the same kind as `points`."""
-    if isinstance(points, torch.Tensor):
-        return points.new_tensor((width, height))
-    return np.asarray((width, height), points.dtype)
+    if isinstance(points, np.ndarray):
+        return np.asarray((width, height), points.dtype)
+    return points.new_tensor((width, height))
 
 
 def intrinsics_from_field_of_view(field_of_view: float, width: int, height: int) -> Array:
