@@ -41,7 +41,7 @@ class Recording:
     def save(self, path: Path) -> None:
         """Write the recording as .npz; the file appears only when it is whole."""
         part = path.with_suffix(".part.npz")
-        np.savez(part, **self._arrays())
+        np.savez(part, allow_pickle=False, **self._arrays())
         part.replace(path)
 
     def _arrays(self) -> dict[str, NDArray]:

@@ -1,15 +1,13 @@
 """Node `recorder`: listens to a camera and to `pose_node` and writes one file at its end."""
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
-import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import Image
 from tqdm import tqdm
 
@@ -18,6 +16,7 @@ from pandapose_ros.estimator import AnchorVotes, Pose, RootSource
 from pandapose_ros.msg import AnchorSet3D, AnchorSet3DArray, Skeleton3D, Skeleton3DArray
 from pandapose_ros.node.images import image_from_message
 from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.node.running import spin, start_ros
 from pandapose_ros.recording import Recording, Result
 
 _NO_ANCHORS = AnchorVotes(np.zeros((0, 3)), np.zeros((0, 1)), np.zeros(0, int), np.zeros(0, int))
@@ -88,7 +87,7 @@ def _pose(skeleton: Skeleton3D, anchors: AnchorSet3D | None) -> Pose:
     votes = _NO_ANCHORS
     if anchors is not None:
         votes = AnchorVotes(
-            positions=_xyz(anchors.positions) - origin,
+            positions=_xyz(list(anchors.positions)) - origin,
             weights=np.array(anchors.weights)[:, None],
             kinds=np.array(anchors.kinds),
             joints=np.array(anchors.joint_index, np.int64),
@@ -112,13 +111,12 @@ def _pose(skeleton: Skeleton3D, anchors: AnchorSet3D | None) -> Pose:
 
 def main() -> int:
     """Run the node until it is interrupted, then save."""
-    rclpy.init(args=sys.argv)
+    ending = start_ros()
     node = Recorder()
-    with suppress(KeyboardInterrupt, ExternalShutdownException):
-        rclpy.spin(node)
+    spin(node, ending.is_set)
     node.save()
     node.destroy_node()
-    rclpy.try_shutdown()
+    try_shutdown()
     return 0
 
 
