@@ -19,8 +19,8 @@ $(shell scripts/install.sh discard)
 
 export PYTHON
 unexport PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH
-# No traffic leaves the machine, and images fit into shared memory.
-ROS_ENV := ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
+# No traffic leaves the machine, images fit into shared memory, idle threads sleep.
+ROS_ENV := ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST OMP_WAIT_POLICY=PASSIVE \
   FASTRTPS_DEFAULT_PROFILES_FILE=$(CURDIR)/config/fastdds.xml \
   AMENT_PREFIX_PATH=$(CURDIR)/$(VENV) PATH="$(BIN):$$PATH"
 RUN := PYTHONPATH=$(CURDIR) $(ROS_ENV)
@@ -31,9 +31,11 @@ RUN := PYTHONPATH=$(CURDIR) $(ROS_ENV)
 demo: $(VENV)/models.stamp
 	@$(RUN) pandapose demo $(if $(INPUT),"$(INPUT)")
 
-# A domain of its own keeps a robot's or another run's topics out.
+# A domain of its own keeps a robot's or another run's topics out; one thread a process keeps the
+# many processes of the tests from waiting for each other.
 test: $(VENV)/models.stamp $(VENV)/dev.stamp
 	@ROS_DOMAIN_ID=$${ROS_DOMAIN_ID:-$$((1 + $$$$ % 100))} ROS_PYTHON_CHECK_FIELDS=1 \
+	  OMP_NUM_THREADS=1 \
 	  $(RUN) pytest $(ARGS)
 
 lint: $(VENV)/package.stamp $(VENV)/dev.stamp
