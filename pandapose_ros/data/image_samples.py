@@ -143,9 +143,9 @@ def make_image_samples(
     size = (CROP_SIZE, CROP_SIZE)
     crops = [perspective_crop(r.crop_from_image(CROP_SIZE), size, item.K) for item, r in jobs]
     seen = _look(landmark_net, [item for item, _ in jobs], [crop[0] for crop in crops])
+    body = slice(BLAZEPOSE_LANDMARKS)
     keypoints, _ = keypoints_from_blazepose(
-        seen.landmarks_px[:, :BLAZEPOSE_LANDMARKS].cpu().numpy(),
-        seen.visibilities[:, :BLAZEPOSE_LANDMARKS].cpu().numpy(),
+        seen.landmarks_px[:, body].cpu().numpy(), seen.visibilities[:, body].cpu().numpy()
     )
     joints, clean = [], []
     for (item, _), (homography, R) in zip(jobs, crops, strict=True):
