@@ -152,11 +152,8 @@ def make_image_samples(
         joints.append((item.joints - item.joints[0]) @ R)
         clean.append(transform_pixels(homography, project(item.joints, item.K)))
     kept = (seen.presences >= _PRESENCE).cpu()
-    fine, middle, coarse = (level.cpu()[kept].half() for level in seen.features)
     return ImageSamples(
-        fine=fine,
-        middle=middle,
-        coarse=coarse,
+        *(level.cpu()[kept].half() for level in seen.features),
         keypoints=torch.from_numpy(keypoints)[kept],
         clean_keypoints=torch.from_numpy(np.stack(clean).astype(np.float32))[kept],
         joints=torch.from_numpy(np.stack(joints).astype(np.float32))[kept],
