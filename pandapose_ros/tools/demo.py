@@ -211,10 +211,8 @@ def draw(recording: Recording, out: Path) -> None:
     def frames() -> Iterator[tuple[str, NDArray[np.uint8]]]:
         for number, result in enumerate(results):
             encoded = np.frombuffer(images[result.stamp_ns], np.uint8)
-            yield (
-                f"{number:05d}",
-                np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB), np.uint8),
-            )
+            image = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
+            yield f"{number:05d}", np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
     if results:
         seconds = (results[-1].stamp_ns - results[0].stamp_ns) / 1e9
