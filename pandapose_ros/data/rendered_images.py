@@ -71,8 +71,11 @@ def read_chunk(path: Path) -> Iterator[RenderedImage]:
             f"{path}: expected joints and K of shapes {expected}, got {joints.shape}, {K.shape}"
         )
     for i in range(count):
-        image = cv2.imdecode(jpeg[offsets[i] : offsets[i + 1]], cv2.IMREAD_COLOR_RGB)
-        yield RenderedImage(np.asarray(image, np.uint8), joints[i], K[i])
+        image = np.asarray(
+            cv2.imdecode(jpeg[offsets[i] : offsets[i + 1]], cv2.IMREAD_COLOR), np.uint8
+        )
+        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        yield RenderedImage(np.asarray(rgb, np.uint8), joints[i], K[i])
 
 
 def read_clip(path: Path) -> Iterator[RenderedImage]:
