@@ -109,6 +109,15 @@ def test_what_is_imported_is_required(file):
             assert distribution in packages, f"requirements.txt lacks {distribution}"
 
 
+@pytest.mark.parametrize("file", sorted(ROOT.glob("test/*.py")), ids=name)
+def test_what_tests_import_is_required(file):
+    lines = [line for path in ROOT.glob("requirements*.txt") for line in requirements(path)]
+    packages = {re.split(r"[=<>\[]", line)[0] for line in lines}
+    packages |= {"pandapose_ros", "pip", *sys.stdlib_module_names, *OPTIONAL, *ros_packages()}
+    for module in {module.split(".")[0] for module in imports(file)}:
+        assert DISTRIBUTIONS.get(module, module) in packages, f"requirements lack {module}"
+
+
 @pytest.mark.parametrize("file", LIMITED, ids=name)
 def test_files_and_functions_are_short(file):
     text = file.read_text()
@@ -161,7 +170,7 @@ def test_documented_commands_exist(document):
     assert named
     assert named <= targets
     commands = set(
-        re.findall(r"\bpandapose (?!COMMAND)([a-z][a-z-]+) *(?:[A-Z-]|`|$)", text, re.M)
+        re.findall(r"\bpandapose (?!COMMAND)([a-z]+(?:-[a-z]+)*)(?= +[A-Z-]| *`| *$)", text, re.M)
     )
     listing = subprocess.run(
         [sys.executable, "-m", "pandapose_ros.tools.main", "--help"],
@@ -181,7 +190,8 @@ def test_documented_files_exist(document):
     paths = re.findall(r"[`(]([\w.-]+/[\w./-]*)[`)]", text)
     for path in paths:
         if path.split("/")[0] in folders:
-            assert (ROOT / path).exists(), path
+            message = ROOT / "msg" / f"{path.split('/')[1]}.msg"  # or the name of a type
+            assert (ROOT / path).exists() or message.exists(), path
     for link in re.findall(r"\]\(([^):#\s]+)\)", text):
         assert (ROOT / link).exists(), link
 
