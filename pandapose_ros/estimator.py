@@ -1,7 +1,7 @@
 """From an image to metric 3D skeletons: the public entry of the package."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pandapose_ros import geometry
 from pandapose_ros.checkpoint import load_weights
 from pandapose_ros.config import EstimatorConfig, ModelConfig
 from pandapose_ros.detector import PersonDetector
+from pandapose_ros.lens import ImageUndistorter, check_distortion, distort_box, distort_pixels
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
 from pandapose_ros.model.pandapose import PandaPose, PandaPoseOutput
 from pandapose_ros.model_files import find_model_file
@@ -41,13 +42,13 @@ class AnchorVotes:
         positions: [A, 3], pelvis-relative, the image camera's axes, metres.
         weights: [A, J], each anchor's share in each joint; a column sums to 1.
         kinds: [A], 0 = local, 1 = global.
-        joints: [A], the joint that owns a local anchor; -1 for a global one.
+        owners: [A], index of the joint that a local anchor belongs to; -1 for a global one.
     """
 
     positions: Array
     weights: Array
     kinds: NDArray[np.int64]
-    joints: NDArray[np.int64]
+    owners: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,9 @@ class PoseEstimator:
             version=metadata.get("version", "unknown"),
             weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         )
-        detector = PersonDetector(detector_file, config.threads or torch.get_num_threads())
+        detector = PersonDetector(detector_file, config.threads)
         self.people = PeopleTracker(detector, backbone, config)
+        self._undistorter = ImageUndistorter()
 
     def reset(self) -> None:
         """Forget all people; the next image starts with the detector."""
@@ -163,16 +165,19 @@ class PoseEstimator:
             image: RGB uint8 [H, W, 3], [0, 255]; read only, any strides.
             K: Intrinsics [3, 3] of this image, pixels. None: a field of view is assumed
                 (`EstimatorConfig.field_of_view`), which scales the distances of the roots.
-            distortion: plumb_bob coefficients (k1, k2, p1, p2, k3), or None.
+            distortion: plumb_bob coefficients (k1, k2, p1, p2[, k3]) with K, or None.
 
         Returns:
             One pose per person, oldest track first; empty if nobody is seen.
 
         Raises:
-            ValueError: If the image or K is not as described.
+            ValueError: If the image, K or the distortion is not as described.
         """
         check_image(image)
         K, root_source = self._intrinsics(image, K)
+        distortion = None if K is None else check_distortion(distortion)
+        if K is not None and distortion is not None:
+            image = self._undistorter.undistort(image, K, distortion)
         people = self.people.find(image, K)
         if not people:
             return []
@@ -181,7 +186,11 @@ class PoseEstimator:
         ]
         keypoints = np.stack([person.keypoints_crop for person in people])
         output = self.network.lift(features, torch.from_numpy(keypoints).to(self.device))
-        return _poses(people, output, K, distortion, root_source)
+        poses = _poses(people, output, K, root_source)
+        if K is None or distortion is None:
+            return poses
+        size = (image.shape[1], image.shape[0])
+        return [_as_seen(pose, K, distortion, size) for pose in poses]
 
     def _intrinsics(
         self, image: NDArray[np.uint8], K: Array | None
@@ -237,7 +246,6 @@ def _poses(
     people: list[Person],
     output: PandaPoseOutput,
     K: Array | None,
-    distortion: Array | None,
     root_source: RootSource,
 ) -> list[Pose]:
     """Turn the network's output into poses in the image camera, one per person."""
@@ -251,9 +259,8 @@ def _poses(
         pose_joints = (joints[i] - joints[i, :1]) @ axes
         root, covariance, source = None, None, RootSource.NONE
         if K is not None:
-            keypoints = geometry.undistort_pixels(person.keypoints, K, distortion)
             root, covariance = geometry.place_root(
-                pose_joints, keypoints, person.keypoint_scores, K
+                pose_joints, person.keypoints, person.keypoint_scores, K
             )
             source = RootSource.NONE if root is None else root_source
         votes = AnchorVotes((anchors[i] - joints[i, :1]) @ axes, weights[i], kinds, owners)
@@ -273,3 +280,12 @@ def _poses(
             )
         )
     return poses
+
+
+def _as_seen(pose: Pose, K: Array, distortion: Array, image_size: tuple[int, int]) -> Pose:
+    """Return the pose with its pixels where the real lens shows them."""
+    return replace(
+        pose,
+        keypoints=distort_pixels(pose.keypoints, K, distortion).astype(np.float32),
+        box_xyxy=distort_box(pose.box_xyxy, K, distortion, image_size).astype(np.float32),
+    )

@@ -145,24 +145,6 @@ def back_project(pixels: Array, depth: Array, K: Array) -> Array:
     return homogeneous @ np.linalg.inv(K).T * np.asarray(depth)[..., None]
 
 
-def undistort_pixels(pixels: Array, K: Array, distortion: Array | None) -> Array:
-    """Move distorted pixels to where an ideal pinhole with the same K would see them.
-
-    Args:
-        pixels: [N, 2], pixels of the real image.
-        K: Intrinsics [3, 3], pixels.
-        distortion: plumb_bob coefficients (k1, k2, p1, p2, k3), or None.
-
-    Returns:
-        [N, 2], pixels of the ideal image.
-    """
-    if distortion is None or not np.any(distortion) or len(pixels) == 0:
-        return np.asarray(pixels, np.float64)
-    points = np.ascontiguousarray(pixels, np.float64).reshape(-1, 1, 2)
-    ideal = cv2.undistortPoints(points, K, np.asarray(distortion, np.float64), P=K)
-    return np.asarray(ideal, np.float64).reshape(-1, 2)
-
-
 def perspective_crop(
     crop_from_image: Array, crop_size: tuple[int, int], K: Array
 ) -> tuple[Array, Array]:

@@ -6,7 +6,6 @@ from torch.nn import functional as F
 from pandapose_ros import geometry
 
 K = np.array([[600.0, 0, 320], [0, 610, 250], [0, 0, 1]])
-DISTORTION = np.array([-0.2, 0.05, 0.001, -0.002, 0.01])
 RNG = np.random.default_rng(0)
 
 
@@ -56,16 +55,6 @@ def test_back_project_inverts_project():
     points = RNG.uniform((-1, -1, 1), (1, 1, 5), size=(9, 3))
     back = geometry.back_project(geometry.project(points, K), points[:, 2], K)
     np.testing.assert_allclose(back, points, atol=1e-9)
-
-
-def test_undistort_inverts_distorted_projection():
-    points = RNG.uniform((-0.4, -0.4, 1), (0.4, 0.4, 3), size=(20, 3))
-    distorted = geometry.project(points, K, DISTORTION)
-    ideal = geometry.project(points, K)
-    assert np.abs(distorted - ideal).max() > 1
-    np.testing.assert_allclose(
-        geometry.undistort_pixels(distorted, K, DISTORTION), ideal, atol=0.05
-    )
 
 
 def test_field_of_view():

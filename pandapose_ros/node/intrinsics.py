@@ -7,6 +7,7 @@ import yaml
 from sensor_msgs.msg import CameraInfo
 
 from pandapose_ros.geometry import Array, check_intrinsics, intrinsics_from_field_of_view
+from pandapose_ros.lens import check_distortion
 
 
 def intrinsics_from_message(
@@ -58,9 +59,7 @@ def _distortion(message: CameraInfo) -> Array | None:
             f"distortion model '{message.distortion_model}' with {len(coefficients)} coefficients "
             "is not supported, only plumb_bob with 5; subscribe to the rectified image"
         )
-    if not np.isfinite(coefficients).all():
-        raise ValueError(f"distortion coefficients are not finite: {coefficients.tolist()}")
-    return np.append(coefficients, 0.0)[:5]
+    return check_distortion(coefficients)
 
 
 def camera_info_from_field_of_view(field_of_view: float, width: int, height: int) -> CameraInfo:
@@ -96,7 +95,10 @@ def camera_info_from_file(path: str) -> CameraInfo:
         FileNotFoundError: If there is no such file.
         ValueError: If an entry is missing or has the wrong length.
     """
-    content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a calibration written by camera_calibration")
     try:
