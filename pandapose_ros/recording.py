@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +41,9 @@ class Recording:
 
     def save(self, path: Path) -> None:
         """Write the recording as .npz; the file appears only when it is whole."""
+        arrays: dict[str, Any] = self._arrays()
         part = path.with_suffix(".part.npz")
-        np.savez(part, allow_pickle=False, **self._arrays())
+        np.savez(part, **arrays)
         part.replace(path)
 
     def _arrays(self) -> dict[str, NDArray]:
@@ -70,7 +72,7 @@ class Recording:
             "anchors": np.concatenate([np.zeros((0, 3)), *(p.anchors.positions for p in poses)]),
             "shares": np.concatenate([np.zeros(0), *(p.anchors.weights.mean(1) for p in poses)]),
             "kinds": np.concatenate([np.zeros(0), *(p.anchors.kinds for p in poses)]).astype(int),
-            "owners": np.concatenate([np.zeros(0), *(p.anchors.joints for p in poses)]).astype(
+            "owners": np.concatenate([np.zeros(0), *(p.anchors.owners for p in poses)]).astype(
                 int
             ),
         }
@@ -130,6 +132,6 @@ def _pose(data: dict[str, NDArray], i: int) -> Pose:
             positions=data["anchors"][start:end],
             weights=data["shares"][start:end, None],
             kinds=data["kinds"][start:end],
-            joints=data["owners"][start:end],
+            owners=data["owners"][start:end],
         ),
     )

@@ -33,7 +33,7 @@ def person(number, *, root=(0.2, 0.1, 3.0)):
             positions=random.normal(size=(ANCHORS, 3)).astype(np.float32),
             weights=weights / weights.sum(0),
             kinds=(np.arange(ANCHORS) >= 12).astype(np.int64),
-            joints=np.where(np.arange(ANCHORS) < 12, np.arange(ANCHORS), -1),
+            owners=np.where(np.arange(ANCHORS) < 12, np.arange(ANCHORS), -1),
         ),
     )
 

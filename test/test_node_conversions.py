@@ -47,7 +47,7 @@ def person(number, *, root=(0.2, 0.1, 3.0), is_new=False):
             positions=random.normal(size=(ANCHORS, 3)).astype(np.float32),
             weights=weights / weights.sum(0),
             kinds=(np.arange(ANCHORS) >= 136).astype(np.int64),
-            joints=np.where(np.arange(ANCHORS) < 136, np.arange(ANCHORS) % 17, -1),
+            owners=np.where(np.arange(ANCHORS) < 136, np.arange(ANCHORS) % 17, -1),
         ),
     )
 

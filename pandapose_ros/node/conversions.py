@@ -147,7 +147,7 @@ def anchors_message(poses: Sequence[Pose], header: Header, *, tracking: bool) ->
 
 def _anchor_set(pose: Pose, *, tracking: bool) -> AnchorSet3D:
     votes = pose.anchors
-    owners = np.where(votes.joints < 0, AnchorSet3D.GLOBAL_JOINT, votes.joints)
+    owners = np.where(votes.owners < 0, AnchorSet3D.GLOBAL_JOINT, votes.owners)
     return AnchorSet3D(
         skeleton_id=person_name(pose.id) if tracking else "",
         positions=[Point32(x=x, y=y, z=z) for x, y, z in placed(votes.positions, pose).tolist()],
