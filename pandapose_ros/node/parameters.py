@@ -1,12 +1,20 @@
 """ROS parameters, declared from the configuration dataclasses and from nothing else."""
 
 import difflib
+import math
+import threading
 from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 Config = TypeVar("Config")
 
@@ -29,6 +37,8 @@ class Parameters:
         """
         self._node = node
         self._cache: dict[type, Any] = {}
+        self._age = 0
+        self._lock = threading.Lock()
         # rclpy offers no public way to see what YAML files and the command line set.
         self._overrides = node._parameter_overrides
         self.problems: list[str] = []
@@ -36,16 +46,26 @@ class Parameters:
             for item in fields(config_type):
                 self._declare(item)
         self._refuse_unknown()
-        node.add_post_set_parameters_callback(lambda _parameters: self._cache.clear())
+        node.add_on_set_parameters_callback(_refuse_not_finite)
+        node.add_post_set_parameters_callback(self._forget)
 
     def get(self, config_type: type[Config]) -> Config:
         """Return the parameters' present values as one of the declared dataclasses."""
         config = self._cache.get(config_type)
         if config is None:
+            age = self._age
             names = [item.name for item in fields(config_type)]  # type: ignore[arg-type]
             config = config_type(**{n: self._node.get_parameter(n).value for n in names})
-            self._cache[config_type] = config
+            # The worker asks while the executor sets: what was read before a change must not stay.
+            with self._lock:
+                if age == self._age:
+                    self._cache[config_type] = config
         return config
+
+    def _forget(self, _parameters: list[Parameter]) -> None:
+        with self._lock:
+            self._age += 1
+            self._cache.clear()
 
     def _declare(self, item: Field) -> None:
         if item.default is MISSING:
@@ -77,8 +97,19 @@ class Parameters:
             self.problems.append(f"unknown parameter '{name}'; {hint}")
 
 
+def _refuse_not_finite(parameters: list[Parameter]) -> SetParametersResult:
+    """Refuse NaN and infinity, which pass every range."""
+    for parameter in parameters:
+        if isinstance(parameter.value, float) and not math.isfinite(parameter.value):
+            reason = f"{parameter.name} must be finite, got {parameter.value}"
+            return SetParametersResult(successful=False, reason=reason)
+    return SetParametersResult(successful=True)
+
+
 def _as_type(value: Any, wanted: type) -> Any:
     """Return the value in the wanted type; YAML writes 1 for 1.0 and 0 for webcam '0'."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise TypeError(f"must be finite, got {value}")
     if type(value) is wanted:
         return value
     if type(value) is int and wanted in (float, str):
