@@ -161,16 +161,28 @@ class NodeConfig:
     autostart: bool = _option(True, "Configure and activate at start, without a lifecycle manager")
     frame_id: str = _option("", "Optical frame to publish in; empty: the image's frame_id")
     max_image_age: float = _option(
-        0.0, "Drop images older than this when their turn comes; 0: none [s]", low=0.0, live=True
+        0.0,
+        "Drop images older than this when their turn comes; 0: none [s]",
+        low=0.0,
+        high=3600.0,
+        live=True,
     )
     image_timeout: float = _option(
-        5.0, "Time without images after which a warning is logged [s]", low=0.1, live=True
+        5.0,
+        "Time without images after which a warning is logged [s]",
+        low=0.1,
+        high=3600.0,
+        live=True,
     )
     marker_score: float = _option(
         0.3, "Least joint score for a joint to be drawn as a marker", low=0.0, high=1.0, live=True
     )
     marker_lifetime: float = _option(
-        0.5, "Time after which RViz forgets markers of a node that is gone [s]", low=0.0, live=True
+        0.5,
+        "Time after which RViz forgets markers of a node that is gone [s]",
+        low=0.0,
+        high=3600.0,
+        live=True,
     )
 
 
@@ -203,6 +215,7 @@ class RecorderConfig:
 
     out: str = _option("recording.npz", "File to write at the end")
     frames: int = _option(0, "Images to expect, for the progress bar; 0: unknown", low=0)
+    seconds: float = _option(0.0, "Stop this long after the first image; 0: never [s]", low=0.0)
 
 
 @dataclass(frozen=True)
@@ -234,7 +247,7 @@ class TrainConfig:
     skeleton_steps: int = _option(
         1, "Skeleton-only steps after each step with images; 0: images only", low=0
     )
-    held_out_clips: int = _option(20, "Last clips by name, kept for testing", low=0)
+    held_out_clips: int = _option(20, "Last clips by name, kept for testing", low=1)
     learning_rate: float = _option(4e-4, "Greatest, of AdamW", low=0.0)
     final_learning_rate: float = _option(0.02, "Share of it that is left at the end", low=0.0)
     weight_decay: float = _option(0.1, "Of AdamW", low=0.0)

@@ -1,6 +1,8 @@
 """Node `recorder`: listens to a camera and to `pose_node` and writes one file at its end."""
 
 import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -32,6 +34,10 @@ class Recorder(Node):
             raise ValueError("; ".join(parameters.problems))
         self.config = parameters.get(RecorderConfig)
         self._recording = Recording()
+        # In a thread of its own, or skeletons would seem late by the time of an image's encoding.
+        self._encoder = ThreadPoolExecutor(1)
+        self._images: list[Future[bytes]] = []
+        self._first_image: float | None = None
         self._messages: list[tuple[Skeleton3DArray, int]] = []
         self._anchors: dict[int, AnchorSet3DArray] = {}
         # Deep and reliable: the recorder is the witness of what was sent.
@@ -44,19 +50,27 @@ class Recorder(Node):
     def save(self) -> None:
         """Write the recording and close the progress bar."""
         self._bar.close()
+        self._recording.images = [image.result() for image in self._images]
         for message, received_ns in self._messages:
             stamp_ns = _nanoseconds(message)
             sets = self._anchors.get(stamp_ns)
-            anchors = {s.skeleton_id: s for s in sets.sets} if sets else {}
-            poses = [_pose(skeleton, anchors.get(skeleton.id)) for skeleton in message.skeletons]
+            # In the order of the skeletons, as the node publishes both.
+            anchors = sets.sets if sets else [None] * len(message.skeletons)
+            poses = [_pose(s, a) for s, a in zip(message.skeletons, anchors, strict=True)]
             self._recording.results.append(Result(stamp_ns, received_ns, poses))
         self._recording.save(Path(self.config.out))
 
+    def is_over(self) -> bool:
+        """Tell whether the time that was asked for has passed since the first image."""
+        if not self.config.seconds or self._first_image is None:
+            return False
+        return time.monotonic() - self._first_image > self.config.seconds
+
     def _on_image(self, message: Image) -> None:
-        image = cv2.cvtColor(image_from_message(message), cv2.COLOR_RGB2BGR)
+        if self._first_image is None:
+            self._first_image = time.monotonic()
         self._recording.image_stamps_ns.append(_nanoseconds(message))
-        _, encoded = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, 92))
-        self._recording.images.append(encoded.tobytes())
+        self._images.append(self._encoder.submit(_jpeg, message))
         self._bar.update()
 
     def _on_skeletons(self, message: Skeleton3DArray) -> None:
@@ -65,6 +79,12 @@ class Recorder(Node):
 
     def _on_anchors(self, message: AnchorSet3DArray) -> None:
         self._anchors[_nanoseconds(message)] = message
+
+
+def _jpeg(message: Image) -> bytes:
+    """Encode an image."""
+    image = cv2.cvtColor(image_from_message(message), cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, 92))[1].tobytes()
 
 
 def _nanoseconds(message: Image | Skeleton3DArray | AnchorSet3DArray) -> int:
@@ -86,11 +106,12 @@ def _pose(skeleton: Skeleton3D, anchors: AnchorSet3D | None) -> Pose:
     roi = skeleton.roi
     votes = _NO_ANCHORS
     if anchors is not None:
+        owners = np.array(anchors.joint_index, np.int64)
         votes = AnchorVotes(
             positions=_xyz(list(anchors.positions)) - origin,
             weights=np.array(anchors.weights)[:, None],
             kinds=np.array(anchors.kinds),
-            joints=np.array(anchors.joint_index, np.int64),
+            owners=np.where(owners == AnchorSet3D.GLOBAL_JOINT, -1, owners),
         )
     return Pose(
         id=int("".join(filter(str.isdigit, skeleton.id)) or 0),
@@ -112,8 +133,11 @@ def _pose(skeleton: Skeleton3D, anchors: AnchorSet3D | None) -> Pose:
 def main() -> int:
     """Run the node until it is interrupted, then save."""
     ending = start_ros()
-    node = Recorder()
-    spin(node, ending.is_set)
+    try:
+        node = Recorder()
+    except ValueError as error:
+        sys.exit(f"recorder: {error}")
+    spin(node, lambda: ending.is_set() or node.is_over())
     node.save()
     node.destroy_node()
     try_shutdown()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros import metrics
-from pandapose_ros.config import VideoCameraConfig
 from pandapose_ros.recording import Recording
 from pandapose_ros.tools.estimate import write_pictures
 
 _CLIP = Path("config", "demo", "walk.mp4")
-_START_SECONDS, _DRAIN_SECONDS, _STOP_SECONDS = 60.0, 1.5, 20.0
+_RATE = 10.0  # of a video of a single image [Hz]
+_POLL_SECONDS, _DRAIN_SECONDS, _STOP_SECONDS = 0.1, 1.5, 20.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     truth = dict(np.load(truth_file, allow_pickle=False)) if truth_file else None
     args.out.mkdir(parents=True, exist_ok=True)
     recording_file = args.out / "recording.npz"
-    recording_file.unlink(missing_ok=True)
+    for old in (recording_file, *args.out.glob("[0-9]*.jpg"), args.out / "annotated.mp4"):
+        old.unlink(missing_ok=True)
     run_processes(source, truth, args, recording_file)
     recording = Recording.load(recording_file)
     summary = summarise(recording, truth)
@@ -82,16 +84,22 @@ def run_processes(
     frames = 0 if is_webcam else int(cv2.VideoCapture(source).get(cv2.CAP_PROP_FRAME_COUNT))
     images = {"image": "image_raw"}
     topics = {name: f"pose_node/{name}" for name in ("skeletons", "anchors")}
-    listener = start_node(
-        "recorder", namespace, {"out": str(recording_file), "frames": frames}, images | topics
-    )
-    node = start_node("pose_node", namespace, {}, images)
+    hearing = {
+        "out": str(recording_file),
+        "frames": max(frames, 0),  # some containers do not tell
+        "seconds": args.seconds if is_webcam else 0.0,
+    }
+    listener = start_node("recorder", namespace, hearing, images | topics)
+    processes = [
+        ("recorder", listener),
+        ("pose_node", start_node("pose_node", namespace, {}, images)),
+    ]
     try:
         video = start_node("video_camera", namespace, camera, {})
-        limit = _START_SECONDS + (args.seconds if is_webcam else 3600.0)
-        wait_for_camera(video, {"pose_node": node, "recorder": listener}, limit, is_webcam)
+        processes.append(("video_camera", video))
+        wait_for_end(video, processes[1][1], listener)
     finally:
-        stop([("recorder", listener), ("pose_node", node)])
+        stop(processes)
     if not recording_file.exists():
         raise ValueError("the listener left no recording; see its messages above")
 
@@ -111,30 +119,21 @@ def start_node(
     return subprocess.Popen(command)
 
 
-def wait_for_camera(
-    camera: subprocess.Popen, others: dict[str, subprocess.Popen], limit: float, is_webcam: bool
+def wait_for_end(
+    camera: subprocess.Popen, node: subprocess.Popen, listener: subprocess.Popen
 ) -> None:
-    """Wait until the camera has sent everything; a webcam is ended after `limit` seconds."""
-    waited, step = 0.0, 0.2
-    while True:
-        try:
-            if camera.wait(step) != 0:
-                raise ValueError("the camera failed; see its message above")
-            break
-        except subprocess.TimeoutExpired:
-            waited += step
-        for name, process in others.items():
-            if process.poll() is not None:
-                camera.terminate()
-                raise ValueError(f"{name} ended early; see its message above")
-        if waited > limit:
-            stop([("video_camera", camera)])
-            if not is_webcam:
-                raise ValueError(f"the camera was not through after {limit:.0f} s")
-            break
+    """Wait until the camera has sent everything or the listener has heard enough."""
+    while camera.poll() is None and listener.poll() is None:
+        if node.poll() is not None:
+            raise ValueError("pose_node ended early; see its message above")
+        time.sleep(_POLL_SECONDS)
+    if camera.poll():
+        raise ValueError("the camera failed; see its message above")
+    if listener.poll():
+        raise ValueError("the listener failed; see its message above")
     # The last image is still on its way through the node.
     with suppress(subprocess.TimeoutExpired):
-        others["recorder"].wait(_DRAIN_SECONDS)
+        listener.wait(_DRAIN_SECONDS)
 
 
 def stop(processes: list[tuple[str, subprocess.Popen]]) -> None:
@@ -216,7 +215,7 @@ def draw(recording: Recording, out: Path) -> None:
 
     if results:
         seconds = (results[-1].stamp_ns - results[0].stamp_ns) / 1e9
-        rate = (len(results) - 1) / seconds if seconds > 0 else VideoCameraConfig().rate or 10.0
+        rate = (len(results) - 1) / seconds if seconds > 0 else _RATE
         write_pictures(frames(), [result.poses for result in results], out, rate)
 
 
