@@ -10,6 +10,7 @@ _COMMANDS = {
     "demo": "run camera, node and listener as ROS 2 processes on a clip and draw the result",
     "estimate": "estimate skeletons in pictures or a video, without ROS",
     "fetch-models": "fetch the two BlazePose files once and check them",
+    "parameters": "write the reference page of the nodes' parameters",
     "train": "train the lifter",
     "evaluate": "measure the lifter's error on rendered images with exact joints",
     "bake": "make dressed bodies for the renderer",
@@ -37,18 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=_COMMANDS, metavar="COMMAND")
     command = parser.parse_args(arguments[:1]).command
-    module = importlib.import_module(f"pandapose_ros.tools.{command.replace('-', '_')}")
-    command_parser = argparse.ArgumentParser(
-        prog=f"pandapose {command}", description=module.__doc__
-    )
-    module.add_arguments(command_parser)
     try:
-        return module.run(command_parser.parse_args(arguments[1:]))
-    except (FileNotFoundError, ValueError) as error:
-        print(f"pandapose {command}: {error}", file=sys.stderr)
-        return 1
+        module = importlib.import_module(f"pandapose_ros.tools.{command.replace('-', '_')}")
+        options = argparse.ArgumentParser(f"pandapose {command}", description=module.__doc__)
+        module.add_arguments(options)
+        return module.run(options.parse_args(arguments[1:]))
+    except ModuleNotFoundError as error:
+        message = f"{error}: pip install -r requirements-python.txt"
+    except (OSError, ValueError) as error:
+        message = str(error)
     except KeyboardInterrupt:
         return 130
+    print(f"pandapose {command}: {message}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":
