@@ -106,10 +106,18 @@ def pose_node(values: dict[str, str], image_topic: str, camera_info_topic: str) 
             {"device": values["device"]} if values["device"] else {},
         ],
         remappings=[("image", image_topic), ("camera_info", camera_info_topic)],
-        ros_arguments=["--log-level", f"pose_node:={values['log_level']}"],
+        ros_arguments=[
+            "--log-level",
+            f"{logger_name(values['namespace'])}:={values['log_level']}",
+        ],
         output="screen",
         emulate_tty=True,
     )
+
+
+def logger_name(namespace: str) -> str:
+    """Return the name under which pose_node logs."""
+    return ".".join([*namespace.strip("/").split("/"), "pose_node"]).lstrip(".")
 
 
 def video_camera(values: dict[str, str], image_topic: str, camera_info_topic: str) -> Node:
