@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
-_KEPT_HEIGHT = 0.4  # where a region's circle point lies above a crop's centre, of its height
+KEPT_HEIGHT = 0.4  # where a region's circle point lies above a crop's centre, of its height
 _GREATEST_REACH = 0.8  # of a crop's corners towards the camera's plane; 1 is on it
 
 AnyArray = TypeVar("AnyArray", NDArray[Any], "torch.Tensor")
@@ -174,13 +174,13 @@ def perspective_crop(
     """
     width, height = crop_size
     centre = (np.asarray(crop_size, np.float64) - 1) / 2
-    kept = np.stack((centre, centre - (0.0, _KEPT_HEIGHT * height)))
+    kept = np.stack((centre, centre - (0.0, KEPT_HEIGHT * height)))
     rays = back_project(transform_points(invert_affine(crop_from_image), kept), np.ones(2), K)
     z, above = rays / np.linalg.norm(rays, axis=1, keepdims=True)
     y = (above @ z) * z - above
     y /= np.linalg.norm(y)
     R = np.stack((np.cross(y, z), y, z), axis=1)
-    focal_px = _KEPT_HEIGHT * height * (above @ z) / -(above @ y)
+    focal_px = KEPT_HEIGHT * height * (above @ z) / -(above @ y)
     # By how much the depth of rays in the image's camera may change from the centre to a corner.
     reach = (np.abs(R[2, 0]) * width + np.abs(R[2, 1]) * height) / 2
     if focal_px <= 0 or reach > _GREATEST_REACH * focal_px * R[2, 2]:

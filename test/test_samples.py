@@ -166,7 +166,7 @@ def test_reading_rendered_images(tmp_path):
 def test_region_round_a_person_holds_every_joint(tmp_path):
     write_chunk(tmp_path / "chunk_0000.npz", count=1)
     (item,) = read_chunk(tmp_path / "chunk_0000.npz")
-    region = region_round_person(item.joints, item.K)
+    region = region_round_person(item.joints, item.K, with_hands=True)
     assert abs(region.angle) < 0.05
     rng = np.random.default_rng(0)
     for _ in range(20):
@@ -212,7 +212,7 @@ def test_image_samples_come_back_whole_and_each_once_per_round(tmp_path):
 def test_image_samples_are_in_the_crop_camera():
     K = np.array([[300, 0, 159.5], [0, 300, 119.5], [0, 0, 1.0]])
     joints = person() * (1, -1, -1) + (1.5, 0.95, 4)
-    region = region_round_person(joints, K)
+    region = region_round_person(joints, K, with_hands=True)
     affine = region.crop_from_image(256)
     homography, R = perspective_crop(affine, (256, 256), K)
     absolute = joints @ R
@@ -221,3 +221,19 @@ def test_image_samples_are_in_the_crop_camera():
     np.testing.assert_allclose(
         pixels, absolute[:, :2] / absolute[:, 2:] * focal + 127.5, atol=1e-3
     )
+
+
+def test_region_of_a_mirrored_person_has_the_same_size():
+    # One raised hand, on either side.
+    joints = np.zeros((17, 3))
+    joints[:, 1] = np.linspace(0.5, -0.7, 17)
+    joints[13] = (0.9, -1.0, 0)
+    joints[:, 2] += 4
+    mirrored = joints[list(H36M_17.mirror)] * (-1, 1, 1)
+    K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    size, twin, bare = (
+        region_round_person(pose, K, with_hands=hands).size
+        for pose, hands in ((joints, True), (mirrored, True), (joints, False))
+    )
+    assert size == pytest.approx(twin)
+    assert size > 1.2 * bare

@@ -138,8 +138,9 @@ def make_image_samples(
     """
     jobs = []
     for item in images:
-        region = region_round_person(item.joints, item.K)
-        jobs += [(item, jitter_region(region, config, rng)) for _ in range(views)]
+        for _ in range(views):
+            region = region_round_person(item.joints, item.K, with_hands=rng.random() < 0.5)
+            jobs.append((item, jitter_region(region, config, rng)))
     size = (CROP_SIZE, CROP_SIZE)
     crops = [perspective_crop(r.crop_from_image(CROP_SIZE), size, item.K) for item, r in jobs]
     seen = _look(landmark_net, [item for item, _ in jobs], [crop[0] for crop in crops])

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pandapose_ros.data.body_circle import body_circle
 from pandapose_ros.geometry import project
 from pandapose_ros.region import REGION_MARGIN, Region
 from pandapose_ros.skeleton import H36M_17
@@ -15,8 +16,6 @@ from pandapose_ros.skeleton import H36M_17
 Array = NDArray[np.floating]
 
 _FIELDS = ("jpeg", "offsets", "joints", "K")
-# What lies beyond a joint, as a factor of its distance from the hips: crown, toes, fingers.
-_REACH = {"head": 1.02, "right_ankle": 1.08, "left_ankle": 1.08, "right_wrist": 1.1}
 
 
 @dataclass(frozen=True)
@@ -102,24 +101,18 @@ def read_clip(path: Path) -> Iterator[RenderedImage]:
         yield RenderedImage(cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8), pose, K)
 
 
-def region_round_person(joints: Array, K: Array) -> Region:
+def region_round_person(joints: Array, K: Array, *, with_hands: bool) -> Region:
     """Place the region that a tracker would use round a person whose joints are known.
 
     Args:
         joints: [17, 3], camera frame, metres, all before the camera.
         K: [3, 3], pixels.
+        with_hands: Whether the region holds the hands in any case.
 
     Source:
-        Our choice, after BlazePose: see `skeleton_samples.crop_cameras`.
+        Our choice, see `body_circle`.
     """
-    names = H36M_17.joint_names
     points = project(joints, K)
-    radius = max(
-        np.linalg.norm(points[names.index(name)] - points[0]) * reach
-        for name, reach in _REACH.items()
-    )
-    trunk = points[names.index("thorax")] - points[0]
-    radius = max(radius, 1.2 * np.linalg.norm(trunk))
-    up = trunk - np.array((0, 0.15 * radius))
-    angle = float(np.arctan2(up[0], -up[1]))
-    return Region((points[0, 0], points[0, 1]), float(2 * REGION_MARGIN * radius), angle)
+    radius, angle = body_circle(points[None], np.array([with_hands]))
+    side = float(2 * REGION_MARGIN * radius[0])
+    return Region((points[0, 0], points[0, 1]), side, float(angle[0]))

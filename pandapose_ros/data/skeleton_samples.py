@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros.config import SkeletonSampleConfig
+from pandapose_ros.data.body_circle import body_circle
 from pandapose_ros.data.keypoint_noise import add_detector_noise, with_centres
 from pandapose_ros.data.motion import PoseParts
 from pandapose_ros.data.pose_mixing import (
@@ -18,16 +19,13 @@ from pandapose_ros.data.pose_mixing import (
     random_poses,
     rotations_about,
 )
+from pandapose_ros.geometry import KEPT_HEIGHT
+from pandapose_ros.model.blazepose import CROP_SIZE
+from pandapose_ros.region import REGION_MARGIN
 
 Array = NDArray[np.floating]
 
-CROP_SIZE = 256
-# A region's side is 2.5 times the circle's radius round the hips that holds the body.
-_REGION_MARGIN = 1.25
-_REACH = {10: 1.02, 3: 1.08, 6: 1.08, 13: 1.1, 16: 1.1}  # beyond joints: crown, toes, fingers
-_WRISTS = (13, 16)
-_WITH_WRISTS = 0.5  # share of circles that hold the hands
-_KEPT_HEIGHT = 0.4  # as in geometry: where the circle's top lies above a crop's middle
+_WITH_HANDS = 0.5  # share of circles that hold the hands
 _LEAST_DEPTH = 0.4  # of any joint, metres
 
 
@@ -139,28 +137,19 @@ def crop_cameras(
     """
     count = len(joints)
     points = joints[..., :2] / joints[..., 2:]
-    radii = np.stack(
-        [np.linalg.norm(points[:, joint], axis=1) * reach for joint, reach in _REACH.items()], 1
-    )
-    wrists = np.array([joint in _WRISTS for joint in _REACH])
-    radii[:, wrists] *= rng.random((count, 1)) < _WITH_WRISTS
-    trunk = points[:, 8] - points[:, 0]
-    radius = np.maximum(radii.max(axis=1), 1.2 * np.linalg.norm(trunk, axis=1))
+    radius, angle = body_circle(points, rng.random(count) < _WITH_HANDS)
     jitter = config.region_size_jitter
-    side = 2 * _REGION_MARGIN * radius * rng.uniform(1 - jitter, 1 + jitter, count)
+    side = 2 * REGION_MARGIN * radius * rng.uniform(1 - jitter, 1 + jitter, count)
     jitter = config.region_centre_jitter
     centre = rng.uniform(-jitter, jitter, (count, 2)) * side[:, None]
-    # A trunk seen end on does not tell what is up; the camera's own up then does.
-    up = trunk + np.stack((np.zeros(count), -0.15 * radius), axis=1)
     jitter = config.region_angle_jitter
-    angle = np.arctan2(up[:, 0], -up[:, 1]) + rng.uniform(-jitter, jitter, count)
-    return _look_at(centre, side, angle)
+    return _look_at(centre, side, angle + rng.uniform(-jitter, jitter, count))
 
 
 def _look_at(centre: Array, side: Array, angle: Array) -> tuple[Array, Array]:
     """Do what `geometry.perspective_crop` does, for N regions and K = 1."""
     upwards = np.stack((np.sin(angle), -np.cos(angle)), axis=1) * side[:, None]
-    rays = np.stack((centre, centre + _KEPT_HEIGHT * upwards), axis=1)
+    rays = np.stack((centre, centre + KEPT_HEIGHT * upwards), axis=1)
     rays = np.concatenate((rays, np.ones((len(side), 2, 1))), axis=2)
     rays /= np.linalg.norm(rays, axis=2, keepdims=True)
     z, above = rays[:, 0], rays[:, 1]
@@ -168,7 +157,7 @@ def _look_at(centre: Array, side: Array, angle: Array) -> tuple[Array, Array]:
     y = along[:, None] * z - above
     y /= np.linalg.norm(y, axis=1, keepdims=True)
     axes = np.stack((np.cross(y, z), y, z), axis=2)
-    return axes.astype(np.float32), _KEPT_HEIGHT * CROP_SIZE * along / -(above * y).sum(axis=1)
+    return axes.astype(np.float32), KEPT_HEIGHT * CROP_SIZE * along / -(above * y).sum(axis=1)
 
 
 def _middling(low: float, high: float, count: int, rng: np.random.Generator) -> Array:
