@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from pandapose_ros.config import ModelConfig
-from pandapose_ros.geometry import grid_to_pixel, pixel_to_grid
+from pandapose_ros.geometry import pixel_to_grid
 from pandapose_ros.model.pandapose import PandaPoseOutput
+from pandapose_ros.model.tokens import window_pixels
 
 POSE_WEIGHT = 2.0
 DEPTH_WEIGHT = 0.1
@@ -82,11 +83,7 @@ def depth_loss(logits: Tensor, depths: Tensor, keypoints: Tensor, config: ModelC
     height, width = logits.shape[-2:]
     side = max(LEAST_WINDOW, round(config.window_fraction * height))
     grid = pixel_to_grid(keypoints, config.crop_width, config.crop_height)
-    first = (grid_to_pixel(grid, width, height) - (side - 1) / 2).round()
-    steps = torch.arange(side, device=logits.device)
-    u = first[..., 0].clamp(0, width - side).long()[..., None] + steps  # [B, J, side]
-    v = first[..., 1].clamp(0, height - side).long()[..., None] + steps
-    pixels = (v[..., :, None] * width + u[..., None, :]).flatten(2)  # [B, J, side * side]
+    pixels = window_pixels(grid, height, width, side)
     index = pixels[:, :, None].expand(-1, -1, logits.shape[2], -1)
     windows = logits.flatten(3).gather(3, index).transpose(2, 3)  # [B, J, side * side, D]
     return ordinal_loss(windows, depth_labels(depths, config)[..., None])

@@ -62,7 +62,9 @@ def sample_tokens(
     tables, first = [], 1
     for index, level in enumerate(levels):
         if index < len(window_sides):
-            pixels = _window_pixels(keypoints, level, window_sides[index])  # [B, J, r * r]
+            pixels = window_pixels(
+                keypoints, *level.shape[-2:], window_sides[index]
+            )  # [B, J, r * r]
             depth.append(_window_depth(depth_probabilities, pixels, level))
             pixels = pixels.flatten(1)
             rows = pixels[:, None].expand(-1, C, -1)
@@ -77,11 +79,20 @@ def sample_tokens(
     return ImageTokens(torch.cat(features, 1), torch.cat(depth, 1), torch.cat(tables, 1), sizes)
 
 
-def _window_pixels(keypoints: Tensor, level: Tensor, side: int) -> Tensor:
-    """Return the indices [B, J, side * side] of the pixels in each keypoint's window."""
-    height, width = level.shape[-2:]
+def window_pixels(keypoints: Tensor, height: int, width: int, side: int) -> Tensor:
+    """Find the pixels of a map in a square window round each keypoint, kept inside the map.
+
+    Args:
+        keypoints: [B, J, 2], grid coordinates.
+        height: Rows of the map.
+        width: Columns of the map.
+        side: Pixels along each side of the window.
+
+    Returns:
+        Indices [B, J, side * side] into the map's pixels, row by row.
+    """
     first = (grid_to_pixel(keypoints, width, height) - (side - 1) / 2).round()
-    steps = torch.arange(side, device=level.device)
+    steps = torch.arange(side, device=keypoints.device)
     u = first[..., 0].clamp(0, width - side).long()[..., None] + steps  # [B, J, side]
     v = first[..., 1].clamp(0, height - side).long()[..., None] + steps
     return (v[..., :, None] * width + u[..., None, :]).flatten(2)
