@@ -62,9 +62,8 @@ def sample_tokens(
     tables, first = [], 1
     for index, level in enumerate(levels):
         if index < len(window_sides):
-            pixels = window_pixels(
-                keypoints, *level.shape[-2:], window_sides[index]
-            )  # [B, J, r * r]
+            height, width = level.shape[-2:]
+            pixels = window_pixels(keypoints, height, width, window_sides[index])  # [B, J, r * r]
             depth.append(_window_depth(depth_probabilities, pixels, level))
             pixels = pixels.flatten(1)
             rows = pixels[:, None].expand(-1, C, -1)
