@@ -62,7 +62,8 @@ class PandaPoseOutput:
 class PandaPose(nn.Module):
     """Lift a person in a crop to 3D.
 
-    The backbone is frozen: no gradients, always in evaluation mode. All other parameters are
+    The backbone is frozen: no gradients, always in evaluation mode. An HRNet that is built here
+    has random weights until `hrnet.load_coco_weights` fills it. All other parameters are
     the lifter: 15.229 M in the paper's configuration, 12.711 M with two decoder layers. Training
     with images needs batches of two or more, as the depth net normalises over the batch.
 
@@ -231,4 +232,6 @@ def _build_backbone(config: ModelConfig) -> nn.Module:
     """Build the backbone that the configuration names."""
     if config.backbone == "hrnet_w32":
         return HRNet()
+    if config.backbone != "blazepose":
+        raise ValueError(f"unknown backbone '{config.backbone}'; use blazepose or hrnet_w32")
     return BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
