@@ -1,0 +1,96 @@
+"""What the readers of motion capture share: turning bones, naming joints, resampling.
+
+Out: clips [T, 17, 3] as `motion.read_motion` gives them, metres, y up, 30 Hz.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pandapose_ros.skeleton import H36M_17
+
+Array = NDArray[np.floating]
+# A joint of H36M-17 by the source's name for it.
+JointTable = Mapping[str, str]
+
+CLIP_RATE_HZ = 30.0
+# Limb joints first; of the rest motion.py says what it wants: "spine" is the upper end of the
+# lumbar bone, "thorax" the base of the neck, "nose" that of the skull, "head" the head's end.
+TABLE_JOINTS = tuple(name for name in H36M_17.joint_names if name != "pelvis")
+_LEG_LENGTH = (0.4, 1.4)  # thigh and shank of anybody, metres
+
+
+def rotations(axis: str, angles: Array) -> Array:
+    """Return right-handed rotations [T, 3, 3] by angles [T], radians, about "x", "y" or "z"."""
+    first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
+    matrices = np.zeros((len(angles), 3, 3))
+    matrices[:] = np.eye(3)
+    cosine, sine = np.cos(angles), np.sin(angles)
+    matrices[:, first, first] = matrices[:, second, second] = cosine
+    matrices[:, second, first], matrices[:, first, second] = sine, -sine
+    return matrices
+
+
+def make_clip(
+    positions: Mapping[str, Array], tables: Sequence[JointTable], rate_hz: float, place: str
+) -> Array:
+    """Pick the joints of a clip and resample them.
+
+    Args:
+        positions: [T, 3] of every joint of the source by name, metres, y up.
+        tables: What known kinds of skeleton call the joints `TABLE_JOINTS`; the first one whose
+            names are all there is taken.
+        rate_hz: Of the source.
+        place: The file, for messages.
+
+    Returns:
+        [S, 17, 3] float32 at `CLIP_RATE_HZ`. The pelvis is the middle of the hips. The other
+        middle joints are as `motion.take_apart` wants them, which is not where the network's
+        are: "spine" is the end of the lumbar bone, "thorax" the base of the neck, "nose" the
+        base of the skull and "head" the end of the head's bone.
+
+    Raises:
+        ValueError: If no table fits (names the joints missing from the nearest), if the rate is
+            not positive, a position is not finite, or the legs have no human's length.
+    """
+    if not (np.isfinite(rate_hz) and rate_hz > 0):
+        raise ValueError(f"{place}: expected a positive frame rate, got {rate_hz} Hz")
+    missing = [sorted(set(table.values()) - set(positions)) for table in tables]
+    nearest = min(missing, key=len)
+    if nearest:
+        raise ValueError(
+            f"{place}: unknown skeleton; of the joints expected in the nearest known one it lacks "
+            f"{nearest}, it has {sorted(positions)}"
+        )
+    table = tables[missing.index(nearest)]
+    joints = np.stack([positions[table[name]] for name in TABLE_JOINTS], axis=1)
+    hips = [TABLE_JOINTS.index(f"{side}_hip") for side in ("left", "right")]
+    joints = np.concatenate((joints[:, hips].mean(axis=1, keepdims=True), joints), axis=1)
+    if not np.isfinite(joints).all():
+        raise ValueError(f"{place}: expected finite positions of all joints, got NaN or infinity")
+    _check_size(joints, place)
+    return _resample(joints, rate_hz)
+
+
+def _check_size(joints: Array, place: str) -> None:
+    """Raise if the legs [T, 17, 3] cannot be a human's."""
+    leg = np.linalg.norm(np.diff(joints[:, 1:4], axis=1), axis=2).sum(axis=1)
+    median = float(np.median(leg))
+    if not _LEG_LENGTH[0] < median < _LEG_LENGTH[1]:
+        raise ValueError(
+            f"{place}: expected legs of {_LEG_LENGTH[0]} to {_LEG_LENGTH[1]} m, got "
+            f"{median:.3g} m; check the unit of the file"
+        )
+
+
+def _resample(joints: Array, rate_hz: float) -> Array:
+    """Take joints [T, 17, 3] at `CLIP_RATE_HZ`, linearly between frames."""
+    last = len(joints) - 1
+    # A hair is added so that rounding does not drop the last frame.
+    count = int(last * CLIP_RATE_HZ / rate_hz + 1e-3) + 1
+    times = np.minimum(np.arange(count) * rate_hz / CLIP_RATE_HZ, last)
+    before = np.minimum(times.astype(int), max(last - 1, 0))
+    after = np.minimum(before + 1, last)
+    share = (times - before)[:, None, None]
+    return ((1 - share) * joints[before] + share * joints[after]).astype(np.float32)
