@@ -1,0 +1,156 @@
+"""Human3.6M, from the label pickles and the image tree that CA-PF's preparation writes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pandapose_ros.data.safe_pickle import array_field, field, read_pickle
+from pandapose_ros.geometry import transform_points
+
+Array = NDArray[np.floating]
+
+_CROP_SIZE = (192, 256)
+_SCALE_PX = 200.0
+# Of the cameras 54138969, 55011271, 58860488 and 60457274.
+_IMAGE_WIDTH, _IMAGE_HEIGHTS = 1000, (1002, 1000, 1000, 1002)
+_NUMBERS = {"subject": "subjects", "action": "actions", "subaction": "subactions"}
+
+
+@dataclass(frozen=True)
+class Human36mSamples:
+    """Hold N samples.
+
+    Attributes:
+        images: N files, or their names below the image tree if no folder was given.
+        keypoints: [N, 17, 2], as detected, image pixels.
+        true_keypoints: [N, 17, 2], image pixels.
+        keypoints_crop: [N, 17, 2], as detected, pixels of the 192 x 256 crop.
+        true_keypoints_crop: [N, 17, 2], pixels of the crop.
+        joints: [N, 17, 3], camera frame, metres.
+        K: [N, 3, 3], pixels.
+        distortion: [N, 5], k1, k2, p1, p2, k3.
+        crop_from_image: [N, 2, 3]. The crop was made with the true pelvis' depth.
+        subjects: [N], 1 to 11.
+        actions: [N], 2 to 16.
+        subactions: [N], 1 or 2.
+        cameras: [N], 0 to 3.
+    """
+
+    images: tuple[Path, ...]
+    keypoints: Array
+    true_keypoints: Array
+    keypoints_crop: Array
+    true_keypoints_crop: Array
+    joints: Array
+    K: Array
+    distortion: Array
+    crop_from_image: Array
+    subjects: NDArray[np.int64]
+    actions: NDArray[np.int64]
+    subactions: NDArray[np.int64]
+    cameras: NDArray[np.int64]
+
+
+def read_human36m(path: Path, image_folder: Path | None, detector: str) -> Human36mSamples:
+    """Read `h36m_train.pkl` or `h36m_validation.pkl`.
+
+    Args:
+        path: The pickle: a list of dictionaries, one per sample.
+        image_folder: Holds the folders s_SS_act_AA_subact_BB_ca_CC; None if images are not
+            wanted.
+        detector: Whose keypoints: "cpn" or, where the file has them, "hrnet".
+
+    Raises:
+        FileNotFoundError: If the pickle or the first image is missing.
+        ValueError: If the pickle holds more than plain data, or a field is missing or of
+            another shape; names the file, the sample, the field and what was expected.
+
+    Source:
+        The preparation of CA-PF (pandapose.md, section 5).
+    """
+    labels = read_pickle(path)
+    if not isinstance(labels, list) or not labels:
+        raise ValueError(
+            f"{path}: expected a list of samples, got {type(labels).__name__} without any"
+        )
+    rows = [_read_sample(label, detector, f"{path}, sample {i}") for i, label in enumerate(labels)]
+    images = tuple(
+        _image_path(label, image_folder, f"{path}, sample {i}") for i, label in enumerate(labels)
+    )
+    if image_folder is not None and not images[0].is_file():
+        raise FileNotFoundError(
+            f"no image {images[0]}; expected the image tree of Human3.6M in {image_folder}"
+        )
+    return Human36mSamples(
+        images, **{name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    )
+
+
+def _image_path(label: object, image_folder: Path | None, place: str) -> Path:
+    """Return a sample's image."""
+    name = Path(str(field(label, "image", place)))
+    if name.is_absolute() or ".." in name.parts:
+        raise ValueError(f"{place}: expected field 'image' to stay in its folder, got '{name}'")
+    return name if image_folder is None else image_folder / name
+
+
+def _read_sample(label: object, detector: str, place: str) -> dict[str, NDArray]:
+    """Return the fields of a sample, but for its image."""
+    sample: dict[str, NDArray] = {
+        ours: array_field(label, theirs, (), place).astype(np.int64)
+        for theirs, ours in _NUMBERS.items()
+    }
+    camera = int(array_field(label, "camera_id", (), place))
+    if camera not in range(len(_IMAGE_HEIGHTS)):
+        raise ValueError(f"{place}: expected field 'camera_id' from 0 to 3, got {camera}")
+    sample["cameras"] = np.array(camera)
+    sample["joints"] = array_field(label, "joints_3d", (17, 3), place).astype(np.float32)
+    crop_from_image = _crop_from_image(
+        array_field(label, "center", (2,), place), array_field(label, "scale", (2,), place)
+    )
+    sample["crop_from_image"] = crop_from_image
+    for ours, theirs in (("keypoints", detector), ("true_keypoints", "gt")):
+        screen = array_field(label, f"joints_2d_{theirs}", (17, 2), place)
+        pixels = _pixels_from_screen(screen, _IMAGE_HEIGHTS[camera])
+        sample[ours] = pixels.astype(np.float32)
+        name = f"joints_2d_{theirs}_crop"
+        # Files with other detections than CPN's may have them in the image only.
+        if isinstance(label, dict) and name not in label and theirs != "gt":
+            crop = transform_points(crop_from_image, pixels)
+        else:
+            crop = array_field(label, name, (17, 2), place)
+        sample[f"{ours}_crop"] = crop.astype(np.float32)
+    camera_field = field(label, "camera", place)
+    sample["K"], sample["distortion"] = _read_camera(camera_field, f"{place}, field 'camera'")
+    return sample
+
+
+def _crop_from_image(centre: Array, scale: Array) -> Array:
+    """Return the transform [2, 3] that CA-PF crops by: the box's width fills the crop."""
+    width, height = _CROP_SIZE
+    factor = (width - 1) / (scale[0] * _SCALE_PX - 1)
+    shift = np.array((width - 1, height - 1)) / 2 - factor * centre
+    return np.array(((factor, 0, shift[0]), (0, factor, shift[1])))
+
+
+def _pixels_from_screen(points: Array, height: int) -> Array:
+    """Return image pixels of points that were scaled to x in [-1, 1]."""
+    return (points + np.array((1, height / _IMAGE_WIDTH))) * (_IMAGE_WIDTH / 2)
+
+
+def _read_camera(camera: object, place: str) -> tuple[Array, Array]:
+    """Return K [3, 3] and distortion [5]."""
+    fx, fy, cx, cy = (_number(camera, name, place) for name in ("fx", "fy", "cx", "cy"))
+    radial = np.ravel(field(camera, "k", place))
+    tangential = np.ravel(field(camera, "p", place))
+    k1, k2, k3 = array_field({"k": radial}, "k", (3,), place)
+    p1, p2 = array_field({"p": tangential}, "p", (2,), place)
+    K = np.array(((fx, 0, cx), (0, fy, cy), (0, 0, 1)))
+    return K, np.array((k1, k2, p1, p2, k3))
+
+
+def _number(record: object, name: str, place: str) -> float:
+    """Return a field's only number; some files have it in an array of one."""
+    return float(array_field({name: np.ravel(field(record, name, place))}, name, (1,), place)[0])
