@@ -4,7 +4,8 @@ import time
 from sensor_msgs.msg import Image
 
 from pandapose_ros.node.notices import Notices
-from pandapose_ros.node.worker import Frame, LatestFrameWorker, NodeStatistics
+from pandapose_ros.node.statistics import NodeStatistics
+from pandapose_ros.node.worker import Frame, LatestFrameWorker
 
 
 def frame(number):
@@ -53,6 +54,60 @@ def test_stop_ends_after_the_present_frame_and_drops_the_waiting_one():
     assert worker.stop(0.05) == (False, True)  # still at frame 1
     gate.open.set()
     wait_until(lambda: gate.done == [1])
+    assert worker.stop(5) == (True, False)
+    assert gate.done == [1]
+
+
+def test_requests_are_served_in_the_thread_between_two_frames():
+    gate = Gate()
+    worker = LatestFrameWorker(gate)
+    worker.start()
+    worker.submit(frame(1))
+    assert gate.begun.wait(5)
+    worker.submit(frame(2))
+    threads = []
+    for name in ("first", "second"):
+
+        def serve(name=name):
+            threads.append(threading.current_thread().name)
+            gate.done.append(name)
+
+        worker.request(serve)
+    time.sleep(0.05)
+    assert gate.done == []  # not while frame 1 is at work
+    gate.open.set()
+    wait_until(lambda: len(gate.done) == 4)
+    assert gate.done == [1, "first", "second", 2]
+    assert set(threads) == {"pose worker"}
+    assert worker.stop(5) == (True, False)
+
+
+def test_a_discarded_frame_is_not_processed():
+    gate = Gate()
+    worker = LatestFrameWorker(gate)
+    worker.start()
+    worker.submit(frame(1))
+    assert gate.begun.wait(5)
+    worker.submit(frame(2))
+    assert [worker.discard(), worker.discard()] == [True, False]
+    gate.open.set()
+    wait_until(lambda: gate.done)
+    worker.submit(frame(3))
+    wait_until(lambda: len(gate.done) == 2)
+    assert gate.done == [1, 3]
+    worker.stop(5)
+
+
+def test_stop_forgets_what_was_requested():
+    gate = Gate()
+    worker = LatestFrameWorker(gate)
+    worker.start()
+    worker.submit(frame(1))
+    assert gate.begun.wait(5)
+    worker.request(lambda: gate.done.append("late"))
+    worker.stop(0.05)
+    gate.open.set()
+    wait_until(lambda: gate.done)
     assert worker.stop(5) == (True, False)
     assert gate.done == [1]
 

@@ -18,7 +18,8 @@ from pandapose_ros.node.markers import MarkerStyle
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
-from pandapose_ros.node.worker import Frame, NodeStatistics
+from pandapose_ros.node.statistics import NodeStatistics, Timings
+from pandapose_ros.node.worker import Frame
 
 # camera_info may come a moment after the first images without being missed.
 _CAMERA_INFO_GRACE = 1.0
@@ -36,6 +37,7 @@ class FramePipeline:
         estimator: Finds and lifts the people.
         outputs: Publishes them.
         statistics: Counts what became of the frames.
+        timings: Takes the time of each step.
     """
 
     node: Node
@@ -43,9 +45,12 @@ class FramePipeline:
     estimator: PoseEstimator
     outputs: Outputs
     statistics: NodeStatistics
+    timings: Timings
 
     def __post_init__(self) -> None:
         """Start with nothing said and nobody seen."""
+        self.people_in_view = 0
+        self.camera_info_state = "none yet"
         self._notices = Notices(self.node.get_logger())
         self._camera_info_topic = self.node.resolve_topic_name("camera_info")
         self._first_time: float | None = None
@@ -61,6 +66,15 @@ class FramePipeline:
                 f"image dropped, {type(error).__name__}: {error}", again_after=10.0
             )
 
+    def forget(self) -> None:
+        """Forget all people and delete their markers; ids go on counting."""
+        try:
+            self.people_in_view = 0
+            self.estimator.reset()
+            self.outputs.clear_markers()
+        except Exception as error:  # the worker's thread has to live on
+            self._notices.error(f"cannot start anew, {type(error).__name__}: {error}")
+
     def _process(self, frame: Frame) -> None:
         config = self.parameters.get(NodeConfig)
         settings = self.parameters.get(EstimatorConfig)
@@ -69,7 +83,8 @@ class FramePipeline:
             self.statistics.dropped_old += 1
             return
         try:
-            image = image_from_message(frame.image)
+            with self.timings.decode.measure():
+                image = image_from_message(frame.image)
         except ValueError as error:
             self.statistics.dropped_undecodable += 1
             self._notices.error(f"image dropped: {error}")
@@ -78,12 +93,20 @@ class FramePipeline:
             self.estimator.update(settings)
         self._follow_time(header)
         K, distortion = self._intrinsics(frame, image, settings.field_of_view)
-        poses = self.estimator.estimate(image, K, distortion)
+        with self.timings.estimate.measure():
+            poses = self.estimator.estimate(image, K, distortion)
         style = MarkerStyle(config.marker_score, config.marker_lifetime)
-        self.outputs.publish(poses, header, style, tracking=settings.tracking)
+        with self.timings.publish.measure():
+            self.outputs.publish(poses, header, style, tracking=settings.tracking)
+            # Counted here, so that whoever has seen the skeletons finds them counted.
+            self._count(len(poses))
+            self.outputs.publish_debug_image(image, poses, header)
+
+    def _count(self, people: int) -> None:
+        self.timings.images_out.count()
         self.statistics.processed += 1
-        self.statistics.people += len(poses)
-        self.outputs.publish_debug_image(image, poses, header)
+        self.statistics.people += people
+        self.people_in_view = people
 
     def _output_header(self, header: Header, frame_id: str) -> Header:
         """Return the image's stamp with the frame to publish in."""
@@ -125,6 +148,7 @@ class FramePipeline:
         if field_of_view <= 0:
             fallback = "people get no place in space (root_source NONE)"
         if frame.camera_info is None:
+            self.camera_info_state = f"none, {fallback}"
             now = time.monotonic()
             self._first_time = now if self._first_time is None else self._first_time
             if now - self._first_time > _CAMERA_INFO_GRACE:
@@ -135,10 +159,13 @@ class FramePipeline:
             return None, None
         height, width = image.shape[:2]
         try:
-            return intrinsics_from_message(frame.camera_info, width, height)
+            intrinsics = intrinsics_from_message(frame.camera_info, width, height)
         except ValueError as error:
+            self.camera_info_state = f"refused, {fallback}: {error}"
             self.statistics.refused_camera_info += 1
             self._notices.error(
                 f"camera_info on {self._camera_info_topic} is of no use, {fallback}: {error}"
             )
             return None, None
+        self.camera_info_state = "in use"
+        return intrinsics

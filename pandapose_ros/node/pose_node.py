@@ -15,7 +15,9 @@ from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.pipeline import FramePipeline
 from pandapose_ros.node.running import spin, start_ros
-from pandapose_ros.node.worker import Frame, LatestFrameWorker, NodeStatistics
+from pandapose_ros.node.services import Services
+from pandapose_ros.node.statistics import NodeStatistics, Timings
+from pandapose_ros.node.worker import Frame, LatestFrameWorker
 
 # Longest time to wait for the image at work when the node is deactivated.
 _STOP_TIMEOUT = 10.0
@@ -26,7 +28,8 @@ class PoseNode(LifecycleNode):
 
     configure loads and warms up the estimator, activate subscribes, deactivate unsubscribes and
     deletes the markers, cleanup frees the estimator. The executor's thread only stores images;
-    one worker thread decodes, estimates and publishes.
+    one worker thread decodes, estimates and publishes. From configure to cleanup there are the
+    services.
     """
 
     def __init__(self, **node_options: Any) -> None:
@@ -38,9 +41,13 @@ class PoseNode(LifecycleNode):
         super().__init__("pose_node", **node_options)
         self.parameters = Parameters(self, EstimatorConfig, NodeConfig)
         self.statistics = NodeStatistics()
+        self.timings = Timings()
+        self._is_enabled = True
         self._estimator: PoseEstimator | None = None
         self._outputs: Outputs | None = None
+        self._controls: Services | None = None
         self._input: ImageInput | None = None
+        self._pipeline: FramePipeline | None = None
         self._worker: LatestFrameWorker | None = None
 
     def start(self) -> bool:
@@ -64,6 +71,8 @@ class PoseNode(LifecycleNode):
             self._estimator = None
             return TransitionCallbackReturn.FAILURE
         self._outputs = Outputs(self, self._estimator.skeleton)
+        self._is_enabled = True
+        self._controls = Services(self, self.enable, self.reset_people)
         logger.info(
             f"loaded {self._estimator.model_info.name} on {self._estimator.device} in "
             f"{time.monotonic() - started:.1f} s"
@@ -76,12 +85,17 @@ class PoseNode(LifecycleNode):
             return TransitionCallbackReturn.ERROR
         result = super().on_activate(state)
         self._estimator.reset()
-        self.statistics = NodeStatistics()
+        self.statistics, self.timings = NodeStatistics(), Timings()
         self._outputs.publish_info(self._estimator.model_info)
-        pipeline = FramePipeline(
-            self, self.parameters, self._estimator, self._outputs, self.statistics
+        self._pipeline = FramePipeline(
+            node=self,
+            parameters=self.parameters,
+            estimator=self._estimator,
+            outputs=self._outputs,
+            statistics=self.statistics,
+            timings=self.timings,
         )
-        self._worker = LatestFrameWorker(pipeline.process)
+        self._worker = LatestFrameWorker(self._pipeline.process)
         self._worker.start()
         self._input = ImageInput(
             self, self._on_frame, lambda: self.parameters.get(NodeConfig).image_timeout
@@ -113,6 +127,29 @@ class PoseNode(LifecycleNode):
         self._free()
         return super().on_error(state)
 
+    def enable(self, on: bool) -> str:
+        """Work on images from the next one on, or on none; return what was done.
+
+        Switched off, the node forgets the people and deletes their markers as soon as the image
+        at work is done. Lasts until the next configure.
+        """
+        has_changed, self._is_enabled = on != self._is_enabled, on
+        if not on and has_changed and self._worker is not None and self._pipeline is not None:
+            self.statistics.dropped_disabled += self._worker.discard()
+            self._worker.request(self._pipeline.forget)
+        text = "enabled" if on else "disabled"
+        if has_changed:
+            self.get_logger().info(text)
+        return text if has_changed else f"was {text} already"
+
+    def reset_people(self) -> str:
+        """Forget the people before the next image; return what was done."""
+        if self._worker is None or self._pipeline is None:
+            return "inactive: nobody is tracked"
+        self._worker.request(self._pipeline.forget)
+        self.get_logger().info("reset: all people forgotten")
+        return "all people forgotten; ids go on counting"
+
     def destroy_node(self) -> None:
         """End the worker before the node's handles go."""
         self._stop()
@@ -125,22 +162,25 @@ class PoseNode(LifecycleNode):
         if self._worker is None:
             return
         has_ended, dropped = self._worker.stop(_STOP_TIMEOUT)
-        self._worker = None
+        self._worker = self._pipeline = None
         self.statistics.dropped_inactive += dropped
         if not has_ended:
             self.get_logger().error(f"the worker is still busy after {_STOP_TIMEOUT:g} s")
         self.get_logger().info(f"images: {self.statistics}")
 
     def _free(self) -> None:
-        self._estimator = None
-        if self._outputs is not None:
-            self._outputs.destroy()
-            self._outputs = None
+        for part in (self._controls, self._outputs):
+            if part is not None:
+                part.destroy()
+        self._controls = self._outputs = self._estimator = None
 
     def _on_frame(self, frame: Frame) -> None:
         """Store the frame; runs in the executor's thread."""
         self.statistics.received += 1
-        if self._worker is not None and self._worker.submit(frame):
+        self.timings.images_in.count()
+        if not self._is_enabled:
+            self.statistics.dropped_disabled += 1
+        elif self._worker is not None and self._worker.submit(frame):
             self.statistics.dropped_busy += 1
 
 

@@ -1,8 +1,10 @@
-"""One thread that works on the newest frame only, and the count of what became of each frame."""
+"""One thread that works on the newest frame only."""
 
+import functools
 import threading
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -20,51 +22,12 @@ class Frame:
     camera_info: CameraInfo | None
 
 
-@dataclass
-class NodeStatistics:
-    """Count what became of the images.
-
-    Each counter is written by one thread only; received is the sum of processed, failed, the
-    dropped ones, and up to two images still on their way.
-
-    Attributes:
-        received: Images that arrived while active.
-        processed: Images that gave a skeleton message.
-        people: Skeletons in these messages.
-        dropped_busy: Replaced by a newer image before their turn came.
-        dropped_undecodable: Unknown encoding, short data, zero size, wrong step.
-        dropped_old: Older than `max_image_age` when their turn came.
-        dropped_inactive: Waiting when the node was deactivated.
-        failed: The estimator raised an error.
-        refused_camera_info: Images processed without intrinsics because camera_info was unusable.
-    """
-
-    received: int = 0
-    processed: int = 0
-    people: int = 0
-    dropped_busy: int = 0
-    dropped_undecodable: int = 0
-    dropped_old: int = 0
-    dropped_inactive: int = 0
-    failed: int = 0
-    refused_camera_info: int = 0
-
-    def __str__(self) -> str:
-        """List the counters, those of losses only where they are not zero."""
-        always = ("received", "processed", "people")
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return ", ".join(
-            f"{name.replace('_', ' ')} {value}"
-            for name, value in values.items()
-            if value or name in always
-        )
-
-
 class LatestFrameWorker:
     """Hand frames to a thread that never has more than one waiting.
 
     A new frame replaces the waiting one, so that the age of a result is bounded by two frames'
-    work however fast the camera is.
+    work however fast the camera is. What else has to happen in the thread is done between two
+    frames.
     """
 
     def __init__(self, process: Callable[[Frame], None]) -> None:
@@ -76,6 +39,7 @@ class LatestFrameWorker:
         self._process = process
         self._condition = threading.Condition()
         self._waiting: Frame | None = None
+        self._requests: deque[Callable[[], None]] = deque()
         self._running = False
         self._thread: threading.Thread | None = None
 
@@ -98,6 +62,22 @@ class LatestFrameWorker:
             self._condition.notify()
         return replaced
 
+    def discard(self) -> bool:
+        """Forget the waiting frame and tell whether there was one."""
+        with self._condition:
+            was_waiting, self._waiting = self._waiting is not None, None
+        return was_waiting
+
+    def request(self, action: Callable[[], None]) -> None:
+        """Have something done in the thread before the next frame, without waiting for it.
+
+        Args:
+            action: Has to handle its errors. Forgotten if the worker is stopped before its turn.
+        """
+        with self._condition:
+            self._requests.append(action)
+            self._condition.notify()
+
     def stop(self, timeout: float) -> tuple[bool, bool]:
         """End the thread after the frame it is at, and forget the waiting one.
 
@@ -110,6 +90,7 @@ class LatestFrameWorker:
         with self._condition:
             dropped = self._waiting is not None
             self._waiting = None
+            self._requests.clear()
             self._running = False
             self._condition.notify()
         thread, self._thread = self._thread, None
@@ -119,12 +100,18 @@ class LatestFrameWorker:
         return not thread.is_alive(), dropped
 
     def _run(self) -> None:
-        while (frame := self._next()) is not None:
-            self._process(frame)
+        while (work := self._next()) is not None:
+            work()
 
-    def _next(self) -> Frame | None:
-        """Wait for a frame; None when the worker is to end."""
+    def _next(self) -> Callable[[], None] | None:
+        """Wait for something to do; None when the worker is to end."""
         with self._condition:
-            self._condition.wait_for(lambda: self._waiting is not None or not self._running)
+            self._condition.wait_for(
+                lambda: self._waiting is not None or self._requests or not self._running
+            )
+            if not self._running:
+                return None
+            if self._requests:
+                return self._requests.popleft()
             frame, self._waiting = self._waiting, None
-            return frame if self._running else None
+            return functools.partial(self._process, frame) if frame is not None else None

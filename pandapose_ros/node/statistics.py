@@ -1,0 +1,136 @@
+"""What became of the images and how long it took: the one source of every figure reported."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+# What is older does not count in a rate, so that it falls to zero soon after the camera stops.
+_RATE_WINDOW = 3.0
+_KEPT = 100
+
+
+@dataclass
+class NodeStatistics:
+    """Count what became of the images.
+
+    Each counter is written by one thread only; received is the sum of processed, failed, the
+    dropped ones, and up to two images still on their way.
+
+    Attributes:
+        received: Images that arrived while active.
+        processed: Images that gave a skeleton message.
+        people: Skeletons in these messages.
+        dropped_busy: Replaced by a newer image before their turn came.
+        dropped_undecodable: Unknown encoding, short data, zero size, wrong step.
+        dropped_old: Older than `max_image_age` when their turn came.
+        dropped_disabled: Arrived or waiting while `~/enable` was false.
+        dropped_inactive: Waiting when the node was deactivated.
+        failed: The estimator raised an error.
+        refused_camera_info: Images processed without intrinsics because camera_info was unusable.
+    """
+
+    received: int = 0
+    processed: int = 0
+    people: int = 0
+    dropped_busy: int = 0
+    dropped_undecodable: int = 0
+    dropped_old: int = 0
+    dropped_disabled: int = 0
+    dropped_inactive: int = 0
+    failed: int = 0
+    refused_camera_info: int = 0
+
+    def __str__(self) -> str:
+        """List the counters, those of losses only where they are not zero."""
+        always = ("received", "processed", "people")
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return ", ".join(
+            f"{name.replace('_', ' ')} {value}"
+            for name, value in values.items()
+            if value or name in always
+        )
+
+    def losses(self) -> dict[str, int]:
+        """Return the counters of images that gave no skeletons, by cause."""
+        names = [item.name for item in fields(self)]
+        return {n: getattr(self, n) for n in names if n == "failed" or n.startswith("dropped_")}
+
+    def since(self, earlier: "NodeStatistics") -> "NodeStatistics":
+        """Return what was counted after an earlier copy was taken."""
+        names = [item.name for item in fields(self)]
+        return NodeStatistics(**{n: getattr(self, n) - getattr(earlier, n) for n in names})
+
+
+class Rate:
+    """Measure how often something happens, from its last 100 times; safe between threads."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=_KEPT)
+        self._lock = threading.Lock()
+
+    def count(self) -> None:
+        """Note that it happened now."""
+        with self._lock:
+            self._times.append(time.monotonic())
+
+    @property
+    def hz(self) -> float:
+        """Return the rate of the last seconds; 0 if it happened less than twice in them."""
+        start = time.monotonic() - _RATE_WINDOW
+        with self._lock:
+            times = [moment for moment in self._times if moment >= start]
+        if len(times) < 2 or times[-1] == times[0]:
+            return 0.0
+        return (len(times) - 1) / (times[-1] - times[0])
+
+
+class Durations:
+    """Keep how long a step took the last 100 times; safe between threads."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[float] = deque(maxlen=_KEPT)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def measure(self) -> Iterator[None]:
+        """Time what is done in this context; what raises an error does not count."""
+        started = time.monotonic()
+        yield
+        with self._lock:
+            self._seconds.append(time.monotonic() - started)
+
+    def percentiles(self) -> tuple[float, float]:
+        """Return p50 and p95 in seconds, NaN before the first time."""
+        with self._lock:
+            seconds = list(self._seconds)
+        middle, high = np.percentile(seconds or [np.nan], (50, 95)).tolist()
+        return middle, high
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Hold the rates and durations of an activation.
+
+    Attributes:
+        images_in: Arrival of images.
+        images_out: Publication of skeletons.
+        decode: From message to array.
+        estimate: From array to poses.
+        publish: From poses to messages sent, the debug image included.
+    """
+
+    images_in: Rate = field(default_factory=Rate)
+    images_out: Rate = field(default_factory=Rate)
+    decode: Durations = field(default_factory=Durations)
+    estimate: Durations = field(default_factory=Durations)
+    publish: Durations = field(default_factory=Durations)
+
+    def latencies(self) -> dict[str, tuple[float, float]]:
+        """Return p50 and p95 of each step in seconds, NaN before the first image."""
+        steps = {"decode": self.decode, "estimate": self.estimate, "publish": self.publish}
+        return {name: durations.percentiles() for name, durations in steps.items()}

@@ -1,0 +1,163 @@
+import threading
+import time
+
+import pytest
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from std_srvs.srv import SetBool, Trigger
+from visualization_msgs.msg import Marker, MarkerArray
+
+from pandapose_ros.msg import Skeleton3D
+from pandapose_ros.node.pose_node import PoseNode
+
+SUCCESS = TransitionCallbackReturn.SUCCESS
+
+
+class Caller:
+    """Calls the node's services as another node does."""
+
+    def __init__(self, camera):
+        self.graph = camera.graph
+        self.enable_client = camera.node.create_client(SetBool, "pose_node/enable")
+        self.reset_client = camera.node.create_client(Trigger, "pose_node/reset")
+
+    def are_ready(self):
+        return self.enable_client.service_is_ready() and self.reset_client.service_is_ready()
+
+    def enable(self, on):
+        return self._call(self.enable_client, SetBool.Request(data=on))
+
+    def reset(self):
+        return self._call(self.reset_client, Trigger.Request())
+
+    def _call(self, client, request):
+        self.graph.spin_until(self.are_ready)
+        future = client.call_async(request)
+        self.graph.spin_until(future.done)
+        assert future.result().success
+        return future.result().message
+
+
+@pytest.fixture
+def node(graph):
+    overrides = [Parameter("threads", value=1)]
+    return graph.add(PoseNode(context=graph.context, parameter_overrides=overrides))
+
+
+@pytest.fixture
+def camera(make_camera):
+    return make_camera()
+
+
+@pytest.fixture
+def caller(camera):
+    return Caller(camera)
+
+
+def only_skeleton(message):
+    (skeleton,) = message.skeletons
+    return skeleton.id, skeleton.tracking_state
+
+
+def actions(array):
+    return {marker.action for marker in array.markers}
+
+
+def test_a_disabled_node_works_on_nothing(graph, node, camera, caller, walker):
+    arrays = camera.listen(MarkerArray, "pose_node/markers")
+    assert node.start()
+    camera.wait_for_node()
+    graph.spin_until(lambda: node.count_subscribers("/pose_node/markers") == 1)
+    first = only_skeleton(camera.exchange(camera.message(walker)))
+    assert first == ("person_0", Skeleton3D.TRACKING_NEW)
+    graph.spin_until(lambda: arrays)
+    drawn = {(m.ns, m.id) for m in arrays[0].markers}
+    assert caller.enable(False) == "disabled"
+    graph.spin_until(lambda: len(arrays) == 2)
+    assert actions(arrays[1]) == {Marker.DELETE}
+    assert {(m.ns, m.id) for m in arrays[1].markers} == drawn
+
+    assert caller.enable(False) == "was disabled already"
+    before = time.thread_time()
+    for _ in range(5):
+        camera.images.publish(camera.message(walker))
+        count = node.statistics.dropped_disabled
+        graph.spin_until(lambda count=count: node.statistics.dropped_disabled == count + 1)
+    spent = time.thread_time() - before  # of the executor; the camera's work is in it too
+    graph.spin_for(0.2)
+    assert spent / 5 < 0.02
+    assert node.statistics.dropped_disabled == 5
+    assert (len(camera.skeletons), len(arrays)) == (1, 2)
+    assert (node.statistics.received, node.statistics.processed) == (6, 1)
+
+    assert caller.enable(True) == "enabled"
+    again = only_skeleton(camera.exchange(camera.message(walker)))
+    assert again == ("person_1", Skeleton3D.TRACKING_NEW)
+    graph.spin_until(lambda: len(arrays) == 3)
+    assert actions(arrays[2]) == {Marker.ADD}
+
+
+def test_a_waiting_image_is_dropped_when_disabled(graph, node, camera, walker):
+    assert node.start()
+    camera.wait_for_node()
+    camera.exchange(camera.message(walker))
+    in_estimator, go_on = threading.Event(), threading.Event()
+    estimate = node._estimator.estimate
+
+    def slow_estimate(*args):
+        in_estimator.set()
+        assert go_on.wait(5)
+        return estimate(*args)
+
+    node._estimator.estimate = slow_estimate
+    for received in (2, 3):  # the first at work, the second waiting
+        camera.images.publish(camera.message(walker))
+        graph.spin_until(lambda count=received: node.statistics.received == count)
+        assert in_estimator.wait(5)
+    assert node.enable(False) == "disabled"
+    go_on.set()
+    graph.spin_until(lambda: len(camera.skeletons) == 2)
+    graph.spin_for(0.2)
+    counts = node.statistics
+    assert (counts.processed, counts.dropped_disabled, counts.failed) == (2, 1, 0)
+
+
+def test_reset_forgets_people_between_two_images(graph, node, camera, caller, walker):
+    arrays = camera.listen(MarkerArray, "pose_node/markers")
+    assert node.start()
+    camera.wait_for_node()
+    graph.spin_until(lambda: node.count_subscribers("/pose_node/markers") == 1)
+    for state in (Skeleton3D.TRACKING_NEW, Skeleton3D.TRACKING_TRACKED):
+        skeleton = only_skeleton(camera.exchange(camera.message(walker)))
+        assert skeleton == ("person_0", state)
+    threads, reset = [], node._estimator.reset
+
+    def watched_reset():
+        threads.append(threading.current_thread().name)
+        reset()
+
+    node._estimator.reset = watched_reset
+    graph.spin_until(lambda: len(arrays) == 2)
+    assert caller.reset() == "all people forgotten; ids go on counting"
+    graph.spin_until(lambda: len(arrays) == 3)
+    assert actions(arrays[2]) == {Marker.DELETE}
+    assert threads == ["pose worker"]
+    skeleton = only_skeleton(camera.exchange(camera.message(walker)))
+    assert skeleton == ("person_1", Skeleton3D.TRACKING_NEW)
+
+
+def test_services_live_from_configure_to_cleanup(graph, node, camera, caller, blank):
+    graph.spin_until(lambda: "pose_node" in camera.node.get_node_names())
+    assert not caller.are_ready()
+    assert node.trigger_configure() == SUCCESS
+    assert caller.reset() == "inactive: nobody is tracked"
+    assert caller.enable(False) == "disabled"
+    assert node.trigger_activate() == SUCCESS
+    camera.wait_for_node()
+    camera.images.publish(camera.message(blank))
+    graph.spin_until(lambda: node.statistics.dropped_disabled == 1)
+    assert node.trigger_deactivate() == SUCCESS
+    assert node.trigger_cleanup() == SUCCESS
+    graph.spin_until(lambda: not caller.enable_client.service_is_ready())
+    assert node.trigger_configure() == SUCCESS
+    assert caller.enable(True) == "was enabled already"
