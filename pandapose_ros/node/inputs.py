@@ -28,7 +28,7 @@ class ImageInput:
     def __init__(
         self, node: Node, on_frame: Callable[[Frame], None], timeout: Callable[[], float]
     ) -> None:
-        """Subscribe.
+        """Subscribe to `topic`, its resolved name; `image_age` is from stamp to arrival.
 
         Args:
             node: The node to subscribe from.
@@ -41,12 +41,13 @@ class ImageInput:
         self._camera_info: CameraInfo | None = None
         self._last_image = time.monotonic()
         self._is_silent = False
+        self.topic = node.resolve_topic_name("image")
+        self.image_age: float | None = None
         # The calibration first, so that the first image does not come without it.
         self._subscriptions = [
             self._subscribe(CameraInfo, "camera_info", self._on_camera_info),
             self._subscribe(Image, "image", self._on_image),
         ]
-        self._image_topic = node.resolve_topic_name("image")
         # Steady time: with use_sim_time and no clock, the node's own timers would not fire.
         self._timer = node.create_timer(
             _WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -58,15 +59,26 @@ class ImageInput:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
+    @property
+    def silence(self) -> float:
+        """Seconds since the last image, or since the subscription."""
+        return time.monotonic() - self._last_image
+
+    def count_publishers(self) -> int:
+        """Count who publishes the image."""
+        return self._node.count_publishers(self.topic)
+
     def _on_image(self, message: Image) -> None:
         now = time.monotonic()
         if self._is_silent:
             silence = now - self._last_image
-            self._node.get_logger().info(
-                f"images on {self._image_topic} again after {silence:.1f} s"
-            )
+            self._node.get_logger().info(f"images on {self.topic} again after {silence:.1f} s")
             self._is_silent = False
         self._last_image = now
+        # By hand: rclpy's Time refuses negative seconds with an error, which would end the node.
+        stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        age_ns = self._node.get_clock().now().nanoseconds - stamp_ns
+        self.image_age = age_ns / 1e9 if stamp_ns else None  # zero: the driver gives no stamp
         self._on_frame(Frame(message, self._camera_info))
 
     def _on_camera_info(self, message: CameraInfo) -> None:
@@ -75,17 +87,16 @@ class ImageInput:
     def _watch(self) -> None:
         """Warn once when images stay away."""
         timeout = self._timeout()
-        if self._is_silent or time.monotonic() - self._last_image < timeout:
+        if self._is_silent or self.silence < timeout:
             return
         self._is_silent = True
-        publishers = self._node.get_publishers_info_by_topic(self._image_topic)
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
         if publishers:
             reason = f"its publishers are {endpoint_names(publishers)}"
         else:
             reason = f"nobody publishes it; {self._suggestions()}"
         self._node.get_logger().warning(
-            f"no image on {self._image_topic} for {timeout:g} s ({len(publishers)} publishers): "
-            f"{reason}"
+            f"no image on {self.topic} for {timeout:g} s ({len(publishers)} publishers): {reason}"
         )
 
     def _suggestions(self) -> str:
@@ -94,13 +105,13 @@ class ImageInput:
             name
             for name, types in self._node.get_topic_names_and_types()
             if "sensor_msgs/msg/Image" in types
-            and name != self._image_topic
+            and name != self.topic
             and self._node.get_publishers_info_by_topic(name)
             and not name.startswith(self._node.get_fully_qualified_name() + "/")
         ]
         if not topics:
             return "there is no other image topic either: is the camera's node running?"
-        similar = difflib.get_close_matches(self._image_topic, topics, n=5, cutoff=0.0)
+        similar = difflib.get_close_matches(self.topic, topics, n=5, cutoff=0.0)
         return f"other image topics: {', '.join(similar)} (remap with image:=TOPIC)"
 
     def _subscribe(self, kind: type, topic: str, callback: Callable) -> Subscription:

@@ -10,6 +10,13 @@ from rclpy.utilities import try_shutdown
 
 from pandapose_ros.config import EstimatorConfig, NodeConfig
 from pandapose_ros.estimator import PoseEstimator
+from pandapose_ros.node.diagnostics import (
+    Diagnostics,
+    InputReport,
+    PipelineReport,
+    Report,
+    resident_memory,
+)
 from pandapose_ros.node.inputs import ImageInput
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
@@ -21,6 +28,8 @@ from pandapose_ros.node.worker import Frame, LatestFrameWorker
 
 # Longest time to wait for the image at work when the node is deactivated.
 _STOP_TIMEOUT = 10.0
+# Without `max_image_age`, older images are worth a warning in the diagnostics.
+_OLD_IMAGE = 1.0
 
 
 class PoseNode(LifecycleNode):
@@ -29,7 +38,7 @@ class PoseNode(LifecycleNode):
     configure loads and warms up the estimator, activate subscribes, deactivate unsubscribes and
     deletes the markers, cleanup frees the estimator. The executor's thread only stores images;
     one worker thread decodes, estimates and publishes. From configure to cleanup there are the
-    services.
+    services and the diagnostics.
     """
 
     def __init__(self, **node_options: Any) -> None:
@@ -46,6 +55,7 @@ class PoseNode(LifecycleNode):
         self._estimator: PoseEstimator | None = None
         self._outputs: Outputs | None = None
         self._controls: Services | None = None
+        self._diagnostics: Diagnostics | None = None
         self._input: ImageInput | None = None
         self._pipeline: FramePipeline | None = None
         self._worker: LatestFrameWorker | None = None
@@ -73,6 +83,7 @@ class PoseNode(LifecycleNode):
         self._outputs = Outputs(self, self._estimator.skeleton)
         self._is_enabled = True
         self._controls = Services(self, self.enable, self.reset_people)
+        self._diagnostics = Diagnostics(self, self._report)
         logger.info(
             f"loaded {self._estimator.model_info.name} on {self._estimator.device} in "
             f"{time.monotonic() - started:.1f} s"
@@ -169,10 +180,10 @@ class PoseNode(LifecycleNode):
         self.get_logger().info(f"images: {self.statistics}")
 
     def _free(self) -> None:
-        for part in (self._controls, self._outputs):
+        for part in (self._controls, self._diagnostics, self._outputs):
             if part is not None:
                 part.destroy()
-        self._controls = self._outputs = self._estimator = None
+        self._controls = self._diagnostics = self._outputs = self._estimator = None
 
     def _on_frame(self, frame: Frame) -> None:
         """Store the frame; runs in the executor's thread."""
@@ -182,6 +193,38 @@ class PoseNode(LifecycleNode):
             self.statistics.dropped_disabled += 1
         elif self._worker is not None and self._worker.submit(frame):
             self.statistics.dropped_busy += 1
+
+    def _report(self) -> Report:
+        """Gather what the diagnostics tell."""
+        if self._estimator is None:
+            raise RuntimeError("there is nothing to report before configure")
+        images = pipeline = None
+        if self._input is not None and self._pipeline is not None:
+            config = self.parameters.get(NodeConfig)
+            images = InputReport(
+                topic=self._input.topic,
+                publishers=self._input.count_publishers(),
+                rate=self.timings.images_in.hz,
+                silence=self._input.silence,
+                timeout=config.image_timeout,
+                age=self._input.image_age,
+                age_limit=config.max_image_age or _OLD_IMAGE,
+                camera_info=self._pipeline.camera_info_state,
+            )
+            pipeline = PipelineReport(
+                enabled=self._is_enabled,
+                rate=self.timings.images_out.hz,
+                people=self._pipeline.people_in_view,
+                latencies=self.timings.latencies(),
+            )
+        return Report(
+            input=images,
+            pipeline=pipeline,
+            counts=self.statistics,
+            device=str(self._estimator.device),
+            model=self._estimator.model_info,
+            memory=resident_memory(),
+        )
 
 
 def keep_freed_memory() -> None:

@@ -1,0 +1,256 @@
+"""What the node tells about its health on /diagnostics, once a second."""
+
+import math
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.node import Node
+
+from pandapose_ros.estimator import ModelInfo
+from pandapose_ros.node.statistics import NodeStatistics
+
+_PERIOD = 1.0
+_OK, _WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
+_ERROR, _STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
+
+
+@dataclass(frozen=True)
+class InputReport:
+    """Hold what is known of the images that come in.
+
+    Attributes:
+        topic: Resolved name.
+        publishers: How many nodes publish it.
+        rate: Images per second.
+        silence: Seconds since the last image, or since activation.
+        timeout: Seconds of silence that are an error.
+        age: From stamp to arrival of the last image, seconds; None without a stamp.
+        age_limit: What is more is worth a warning, seconds.
+        camera_info: In use, none, or refused, and why.
+    """
+
+    topic: str
+    publishers: int
+    rate: float
+    silence: float
+    timeout: float
+    age: float | None
+    age_limit: float
+    camera_info: str
+
+
+@dataclass(frozen=True)
+class PipelineReport:
+    """Hold what is known of the work on the images.
+
+    Attributes:
+        enabled: Whether images are worked on.
+        rate: Skeleton messages per second.
+        people: In the last image.
+        latencies: p50 and p95 of each step, seconds; NaN before the first image.
+    """
+
+    enabled: bool
+    rate: float
+    people: int
+    latencies: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Hold everything that is told.
+
+    Attributes:
+        input: None while the node is inactive.
+        pipeline: None while the node is inactive.
+        counts: Since the activation.
+        device: Where the network runs.
+        model: Which network runs.
+        memory: Resident bytes of the process; None where the system does not tell.
+    """
+
+    input: InputReport | None
+    pipeline: PipelineReport | None
+    counts: NodeStatistics
+    device: str
+    model: ModelInfo
+    memory: int | None
+
+
+class Diagnostics:
+    """Publish the node's report from configure to cleanup."""
+
+    def __init__(self, node: Node, report: Callable[[], Report]) -> None:
+        """Start the timer.
+
+        Args:
+            node: The node that is reported on.
+            report: Returns the present state; called in the executor.
+        """
+        self._node = node
+        self._report = report
+        self._counts = self._counts_before = NodeStatistics()
+        # An ordinary publisher: a lifecycle one would be silent while the node is inactive.
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # Steady time: with use_sim_time and no clock, the node's own timers would not fire.
+        self._timer = node.create_timer(
+            _PERIOD, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def destroy(self) -> None:
+        """Publish no more."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_publisher(self._publisher)
+
+    def _publish(self) -> None:
+        report = self._report()
+        if report.counts is not self._counts:  # a new activation counts from zero
+            self._counts, self._counts_before = report.counts, NodeStatistics()
+        counts = replace(report.counts)
+        recent, self._counts_before = counts.since(self._counts_before), counts
+        message = diagnostics_message(
+            self._node.get_fully_qualified_name().lstrip("/"),
+            replace(report, counts=counts),
+            recent,
+            self._node.get_clock().now().to_msg(),
+        )
+        self._publisher.publish(message)
+
+
+def diagnostics_message(
+    name: str, report: Report, recent: NodeStatistics, stamp: Time
+) -> DiagnosticArray:
+    """Judge a report: one status each for the input, the pipeline and the computer.
+
+    Args:
+        name: The node's, first part of the names of the statuses.
+        report: What to tell.
+        recent: The counts since the last message; warnings rest on these, so that they end.
+        stamp: Of the message.
+    """
+    statuses = [
+        _input_status(report, recent),
+        _pipeline_status(report, recent),
+        _computer_status(report),
+    ]
+    for status in statuses:
+        status.name = f"{name}: {status.name}"
+        status.hardware_id = platform.node()
+        if report.input is None:
+            status.message = "inactive"
+    message = DiagnosticArray(status=statuses)
+    message.header.stamp = stamp
+    return message
+
+
+def _input_status(report: Report, recent: NodeStatistics) -> DiagnosticStatus:
+    state = report.input
+    if state is None:
+        return DiagnosticStatus(name="input", level=_OK)
+    level, text = _judge_input(state, report.counts, recent)
+    has_images = report.counts.received > 0
+    values = {
+        "topic": state.topic,
+        "publishers": str(state.publishers),
+        "rate in [Hz]": f"{state.rate:.2f}",
+        "time since last image [s]": f"{state.silence:.2f}" if has_images else "unknown",
+        "image age at arrival [s]": "unknown" if state.age is None else f"{state.age:.4f}",
+        "camera_info": state.camera_info,
+        "camera_info refused": str(report.counts.refused_camera_info),
+        "received": str(report.counts.received),
+    }
+    return DiagnosticStatus(name="input", level=level, message=text, values=_values(values))
+
+
+def _judge_input(
+    state: InputReport, counts: NodeStatistics, recent: NodeStatistics
+) -> tuple[bytes, str]:
+    publishers = f"({state.publishers} publishers)"
+    if counts.received == 0:
+        return _STALE, f"no image on {state.topic} yet {publishers}"
+    if state.silence >= state.timeout:
+        return _ERROR, f"no image on {state.topic} for {state.silence:.1f} s {publishers}"
+    if state.age is None:
+        return _WARN, "images come without a stamp: set it in the camera's driver"
+    if abs(state.age) > state.age_limit:
+        when = "after" if state.age > 0 else "before"
+        return _WARN, (
+            f"images come {abs(state.age):.3g} s {when} their stamp: slow connection, or clocks "
+            "out of step"
+        )
+    if recent.refused_camera_info:
+        return _WARN, f"camera_info {state.camera_info}"
+    return _OK, f"{state.rate:.1f} images per second"
+
+
+def _pipeline_status(report: Report, recent: NodeStatistics) -> DiagnosticStatus:
+    state = report.pipeline
+    if state is None:
+        return DiagnosticStatus(name="pipeline", level=_OK)
+    level, text = _judge_pipeline(state, report.counts, recent)
+    values = {
+        "enabled": str(state.enabled).lower(),
+        "rate out [Hz]": f"{state.rate:.2f}",
+        "people": str(state.people),
+        "processed": str(report.counts.processed),
+    }
+    for step, percentiles in state.latencies.items():
+        for percent, seconds in zip((50, 95), percentiles, strict=True):
+            figure = "unknown" if math.isnan(seconds) else f"{1000 * seconds:.2f}"
+            values[f"{step} p{percent} [ms]"] = figure
+    values |= {_words(cause): str(count) for cause, count in report.counts.losses().items()}
+    return DiagnosticStatus(name="pipeline", level=level, message=text, values=_values(values))
+
+
+def _judge_pipeline(
+    state: PipelineReport, counts: NodeStatistics, recent: NodeStatistics
+) -> tuple[bytes, str]:
+    if not state.enabled:
+        return _OK, "disabled"
+    if counts.received == 0:
+        return _STALE, "no image yet"
+    # What was dropped on request is no reason to worry.
+    losses = {**recent.losses(), "dropped_disabled": 0, "dropped_inactive": 0}
+    lost = ", ".join(f"{_words(cause)} {count}" for cause, count in losses.items() if count)
+    if recent.failed:
+        return _ERROR, f"in the last second: {lost}; the log tells why"
+    if lost:
+        return _WARN, f"in the last second: {lost}"
+    return _OK, f"{state.people} people, {state.rate:.1f} skeleton messages per second"
+
+
+def _computer_status(report: Report) -> DiagnosticStatus:
+    memory = "unknown" if report.memory is None else f"{report.memory / 2**20:.1f}"
+    values = {
+        "device": report.device,
+        "model": report.model.name,
+        "model version": report.model.version,
+        "weights sha256": report.model.weights_sha256,
+        "resident memory [MiB]": memory,
+    }
+    text = f"{report.model.name} on {report.device}"
+    return DiagnosticStatus(name="computer", level=_OK, message=text, values=_values(values))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _values(values: Mapping[str, str]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=value) for key, value in values.items()]
+
+
+def resident_memory() -> int | None:
+    """Return the bytes of memory the process occupies; None if the system does not tell."""
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    except OSError:
+        return None
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

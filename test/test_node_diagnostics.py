@@ -1,0 +1,260 @@
+import gc
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo
+
+from pandapose_ros.estimator import ModelInfo
+from pandapose_ros.node.diagnostics import (
+    InputReport,
+    PipelineReport,
+    Report,
+    diagnostics_message,
+    resident_memory,
+)
+from pandapose_ros.node.pose_node import PoseNode
+from pandapose_ros.node.statistics import Durations, NodeStatistics, Rate
+
+SUCCESS = TransitionCallbackReturn.SUCCESS
+OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
+ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
+
+INPUT = InputReport("/image", 1, 30.0, 0.02, 5.0, 0.004, 1.0, "in use")
+PIPELINE = PipelineReport(
+    enabled=True,
+    rate=29.5,
+    people=2,
+    latencies={"decode": (0.001, 0.002), "estimate": (0.02, 0.0314)},
+)
+MODEL = ModelInfo("pandapose_blazepose", "1", "ab" * 32)
+COUNTS = NodeStatistics(received=90, processed=80, people=160, dropped_busy=10)
+REPORT = Report(INPUT, PIPELINE, COUNTS, "cpu", MODEL, 300 << 20)
+
+
+def judge(report, recent=NodeStatistics(received=30, processed=30)):  # noqa: B008
+    message = diagnostics_message("front/pose_node", report, recent, Time(sec=7))
+    assert message.header.stamp.sec == 7
+    assert len({status.name for status in message.status}) == 3
+    return {status.name.split(": ")[1]: status for status in message.status}
+
+
+def values(status):
+    return {item.key: item.value for item in status.values}
+
+
+def test_a_healthy_node_is_ok_with_all_figures():
+    statuses = judge(REPORT)
+    assert {status.level for status in statuses.values()} == {OK}
+    assert statuses["input"].name == "front/pose_node: input"
+    figures = values(statuses["input"])
+    assert (figures["topic"], figures["publishers"], figures["rate in [Hz]"]) == (
+        "/image",
+        "1",
+        "30.00",
+    )
+    assert (figures["image age at arrival [s]"], figures["camera_info"]) == ("0.0040", "in use")
+    figures = values(statuses["pipeline"])
+    assert (figures["rate out [Hz]"], figures["people"]) == ("29.50", "2")
+    assert (figures["estimate p50 [ms]"], figures["estimate p95 [ms]"]) == ("20.00", "31.40")
+    assert (figures["dropped busy"], figures["dropped disabled"]) == ("10", "0")
+    figures = values(statuses["computer"])
+    assert (figures["device"], figures["model"]) == ("cpu", "pandapose_blazepose")
+    assert (figures["weights sha256"], figures["resident memory [MiB]"]) == ("ab" * 32, "300.0")
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "text"),
+    [
+        ({"silence": 4.9}, OK, "30.0 images per second"),
+        ({"silence": 5.0}, ERROR, "no image on /image for 5.0 s (1 publishers)"),
+        ({"age": 1.5}, WARN, "1.5 s after their stamp"),
+        ({"age": -90.0}, WARN, "90 s before their stamp"),
+        ({"age": None}, WARN, "without a stamp"),
+    ],
+)
+def test_levels_of_the_input(changes, level, text):
+    status = judge(replace(REPORT, input=replace(INPUT, **changes)))["input"]
+    assert status.level == level
+    assert text in status.message
+
+
+@pytest.mark.parametrize(
+    ("recent", "level", "text"),
+    [
+        ({"dropped_busy": 3, "dropped_old": 1}, WARN, "dropped busy 3, dropped old 1"),
+        ({"failed": 1, "dropped_busy": 2}, ERROR, "failed 1"),
+        ({"dropped_disabled": 4}, OK, "2 people"),
+    ],
+)
+def test_levels_of_the_pipeline(recent, level, text):
+    status = judge(REPORT, NodeStatistics(**recent))["pipeline"]
+    assert status.level == level
+    assert text in status.message
+
+
+def test_camera_info_that_was_refused_is_a_warning():
+    report = replace(REPORT, input=replace(INPUT, camera_info="refused: K is zero"))
+    status = judge(report, NodeStatistics(refused_camera_info=1))["input"]
+    assert (status.level, status.message) == (WARN, "camera_info refused: K is zero")
+
+
+def test_no_image_ever_is_stale_and_inactive_is_ok():
+    before = PIPELINE.__class__(True, 0.0, 0, {"decode": (np.nan, np.nan)})
+    statuses = judge(replace(REPORT, counts=NodeStatistics(), pipeline=before))
+    assert [statuses[name].level for name in ("input", "pipeline")] == [STALE, STALE]
+    assert values(statuses["pipeline"])["decode p95 [ms]"] == "unknown"
+    statuses = judge(replace(REPORT, input=None, pipeline=None))
+    assert {(s.level, s.message) for s in statuses.values()} == {(OK, "inactive")}
+
+
+def test_every_cause_of_a_loss_has_a_figure():
+    counts = NodeStatistics(**dict.fromkeys(NodeStatistics.__annotations__, 9))
+    figures = values(judge(replace(REPORT, counts=counts))["pipeline"])
+    for name in NodeStatistics.__annotations__:
+        if name.startswith("dropped") or name == "failed":
+            assert figures[name.replace("_", " ")] == "9"
+    earlier = replace(counts, dropped_old=4)
+    assert counts.since(earlier) == NodeStatistics(dropped_old=5)
+
+
+def test_resident_memory_follows_what_is_held():
+    gc.collect()
+    before = resident_memory()
+    held = np.ones(8 << 20)  # 64 MiB
+    grown = resident_memory() - before
+    assert 50 << 20 < grown < 80 << 20
+    del held
+
+
+def test_rates_and_durations():
+    rate, durations = Rate(), Durations()
+    assert rate.hz == 0.0
+    assert np.isnan(durations.percentiles()).all()
+    started = time.monotonic()
+    for _ in range(11):
+        rate.count()
+        with durations.measure():
+            time.sleep(0.01)
+    elapsed = time.monotonic() - started
+    assert 10 / elapsed <= rate.hz <= 100
+    with pytest.raises(KeyError), durations.measure():
+        time.sleep(0.2)
+        raise KeyError
+    middle, high = durations.percentiles()
+    assert 0.01 <= middle <= high <= elapsed
+    for _ in range(100):
+        with durations.measure():
+            pass
+    assert durations.percentiles()[1] < 0.01  # only the last 100 count
+
+
+class Watcher:
+    """Waits for a status on /diagnostics, newest first."""
+
+    def __init__(self, camera):
+        self.graph = camera.graph
+        self.arrays = camera.listen(DiagnosticArray, "/diagnostics")
+
+    def wait_for(self, name, level, text, meanwhile=lambda: None):
+        """Return the figures of the message that tells so."""
+
+        def is_told():
+            meanwhile()
+            return any(
+                status.name == f"pose_node: {name}"
+                and status.level == level
+                and text in status.message
+                for array in self.arrays[-1:]
+                for status in array.status
+            )
+
+        self.graph.spin_until(is_told, timeout=6.0)
+        return {s.name.split(": ")[1]: values(s) for s in self.arrays[-1].status}
+
+
+@pytest.fixture
+def node(graph):
+    overrides = [Parameter("image_timeout", value=0.7), Parameter("threads", value=1)]
+    return graph.add(PoseNode(context=graph.context, parameter_overrides=overrides))
+
+
+@pytest.fixture
+def camera(make_camera):
+    return make_camera()
+
+
+@pytest.fixture
+def watcher(camera):
+    return Watcher(camera)
+
+
+def test_diagnostics_follow_the_life_cycle(graph, node, camera, watcher, blank):
+    graph.spin_until(lambda: "pose_node" in camera.node.get_node_names())
+    assert node.count_publishers("/diagnostics") == 0
+    assert node.trigger_configure() == SUCCESS
+    watcher.wait_for("input", OK, "inactive")
+    assert node.trigger_activate() == SUCCESS
+    camera.wait_for_node()
+    watcher.wait_for("input", STALE, "no image on /image yet (1 publishers)")
+    camera.exchange(camera.message(blank))
+    watcher.wait_for("input", ERROR, "no image on /image for")
+    assert node.trigger_deactivate() == SUCCESS
+    assert node.trigger_activate() == SUCCESS
+    watcher.wait_for("pipeline", STALE, "no image yet")
+    stamps = [a.header.stamp.sec + a.header.stamp.nanosec / 1e9 for a in watcher.arrays]
+    assert np.median(np.diff(stamps)) == pytest.approx(1.0, abs=0.2)
+    assert node.trigger_deactivate() == SUCCESS
+    assert node.trigger_cleanup() == SUCCESS
+    graph.spin_until(lambda: node.count_publishers("/diagnostics") == 0)
+
+
+class Stream:
+    """Sends images while it is called: 10 Hz, or less where the node takes longer."""
+
+    def __init__(self, node, camera, pixels):
+        self.node, self.camera, self.pixels = node, camera, pixels
+        self.last_sent = 0.0
+
+    def __call__(self):
+        counts = self.node.statistics
+        is_idle = counts.received == counts.processed + sum(counts.losses().values())
+        if is_idle and time.monotonic() - self.last_sent > 0.1:
+            self.camera.images.publish(self.camera.message(self.pixels))
+            self.last_sent = time.monotonic()
+
+
+def test_diagnostics_tell_what_happens_to_images(node, camera, watcher, walker):
+    assert node.start()
+    camera.wait_for_node()
+    stream = Stream(node, camera, walker)
+    for _ in range(5):
+        camera.exchange(camera.message(walker))
+    watcher.arrays.clear()
+    seen = watcher.wait_for("pipeline", OK, "1 people", stream)
+    assert float(seen["input"]["rate in [Hz]"]) > 0
+    assert float(seen["pipeline"]["rate out [Hz]"]) > 0
+    assert 0 < float(seen["input"]["image age at arrival [s]"]) < 0.5
+    assert seen["input"]["camera_info"].startswith("none, assuming a horizontal field of view")
+    for step in ("decode", "estimate", "publish"):
+        p50, p95 = (float(seen["pipeline"][f"{step} p{p} [ms]"]) for p in (50, 95))
+        assert 0 <= p50 <= p95 < 1000
+    assert float(seen["pipeline"]["estimate p50 [ms]"]) > 1
+    assert seen["computer"]["weights sha256"] == node._estimator.model_info.weights_sha256
+    assert float(seen["computer"]["resident memory [MiB]"]) > 100
+
+    camera.infos.publish(CameraInfo(width=1, height=1))
+    camera.images.publish(camera.message(walker, encoding="32FC3"))
+    watcher.wait_for("pipeline", WARN, "dropped undecodable 1", stream)
+    watcher.wait_for("input", WARN, "camera_info refused, assuming", stream)
+    seen = watcher.wait_for("pipeline", OK, "1 people", stream)  # over, but still counted
+    assert seen["pipeline"]["dropped undecodable"] == "1"
+    node.enable(False)
+    seen = watcher.wait_for("pipeline", OK, "disabled", stream)
+    assert (seen["pipeline"]["enabled"], seen["pipeline"]["people"]) == ("false", "0")
+    assert int(seen["pipeline"]["dropped disabled"]) > 0
