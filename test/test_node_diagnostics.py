@@ -202,13 +202,19 @@ def test_diagnostics_follow_the_life_cycle(graph, node, camera, watcher, blank):
     assert node.trigger_activate() == SUCCESS
     camera.wait_for_node()
     watcher.wait_for("input", STALE, "no image on /image yet (1 publishers)")
+    bad = camera.message(blank, encoding="32FC3")
+    camera.images.publish(bad)
+    graph.spin_until(lambda: node.statistics.dropped_undecodable == 1)
     camera.exchange(camera.message(blank))
     watcher.wait_for("input", ERROR, "no image on /image for")
-    assert node.trigger_deactivate() == SUCCESS
-    assert node.trigger_activate() == SUCCESS
-    watcher.wait_for("pipeline", STALE, "no image yet")
     stamps = [a.header.stamp.sec + a.header.stamp.nanosec / 1e9 for a in watcher.arrays]
     assert np.median(np.diff(stamps)) == pytest.approx(1.0, abs=0.2)
+    watcher.arrays.clear()
+    assert node.trigger_deactivate() == SUCCESS
+    assert node.trigger_activate() == SUCCESS
+    camera.wait_for_node()
+    camera.images.publish(bad)  # the first since then, although there was one before
+    watcher.wait_for("pipeline", WARN, "dropped undecodable 1")
     assert node.trigger_deactivate() == SUCCESS
     assert node.trigger_cleanup() == SUCCESS
     graph.spin_until(lambda: node.count_publishers("/diagnostics") == 0)
