@@ -160,6 +160,9 @@ class NodeConfig:
 
     autostart: bool = _option(True, "Configure and activate at start, without a lifecycle manager")
     frame_id: str = _option("", "Optical frame to publish in; empty: the image's frame_id")
+    rectified: bool = _option(
+        False, "Images are rectified: camera_info's P counts, not its K and distortion", live=True
+    )
     max_image_age: float = _option(
         0.0,
         "Drop images older than this when their turn comes; 0: none [s]",

@@ -11,7 +11,7 @@ from pandapose_ros.lens import check_distortion
 
 
 def intrinsics_from_message(
-    message: CameraInfo, width: int, height: int
+    message: CameraInfo, width: int, height: int, *, rectified: bool = False
 ) -> tuple[Array, Array | None]:
     """Return the intrinsics of an image, with the message's binning and region of interest.
 
@@ -19,6 +19,8 @@ def intrinsics_from_message(
         message: Calibration of the camera.
         width: Columns of the image; the message has to be about an image of this size.
         height: Rows of the image.
+        rectified: The image is rectified, as image_proc does it: then P is the camera, and the
+            distortion of the raw image, which the same message holds, does not matter.
 
     Returns:
         K [3, 3] in pixels of the image, and the plumb_bob coefficients [5] or None without
@@ -28,7 +30,8 @@ def intrinsics_from_message(
         ValueError: If the camera is not calibrated (K zero or NaN), the sizes disagree, or the
             distortion model is not plumb_bob.
     """
-    K = check_intrinsics(np.array(message.k, np.float64).reshape(3, 3)).copy()
+    matrix = np.array(message.p).reshape(3, 4)[:, :3] if rectified else np.array(message.k)
+    K = check_intrinsics(matrix.astype(np.float64).reshape(3, 3)).copy()
     binning = np.array([max(message.binning_x, 1), max(message.binning_y, 1)], np.float64)
     roi = message.roi
     full = (message.width, message.height)
@@ -46,7 +49,7 @@ def intrinsics_from_message(
     # Pixel centres are whole numbers, so binning moves the principal point by half a pixel too.
     K[:2, 2] = (K[:2, 2] + 0.5) / binning - 0.5
     K[:2, :2] /= binning[:, None]
-    return K, _distortion(message)
+    return K, None if rectified else _distortion(message)
 
 
 def _distortion(message: CameraInfo) -> Array | None:
@@ -57,7 +60,8 @@ def _distortion(message: CameraInfo) -> Array | None:
     if message.distortion_model != "plumb_bob" or len(coefficients) not in (4, 5):
         raise ValueError(
             f"distortion model '{message.distortion_model}' with {len(coefficients)} coefficients "
-            "is not supported, only plumb_bob with 5; subscribe to the rectified image"
+            "is not supported, only plumb_bob with 5; subscribe to the rectified image, set the "
+            "parameter rectified"
         )
     return check_distortion(coefficients)
 

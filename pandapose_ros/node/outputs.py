@@ -79,16 +79,20 @@ class Outputs:
             markers = anchor_markers(poses, header, style)
             self._anchor_markers.publish(self._anchors_in_rviz.replace(markers, header))
 
-    def publish_debug_image(self, image: NDArray, poses: Sequence[Pose], header: Header) -> None:
+    def publish_debug_image(
+        self, image: NDArray, poses: Sequence[Pose], header: Header, least_score: float
+    ) -> None:
         """Publish the image with the people drawn onto it, if somebody looks.
 
         Args:
             image: RGB uint8 [H, W, 3]; not written to.
             poses: People; may be empty.
             header: Stamp of the image and its optical frame.
+            least_score: Keypoints with a lower score are left out.
         """
         if self._debug_image.get_subscription_count():
-            self._debug_image.publish(image_message(draw_poses(image, poses), header))
+            drawn = draw_poses(image, poses, least_score=least_score)
+            self._debug_image.publish(image_message(drawn, header))
 
     def clear_markers(self) -> None:
         """Delete all markers in RViz."""

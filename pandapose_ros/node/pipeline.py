@@ -92,7 +92,9 @@ class FramePipeline:
         if settings is not self.estimator.config:
             self.estimator.update(settings)
         self._follow_time(header)
-        K, distortion = self._intrinsics(frame, image, settings.field_of_view)
+        K, distortion = self._intrinsics(
+            frame, image, settings.field_of_view, rectified=config.rectified
+        )
         with self.timings.estimate.measure():
             poses = self.estimator.estimate(image, K, distortion)
         style = MarkerStyle(config.marker_score, config.marker_lifetime)
@@ -100,7 +102,7 @@ class FramePipeline:
             self.outputs.publish(poses, header, style, tracking=settings.tracking)
             # Counted here, so that whoever has seen the skeletons finds them counted.
             self._count(len(poses))
-            self.outputs.publish_debug_image(image, poses, header)
+            self.outputs.publish_debug_image(image, poses, header, config.marker_score)
 
     def _count(self, people: int) -> None:
         self.timings.images_out.count()
@@ -141,7 +143,7 @@ class FramePipeline:
         self._last_stamp_ns = stamp_ns
 
     def _intrinsics(
-        self, frame: Frame, image: NDArray[np.uint8], field_of_view: float
+        self, frame: Frame, image: NDArray[np.uint8], field_of_view: float, *, rectified: bool
     ) -> tuple[Array | None, Array | None]:
         """Return K and distortion, or None twice after having said why."""
         fallback = f"assuming a horizontal field of view of {field_of_view:g} rad"
@@ -159,7 +161,9 @@ class FramePipeline:
             return None, None
         height, width = image.shape[:2]
         try:
-            intrinsics = intrinsics_from_message(frame.camera_info, width, height)
+            intrinsics = intrinsics_from_message(
+                frame.camera_info, width, height, rectified=rectified
+            )
         except ValueError as error:
             self.camera_info_state = f"refused, {fallback}: {error}"
             self.statistics.refused_camera_info += 1
