@@ -8,6 +8,9 @@ import sys
 
 import numpy as np
 import pytest
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -18,11 +21,11 @@ from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
 class NodeProcess:
     """A running pose_node whose log can be searched."""
 
-    def __init__(self, log_file, **parameters):
+    def __init__(self, log_file, *arguments, **parameters):
         self._log_file = log_file
-        arguments = [
-            part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")
-        ]
+        arguments = list(arguments)
+        for name, value in parameters.items():
+            arguments += ["-p", f"{name}:={value}"]
         with log_file.open("w") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pandapose_ros.node.pose_node", "--ros-args", *arguments],
@@ -44,8 +47,8 @@ class NodeProcess:
 def run_node(tmp_path):
     nodes = []
 
-    def run(**parameters):
-        nodes.append(NodeProcess(tmp_path / f"log{len(nodes)}", **parameters))
+    def run(*arguments, **parameters):
+        nodes.append(NodeProcess(tmp_path / f"log{len(nodes)}", *arguments, **parameters))
         return nodes[-1]
 
     yield run
@@ -145,4 +148,18 @@ def test_a_failed_start_ends_the_process_with_the_reason(run_node):
     node = run_node(weights="/absent.safetensors")
     assert node.process.wait(30) == 1
     assert "/absent.safetensors" in node.log
+    assert "Traceback" not in node.log
+
+
+def test_a_node_shut_down_by_its_manager_still_ends_cleanly(graph, run_node):
+    node = run_node("-r", "__node:=managed", autostart="false")
+    manager = graph.add(rclpy.create_node("manager", context=graph.context))
+    # Under a name of its own: services of the other tests' dying nodes may still be known.
+    change = manager.create_client(ChangeState, "/managed/change_state")
+    graph.spin_until(change.service_is_ready)
+    shutdown = Transition(id=Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    answer = change.call_async(ChangeState.Request(transition=shutdown))
+    graph.spin_until(answer.done)
+    assert answer.result().success
+    assert node.end() == 0
     assert "Traceback" not in node.log

@@ -48,6 +48,7 @@ class PoseNode(LifecycleNode):
             node_options: As of `rclpy.node.Node`, which checks them.
         """
         super().__init__("pose_node", **node_options)
+        self.is_shut_down = False
         self.parameters = Parameters(self, EstimatorConfig, NodeConfig)
         self.statistics = NodeStatistics()
         self.timings = Timings()
@@ -130,6 +131,7 @@ class PoseNode(LifecycleNode):
         if state.label == "active":
             self.on_deactivate(state)
         self._free()
+        self.is_shut_down = True
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -176,7 +178,11 @@ class PoseNode(LifecycleNode):
         self._worker = self._pipeline = None
         self.statistics.dropped_inactive += dropped
         if not has_ended:
-            self.get_logger().error(f"the worker is still busy after {_STOP_TIMEOUT:g} s")
+            # It still holds the estimator; another worker beside it would share its state.
+            self._estimator = None
+            self.get_logger().error(
+                f"the worker is still busy after {_STOP_TIMEOUT:g} s: cleanup and configure anew"
+            )
         self.get_logger().info(f"images: {self.statistics}")
 
     def _free(self) -> None:
@@ -249,7 +255,7 @@ def main() -> int:
         if node.parameters.get(NodeConfig).autostart and not node.start():
             return 1
         spin(node, ending.is_set)
-        if node.context.ok():
+        if node.context.ok() and not node.is_shut_down:
             node.trigger_shutdown()
     finally:
         node.destroy_node()
