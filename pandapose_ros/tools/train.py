@@ -4,7 +4,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from itertools import islice
 from pathlib import Path
 
@@ -101,6 +101,7 @@ def _samplers(motion: Path, config: TrainConfig) -> tuple[SkeletonSampler, Skele
 def _image_samples(images: Path, folder: Path, views: int) -> ImageSampleSet:
     """Run the landmark net on all images that were not looked at before; keep the result."""
     folder.mkdir(exist_ok=True)
+    _refuse_other_samples(images, folder, views)
     landmark_net: BlazePose | None = None
     for path in tqdm(chunk_files(images), desc="features", unit="file"):
         target = folder / f"{path.stem}.safetensors"
@@ -115,6 +116,20 @@ def _image_samples(images: Path, folder: Path, views: int) -> ImageSampleSet:
         joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         save_image_samples(target, ImageSamples(**joined))
     return ImageSampleSet(folder)
+
+
+def _refuse_other_samples(images: Path, folder: Path, views: int) -> None:
+    """Raise ValueError if the folder keeps samples of other images, or made in another way."""
+    made_from = {
+        "images": str(images.resolve()),
+        "views": views,
+        "jitter": asdict(SkeletonSampleConfig()),
+    }
+    about = folder / "made_from.json"
+    text = json.dumps(made_from, indent=1)
+    if about.exists() and about.read_text() != text:
+        raise ValueError(f"{folder} keeps samples of something else ({about}); delete it")
+    about.write_text(text)
 
 
 def _network(args: argparse.Namespace, config: TrainConfig) -> PandaPose:
@@ -185,7 +200,7 @@ def _save(
     trainer: Trainer, out: Path, held_out: SkeletonSampler, recent: list[StepResult]
 ) -> None:
     """Write weights and state; add the scores of the averaged weights to the history."""
-    trainer.save(out, {"name": "pandapose", "step": str(trainer.step)})
+    trainer.save(out, {"name": "pandapose", "version": f"unreleased, step {trainer.step}"})
     drawn = held_out.sample(_SCORED_SAMPLES, np.random.default_rng(0))
     with trainer.averaged() as net:
         scores = score_skeletons(net, drawn.keypoints, drawn.joints)
