@@ -124,7 +124,7 @@ class PoseEstimator:
         self.network = PandaPose(ModelConfig(), backbone).to(self.device).eval()
         metadata = load_weights(weights, self.network)
         self.model_info = ModelInfo(
-            name="pandapose_blazepose",
+            name=metadata.get("name", "unknown"),
             version=metadata.get("version", "unknown"),
             weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         )
