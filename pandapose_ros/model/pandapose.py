@@ -45,7 +45,8 @@ class PandaPoseOutput:
             depth_range] equally; h x w pixels of the depth level. None without an image.
         depth_logits: The same before the softmax.
         layer_joints: Joints after each decoder layer [B, J, 3], the last being `joints`. All
-            layers in training mode; only the last otherwise.
+            layers in training mode, for deep supervision (the paper mentions none, and our loss
+            takes the last only, so that the earlier heads are not trained); else only the last.
     """
 
     joints: Tensor
