@@ -70,7 +70,7 @@ def test_binning_and_region_of_interest_move_the_pixels():
 
 def test_a_rectified_image_has_the_projection_matrix_as_its_camera():
     message = info(distortion_model="equidistant", d=[0.1] * 4)
-    message.p = [300.0, 0, 310, 0, 0, 305, 245, 0, 0, 0, 1, 0]
+    message.p = [300.0, 0.0, 310.0, 0.0, 0.0, 305.0, 245.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     intrinsics, distortion = intrinsics_from_message(message, 640, 480, rectified=True)
     np.testing.assert_array_equal(intrinsics, [[300, 0, 310], [0, 305, 245], [0, 0, 1]])
     assert distortion is None
