@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.model.pandapose import PandaPose
@@ -41,7 +41,8 @@ def save_weights(path: Path, net: PandaPose, metadata: dict[str, str]) -> None:
     }
     state = {key: value.contiguous() for key, value in net.lifter_state_dict().items()}
     unfinished = path.with_name(path.name + ".part")
-    save_file(state, unfinished, described)
+    # Not save_file, whose files only their owner may read.
+    unfinished.write_bytes(save(state, described))
     unfinished.replace(path)
 
 
