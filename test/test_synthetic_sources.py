@@ -9,7 +9,7 @@ from pandapose_ros.geometry import project
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.synthetic.assets import fit_garment, read_garment
 from pandapose_ros.synthetic.gait import walk_and_wave
-from pandapose_ros.synthetic.poses import read_motion, sample_targets
+from pandapose_ros.synthetic.poses import read_pool, sample_targets
 from pandapose_ros.synthetic.rotations import about, between, swing
 
 J = {name: index for index, name in enumerate(H36M_17.joint_names)}
@@ -97,7 +97,7 @@ def y_up(joints):
 def test_motion_is_split_by_clip_and_turned_z_up(tmp_path):
     clips = {name: y_up(REST[None]).repeat(3, 0) for name in ("walk", "run", "sit")}
     path = write_motion(tmp_path / "motion.npz", clips)
-    train, test = read_motion(path, 1, test=False), read_motion(path, 1, test=True)
+    train, test = read_pool(path, 1, test=False), read_pool(path, 1, test=True)
     assert {train.names[index] for index in train.clip} == {"run", "sit"}
     assert {test.names[index] for index in test.clip} == {"walk"}
     np.testing.assert_allclose(train.joints[0], REST - REST[:1], atol=1e-6)
@@ -105,13 +105,19 @@ def test_motion_is_split_by_clip_and_turned_z_up(tmp_path):
 
 def test_wrong_motion_is_refused(tmp_path):
     path = write_motion(tmp_path / "motion.npz", {"a": np.zeros((3, 16, 3))})
-    with pytest.raises(ValueError, match=r"expected \[T, 17, 3\].*: a"):
-        read_motion(path, 0, test=False)
+    with pytest.raises(ValueError, match=r"clip 'a' to be \[T, 17, 3\]"):
+        read_pool(path, 0, test=False)
+
+
+def test_a_test_half_without_clips_is_refused(tmp_path):
+    path = write_motion(tmp_path / "motion.npz", {"walk": y_up(REST[None])})
+    with pytest.raises(ValueError, match="none of 1 clips"):
+        read_pool(path, 0, test=True)
 
 
 def test_sampled_poses_keep_bone_lengths_and_stay_out_of_the_trunk(tmp_path):
     walk = walk_and_wave(REST, PATH, TIMES, 4.8, (1.5, 5.5)).joints
-    pool = read_motion(write_motion(tmp_path / "m.npz", {"w": y_up(walk)}), 0, test=False)
+    pool = read_pool(write_motion(tmp_path / "m.npz", {"w": y_up(walk)}), 0, test=False)
     joints, clip = sample_targets(pool, 300, np.random.default_rng(0))
     assert joints.shape == (300, 17, 3)
     assert clip.shape == (300,)

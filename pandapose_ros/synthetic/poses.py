@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pandapose_ros.data.motion import read_motion, split_clips
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.synthetic.rotations import about, frame, rotate, unit
 
@@ -36,30 +37,26 @@ class MotionPool:
     names: tuple[str, ...]
 
 
-def read_motion(path: Path, held_out: int, *, test: bool) -> MotionPool:
-    """Read clips from an npz file of arrays [T, 17, 3], H36M-17, metres, y up.
+def read_pool(path: Path, held_out: int, *, test: bool) -> MotionPool:
+    """Read clips to pose people with; the same clips are held apart as in the lifter's training.
 
     Args:
-        path: The file.
+        path: As of `motion.read_motion`.
         held_out: Clips, last by name, that belong to the test half.
         test: Take these instead of all others.
 
     Raises:
-        ValueError: If an array is not [T, 17, 3] or no clip is left.
+        FileNotFoundError: If there is no such file.
+        ValueError: If a clip is not [T, 17, 3] or no clip is left.
     """
-    with np.load(path, allow_pickle=False) as file:
-        names = tuple(sorted(file.files))
-        split = max(len(names) - held_out, 0)
-        chosen = range(split, len(names)) if test else range(split)
-        clips = [file[names[index]].astype(np.float32) for index in chosen]
-    if not clips:
-        raise ValueError(f"{path} has {len(names)} clips, {held_out} of them held out: none left")
-    for index, clip in zip(chosen, clips, strict=True):
-        if clip.ndim != 3 or clip.shape[1:] != (17, 3):
-            raise ValueError(f"expected [T, 17, 3] in {path}: {names[index]}, got {clip.shape}")
-    joints = torch.as_tensor(np.concatenate(clips))
+    clips = read_motion(path)
+    chosen = split_clips(clips, held_out)[1 if test else 0]
+    if not chosen:
+        raise ValueError(f"{path}: none of {len(clips)} clips is held out; raise the number")
+    names = tuple(clips)
+    joints = torch.as_tensor(np.concatenate(list(chosen.values())))
     joints = torch.stack((joints[..., 0], -joints[..., 2], joints[..., 1]), dim=-1)
-    owner = np.repeat(np.array(chosen), [len(clip) for clip in clips])
+    owner = np.repeat([names.index(name) for name in chosen], [len(c) for c in chosen.values()])
     return MotionPool(joints - joints[:, :1], torch.as_tensor(owner), names)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pandapose_ros.synthetic.body import load_bodies
-from pandapose_ros.synthetic.poses import read_motion, sample_targets
+from pandapose_ros.synthetic.poses import read_pool, sample_targets
 from pandapose_ros.synthetic.scene import Samples, render_samples
 
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Render the chunks that do not exist yet; return the exit code."""
     try:
         rig, bodies = load_bodies(args.bodies)
-        pool = read_motion(args.motion, args.test_clips, test=args.test)
+        pool = read_pool(args.motion, args.test_clips, test=args.test)
         if len(bodies) <= args.test_bodies:
             raise ValueError(
                 f"expected more than {args.test_bodies} bodies, as so many are held out "
