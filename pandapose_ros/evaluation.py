@@ -131,7 +131,12 @@ def estimate_on_images(
 
 
 def summarise(scores: ImageScores) -> dict[str, object]:
-    """Return the scores as plain numbers: network and BlazePose's own 3D on the same images."""
+    """Return the scores as plain numbers: network and BlazePose's own 3D on the same images.
+
+    Of images and found alone if nobody was found: there is no error then, and JSON has no NaN.
+    """
+    if not len(scores.truth):
+        return {"images": scores.images, "found": 0}
     challenging = scores.keypoint_errors_px > _CHALLENGING_PX
     subsets = {"all": np.ones_like(challenging), "challenging": challenging, "rest": ~challenging}
     root = np.s_[:, :1]

@@ -53,6 +53,13 @@ def test_subsets_are_split_by_the_error_of_the_keypoints():
     json.dumps(scores)
 
 
+def test_nobody_found_gives_no_numbers_but_how_many_images():
+    nobody = np.zeros((0, 17, 3))
+    scores = summarise(ImageScores(3, nobody, nobody, nobody, np.zeros(0)))
+    assert scores == {"images": 3, "found": 0}
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
 def test_skeleton_scores_do_not_depend_on_the_batch():
     torch.manual_seed(0)
     net = PandaPose(ModelConfig(), nn.Identity()).eval()
