@@ -12,7 +12,7 @@ _NODES = {
 _ROS_TYPES = {bool: "bool", int: "integer", float: "double", str: "string"}
 _HEAD = """# Parameters
 
-Written by `pandapose parameters --out docs/parameters.md` from `pandapose_ros/config.py`; do not
+Written by `pandapose parameters --out docs/parameters.md` from `pandapose_ros/config/`; do not
 edit. A *live* parameter may be changed while the node runs and takes effect with the next image;
 the others are read-only. `ros2 param describe NODE NAME` tells the same.
 """

@@ -1,0 +1,19 @@
+"""Every default of the package, once, in frozen dataclasses.
+
+ROS parameters and command lines are declared from these; YAML files hold only what differs.
+"""
+
+from pandapose_ros.config.estimator import EstimatorConfig
+from pandapose_ros.config.model import ModelConfig
+from pandapose_ros.config.node import NodeConfig, RecorderConfig, VideoCameraConfig
+from pandapose_ros.config.training import SkeletonSampleConfig, TrainConfig
+
+__all__ = [
+    "EstimatorConfig",
+    "ModelConfig",
+    "NodeConfig",
+    "RecorderConfig",
+    "SkeletonSampleConfig",
+    "TrainConfig",
+    "VideoCameraConfig",
+]

@@ -1,0 +1,38 @@
+"""Defaults of finding and lifting people."""
+
+from dataclasses import dataclass
+
+from pandapose_ros.config.options import option
+
+
+@dataclass(frozen=True)
+class EstimatorConfig:
+    """Set how people are found in an image and lifted to 3D."""
+
+    weights: str = option("", "Lifter weights (.safetensors); empty: those of the package")
+    model_dir: str = option("", "Folder of the BlazePose files; empty: the per-user data folder")
+    device: str = option("auto", "auto, cpu, cuda or cuda:N; auto takes CUDA when there is one")
+    threads: int = option(0, "CPU threads; 0 lets PyTorch choose", low=0, high=256)
+    max_people: int = option(5, "People followed at a time, best first", low=1, high=30, live=True)
+    detection_score: float = option(
+        0.5, "Least score of the person detector", low=0.0, high=1.0, live=True
+    )
+    presence_score: float = option(
+        0.5, "Least score of the landmark net to keep a person", low=0.0, high=1.0, live=True
+    )
+    tracking: bool = option(
+        True, "Take regions from the last frame; detect when needed", live=True
+    )
+    detection_interval: int = option(
+        15,
+        "Frames between looks for new people while some are tracked",
+        low=1,
+        high=1000,
+        live=True,
+    )
+    field_of_view: float = option(
+        1.05,
+        "Horizontal field of view assumed without intrinsics; 0: none [rad]",
+        low=0.0,
+        high=3.0,
+    )

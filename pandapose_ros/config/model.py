@@ -1,0 +1,103 @@
+"""Defaults of the network."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Describe one PandaPose network; the default fits BlazePose features and two CPU cores.
+
+    The paper leaves open the width, heads, sampling points, local anchors per joint and the
+    depth range; those are our choice, in `paper()` such that its parameter counts are met.
+
+    The default is sized for 80 ms a person on two CPU cores, landmark net included (measured: 33
+    ms for the lifter and 23 ms for the landmark net on one core). Cost goes with tokens first:
+    half the width, 200 anchors instead of 528, 256 depth tokens instead of 768. Two decoder
+    layers cost the paper 0.5 mm (Table 9), and a third 6 ms here. The 64 bins stay: 16 cost the
+    paper 0.9 mm (Table 6), and as a 1x1 convolution over 256 pixels they take 1 ms.
+
+    Attributes:
+        backbone: Which frozen network gives the feature levels.
+        crop_height, crop_width: Input size in pixels.
+        level_channels: Channels of the backbone's feature levels, finest first.
+        level_strides: Strides of these levels in pixels.
+        level_kernel: Side of the convolution that brings a level to `width` channels. 1 in the
+            default: at stride 4 a 3x3 one alone would cost 5 ms on two cores.
+        windowed_levels: How many of the finest levels keep only windows round the keypoints.
+        window_fraction: Side of a window as a fraction of the crop's height (the paper's 1/16).
+        width: Channels of queries and tokens.
+        heads: Attention heads.
+        layers: Decoder layers.
+        feedforward: Hidden width of the decoder's feed-forward blocks.
+        depth_feedforward: The same in the depth encoder.
+        dropout: Dropout in attention and feed-forward blocks, in training only.
+        local_anchors: Local anchors per joint.
+        global_anchor_rows, global_anchor_columns: The fixed grid on the root's plane.
+        sampling_points: Samples per head and level in the 3D deformable attention.
+        depth_level: Index of the level that the depth net reads. Default: stride 16, as its
+            256 tokens cost a quarter of the 1,024 at the paper's stride 8.
+        depth_blocks: Residual blocks in the depth net's trunk.
+        depth_dilations: Dilations of the 3x3 branches of the ASPP.
+        depth_bins: Bins of the depth distribution, uniform over the depth range.
+        depth_range: Half the depth range in metres: bins cover root depth -range to +range.
+        metric_scale: Metres per unit of the crop's [-1, 1] grid (u, v) and depth axis.
+        metric_shift: Metres added after scaling.
+    """
+
+    backbone: Literal["blazepose", "hrnet_w32"] = "blazepose"
+    crop_height: int = 256
+    crop_width: int = 256
+    level_channels: tuple[int, ...] = (48, 48, 48)
+    level_strides: tuple[int, ...] = (4, 8, 16)
+    level_kernel: int = 1
+    windowed_levels: int = 2
+    window_fraction: float = 1 / 16
+    width: int = 128
+    heads: int = 4
+    layers: int = 2
+    feedforward: int = 512
+    depth_feedforward: int = 512
+    dropout: float = 0.1
+    local_anchors: int = 8
+    global_anchor_rows: int = 8
+    global_anchor_columns: int = 8
+    sampling_points: int = 4
+    depth_level: int = 2
+    depth_blocks: int = 1
+    depth_dilations: tuple[int, ...] = (2, 4, 6)
+    depth_bins: int = 64
+    depth_range: float = 1.0
+    metric_scale: tuple[float, float, float] = (1.1, 1.1, 1.0)
+    metric_shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @staticmethod
+    def paper(layers: int = 3) -> "ModelConfig":
+        """Return the paper's configuration: HRNet-W32, 256x192, 15.229 M parameters to train.
+
+        Args:
+            layers: Decoder layers, 3 or 2 (Table 9).
+        """
+        return ModelConfig(
+            backbone="hrnet_w32",
+            crop_height=256,
+            crop_width=192,
+            level_channels=(32, 64, 128, 256),
+            level_strides=(4, 8, 16, 32),
+            level_kernel=3,
+            width=256,
+            heads=8,
+            layers=layers,
+            feedforward=2048,
+            depth_feedforward=2048,
+            local_anchors=16,
+            global_anchor_rows=16,
+            global_anchor_columns=16,
+            sampling_points=8,
+            depth_level=1,
+            depth_blocks=2,
+            depth_dilations=(6, 12, 18),
+            # The Human3.6M crop is metric at the root's depth: 95.5 px = 1 m, centre 0.1 m below.
+            metric_scale=(96 / 95.5, 128 / 95.5, 1.0),
+            metric_shift=(0.0, 0.1, 0.0),
+        )

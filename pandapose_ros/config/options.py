@@ -1,0 +1,24 @@
+"""How an option of a configuration is declared: its default, what it means, its bounds."""
+
+from dataclasses import field
+from typing import Any
+
+
+def option(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    live: bool = False,
+) -> Any:
+    """Declare one field of a frozen dataclass.
+
+    Args:
+        default: Its default; the type of it is the type of the parameter.
+        doc: One line, with the unit in brackets if there is one.
+        low: Least value allowed.
+        high: Greatest value allowed.
+        live: Whether it may change while the node runs; read at the next frame.
+    """
+    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "live": live})

@@ -1,0 +1,46 @@
+"""Defaults of training data and training."""
+
+from dataclasses import dataclass
+
+from pandapose_ros.config.options import option
+
+
+@dataclass(frozen=True)
+class SkeletonSampleConfig:
+    """Set how skeleton-only training samples are drawn."""
+
+    stature: tuple[float, float] = option((1.45, 1.95), "Least and greatest stature [m]")
+    limb_variation: float = option(0.1, "Greatest relative change of a limb's length", low=0.0)
+    elevation: tuple[float, float] = option(
+        (-0.5, 0.6), "Angle by which the camera looks down on the pelvis, least, greatest [rad]"
+    )
+    distance: tuple[float, float] = option((1.5, 8.0), "Camera to pelvis, least, greatest [m]")
+    lying: float = option(0.04, "Share of people tilted by any angle", low=0.0, high=1.0)
+    region_size_jitter: float = option(0.12, "Relative, uniform", low=0.0)
+    region_centre_jitter: float = option(0.04, "Share of the region's size, uniform", low=0.0)
+    region_angle_jitter: float = option(0.17, "Uniform [rad]", low=0.0)
+    noise: float = option(1.0, "Scale of the keypoints' noise; 0: none", low=0.0)
+    clean: float = option(0.1, "Share of samples without noise", low=0.0, high=1.0)
+    swapped: float = option(0.02, "Share of limbs whose left and right are mixed up", low=0.0)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Set how the lifter is trained."""
+
+    steps: int = option(6000, "Optimiser steps of the whole schedule", low=1)
+    batch: int = option(64, "Skeleton-only samples in a step", low=1)
+    image_batch: int = option(32, "Samples with image features in a step", low=1)
+    skeleton_steps: int = option(
+        1, "Skeleton-only steps after each step with images; 0: images only", low=0
+    )
+    held_out_clips: int = option(20, "Last clips by name, kept for testing", low=1)
+    learning_rate: float = option(4e-4, "Greatest, of AdamW", low=0.0)
+    final_learning_rate: float = option(0.02, "Share of it that is left at the end", low=0.0)
+    weight_decay: float = option(0.1, "Of AdamW", low=0.0)
+    warm_up: int = option(300, "Steps over which the learning rate rises", low=1)
+    clip: float = option(1.0, "Greatest norm of the gradient", low=0.0)
+    average: float = option(0.998, "Decay per step of the averaged weights", low=0.0, high=1.0)
+    dropout: float = option(0.0, "In attention and feed-forward blocks", low=0.0, high=1.0)
+    seed: int = option(0, "Of all chance", low=0)
+    save_every: int = option(200, "Steps between checkpoints", low=1)
