@@ -13,11 +13,12 @@ from pandapose_ros import geometry
 from pandapose_ros.checkpoint import load_weights
 from pandapose_ros.config import EstimatorConfig, ModelConfig
 from pandapose_ros.detector import PersonDetector
+from pandapose_ros.landmarks import Person
 from pandapose_ros.lens import ImageUndistorter, check_distortion, distort_box, distort_pixels
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
 from pandapose_ros.model.pandapose import PandaPose, PandaPoseOutput
 from pandapose_ros.model_files import find_model_file
-from pandapose_ros.people import PeopleTracker, Person
+from pandapose_ros.people import PeopleTracker
 from pandapose_ros.skeleton import H36M_17, Skeleton
 
 Array = NDArray[np.floating]

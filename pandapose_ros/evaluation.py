@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from pandapose_ros.data.rendered_images import RenderedImage
 from pandapose_ros.geometry import project, transform_pixels
+from pandapose_ros.landmarks import Person
 from pandapose_ros.metrics import auc, joint_errors, mpjpe, pa_mpjpe, pck
 from pandapose_ros.model.pandapose import PandaPose
-from pandapose_ros.people import PeopleTracker, Person
+from pandapose_ros.people import PeopleTracker
 from pandapose_ros.skeleton import H36M_17, H36M_17_FROM_BLAZEPOSE
 
 Array = NDArray[np.floating]

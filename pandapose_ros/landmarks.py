@@ -1,0 +1,211 @@
+"""Landmarks of the people in given regions of images, all in one pass of the landmark net."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pandapose_ros import geometry
+from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
+from pandapose_ros.region import Region, box_round_points, region_from_points
+from pandapose_ros.skeleton import (
+    BLAZEPOSE_LANDMARKS,
+    BLAZEPOSE_REGION_CENTRE,
+    BLAZEPOSE_REGION_CIRCLE,
+    keypoints_from_blazepose,
+)
+
+Array = NDArray[np.floating]
+Image = NDArray[np.uint8]
+
+_VISIBLE = 0.5
+_BOX_MARGIN = 0.05
+_MIN_REGION_PX = 8.0
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """Hold one person in one image.
+
+    Attributes:
+        id: Number of the person, the same from image to image and never given again.
+        is_new: Whether this is the first image under this id.
+        region: What the landmark net looked at.
+        next_region: Where to look in the next image.
+        crop_from_image: [3, 3], homography from image pixels to pixels of the crop of 256 x 256:
+            what a camera that looks at the person would see.
+        image_from_crop_rotation: [3, 3], the axes of that camera in the image camera's frame.
+        landmarks_px: [33, 2], BlazePose's landmarks, image pixels; may lie outside the image.
+        visibilities: [33] in [0, 1].
+        keypoints_crop: [17, 2], H36M-17, crop pixels.
+        keypoints: [17, 2], the same in image pixels.
+        keypoint_scores: [17] in [0, 1].
+        features: The landmark net's maps [1, 48, 64, 64], [1, 48, 32, 32], [1, 48, 16, 16], on
+            its device.
+        world_landmarks: [33, 3], metres, origin between the hips, the crop's axes.
+        score: The landmark net's presence score, [0, 1].
+        box_xyxy: [4], round the visible landmarks, image pixels, inside the image.
+    """
+
+    id: int
+    is_new: bool
+    region: Region
+    next_region: Region
+    crop_from_image: Array
+    image_from_crop_rotation: Array
+    landmarks_px: Array
+    visibilities: Array
+    keypoints_crop: Array
+    keypoints: Array
+    keypoint_scores: Array
+    features: list[Tensor]
+    world_landmarks: Array
+    score: float
+    box_xyxy: Array
+
+
+@dataclass(frozen=True)
+class Track:
+    """Say whom to look for, and where."""
+
+    id: int
+    is_new: bool
+    region: Region
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Ask for the landmarks of some people in one image.
+
+    Attributes:
+        image: [H, W, 3], RGB uint8, contiguous.
+        K: Intrinsics [3, 3] of the image, pixels.
+        tracks: Whom to look for.
+        least_score: Presence below which there is nobody, [0, 1].
+    """
+
+    image: Image
+    K: Array
+    tracks: Sequence[Track]
+    least_score: float
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the landmark net says about one crop; as in `LandmarkOutput`, without the batch."""
+
+    landmarks_crop: Array
+    visibilities: Array
+    world_landmarks: Array
+    presence: float
+    features: list[Tensor]
+
+
+def find_landmarks(landmark_net: BlazePose, looks: Sequence[Look]) -> list[list[Person]]:
+    """Find the landmarks of everybody looked for, in one pass however many the images.
+
+    Args:
+        landmark_net: Runs on whichever device it is on.
+        looks: Whom to look for, one for each image.
+
+    Returns:
+        The people of each look, without those who are not there.
+    """
+    size = (CROP_SIZE, CROP_SIZE)
+    wanted = [
+        (number, track, geometry.perspective_crop(_crop(track), size, look.K))
+        for number, look in enumerate(looks)
+        for track in look.tracks
+        if _is_usable(track.region, look.image)
+    ]
+    people: list[list[Person]] = [[] for _ in looks]
+    if not wanted:
+        return people
+    crops = np.stack(
+        [cv2.warpPerspective(looks[n].image, homography, size) for n, _, (homography, _) in wanted]
+    )
+    answers = _answers(landmark_net, crops)
+    for (number, track, view), answer in zip(wanted, answers, strict=True):
+        look = looks[number]
+        if answer.presence >= look.least_score:
+            image_size = (look.image.shape[1], look.image.shape[0])
+            people[number].append(_person(track, view, answer, image_size))
+    return people
+
+
+def _crop(track: Track) -> Array:
+    return track.region.crop_from_image(CROP_SIZE)
+
+
+def _answers(landmark_net: BlazePose, crops: NDArray) -> list[_Answer]:
+    """Run the landmark net on crops [B, H, W, 3]."""
+    device = next(landmark_net.parameters()).device
+    with torch.inference_mode():
+        batch = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float() / 255
+        output = landmark_net(batch)
+        landmarks, visibilities, world, presences = (
+            tensor.cpu().numpy()
+            for tensor in (
+                output.landmarks_px,
+                output.visibilities,
+                output.world_landmarks,
+                output.presences,
+            )
+        )
+    return [
+        _Answer(
+            landmarks[i],
+            visibilities[i, :BLAZEPOSE_LANDMARKS],
+            world[i, :BLAZEPOSE_LANDMARKS],
+            float(presences[i]),
+            [level[i : i + 1] for level in output.features],
+        )
+        for i in range(len(crops))
+    ]
+
+
+def _person(
+    track: Track, view: tuple[Array, Array], answer: _Answer, image_size: tuple[int, int]
+) -> Person:
+    """Put together one person from the landmark net's answer for one crop."""
+    crop_from_image, rotation = view
+    image_from_crop = np.linalg.inv(crop_from_image)
+    points = geometry.transform_pixels(image_from_crop, answer.landmarks_crop).astype(np.float32)
+    keypoints_crop, scores = keypoints_from_blazepose(
+        answer.landmarks_crop[:BLAZEPOSE_LANDMARKS], answer.visibilities
+    )
+    landmarks_px = points[:BLAZEPOSE_LANDMARKS]
+    visible = answer.visibilities >= _VISIBLE
+    return Person(
+        id=track.id,
+        is_new=track.is_new,
+        region=track.region,
+        next_region=region_from_points(
+            points[BLAZEPOSE_REGION_CENTRE], points[BLAZEPOSE_REGION_CIRCLE]
+        ),
+        crop_from_image=crop_from_image,
+        image_from_crop_rotation=rotation,
+        landmarks_px=landmarks_px,
+        visibilities=answer.visibilities,
+        keypoints_crop=keypoints_crop,
+        keypoints=geometry.transform_pixels(image_from_crop, keypoints_crop).astype(np.float32),
+        keypoint_scores=scores,
+        features=answer.features,
+        world_landmarks=answer.world_landmarks,
+        score=answer.presence,
+        box_xyxy=box_round_points(
+            landmarks_px[visible] if visible.sum() >= 2 else landmarks_px, _BOX_MARGIN, image_size
+        ),
+    )
+
+
+def _is_usable(region: Region, image: Image) -> bool:
+    """Tell whether a region has a sensible size and shows some of the image."""
+    corners = region.corners()
+    limit = np.array([image.shape[1], image.shape[0]]) - 0.5
+    touches = (corners.max(axis=0) > -0.5).all() and (corners.min(axis=0) < limit).all()
+    return bool(np.isfinite(corners).all() and region.size >= _MIN_REGION_PX and touches)
