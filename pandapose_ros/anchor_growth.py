@@ -27,6 +27,8 @@ def quarter_anchors(config: ModelConfig) -> ModelConfig:
         ValueError: If the numbers of anchors cannot be divided.
     """
     rows, columns = config.global_anchor_rows, config.global_anchor_columns
+    if config.anchors != "both":
+        raise ValueError(f"expected local and global anchors, got anchors {config.anchors}")
     if config.local_anchors % FACTOR or rows % 2 or columns % 2:
         raise ValueError(
             f"expected local_anchors divisible by {FACTOR} and an even grid, "

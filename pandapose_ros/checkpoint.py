@@ -18,6 +18,8 @@ CONFIG_KEY = "config"
 SKELETON_KEY = "skeleton"
 # Fields that do not change what trained weights compute.
 TRAINING_FIELDS = ("dropout",)
+# Fields that files of before version 0.2 lack; they were trained with what is the default.
+LATER_FIELDS = ("anchors", "lifting", "depth_head", "sampling")
 
 
 def save_weights(path: Path, net: PandaPose, metadata: dict[str, str]) -> None:
@@ -104,6 +106,7 @@ def read_config(path: Path) -> ModelConfig:
     """
     stored = json.loads(read_metadata(path)[CONFIG_KEY])
     known = {option.name for option in fields(ModelConfig)}
+    stored = {option: getattr(ModelConfig(), option) for option in LATER_FIELDS} | stored
     if stored.keys() != known:
         raise ValueError(
             f"{path} is of another version: its configuration lacks "

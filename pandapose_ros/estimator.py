@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from pandapose_ros import geometry
-from pandapose_ros.checkpoint import load_weights
-from pandapose_ros.config import EstimatorConfig, ModelConfig
+from pandapose_ros.checkpoint import load_weights, read_config
+from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.detector import PersonDetector
 from pandapose_ros.landmarks import Person
 from pandapose_ros.lens import ImageUndistorter, check_distortion, distort_box, distort_pixels
@@ -122,7 +122,10 @@ class PoseEstimator:
         detector_file = find_model_file("pose_detection.tflite", config.model_dir)
         backbone = BlazePose(landmark_file.read_bytes())
         weights = Path(config.weights) if config.weights else PACKAGED_WEIGHTS
-        self.network = PandaPose(ModelConfig(), backbone).to(self.device).eval()
+        model = read_config(weights)
+        if model.backbone != "blazepose":
+            raise ValueError(f"{weights} needs {model.backbone}; give weights on BlazePose")
+        self.network = PandaPose(model, backbone).to(self.device).eval()
         metadata = load_weights(weights, self.network)
         self.model_info = ModelInfo(
             name=metadata.get("name", "unknown"),

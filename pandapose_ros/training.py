@@ -201,7 +201,10 @@ def silence_image_branches(net: PandaPose) -> None:
     """
     for layer in net.layers:
         if isinstance(layer, DecoderLayer):
-            for output in (layer.depth_attention.out_proj, layer.image_attention.output):
+            outputs = [layer.image_attention.output]
+            if layer.depth_attention is not None:
+                outputs.append(layer.depth_attention.out_proj)
+            for output in outputs:
                 nn.init.zeros_(output.weight)
                 nn.init.zeros_(output.bias)
 

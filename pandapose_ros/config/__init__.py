@@ -6,10 +6,11 @@ ROS parameters and command lines are declared from these; YAML files hold only w
 from pandapose_ros.config.estimator import EstimatorConfig
 from pandapose_ros.config.model import ModelConfig
 from pandapose_ros.config.node import NodeConfig, RecorderConfig, VideoCameraConfig
-from pandapose_ros.config.training import SkeletonSampleConfig, TrainConfig
+from pandapose_ros.config.training import LossConfig, SkeletonSampleConfig, TrainConfig
 
 __all__ = [
     "EstimatorConfig",
+    "LossConfig",
     "ModelConfig",
     "NodeConfig",
     "RecorderConfig",

@@ -19,6 +19,15 @@ class ModelConfig:
 
     Attributes:
         backbone: Which frozen network gives the feature levels.
+        anchors: Which anchors vote: the local and the global ones, one kind alone, or none: then
+            each joint has one query, from which it is regressed directly (Table 4).
+        lifting: How features become 3D: by a depth distribution per joint, by one for the whole
+            person, or not at all: then there is no depth net, and anchors attend to plain
+            features in 2D (Table 5).
+        depth_head: What the depth net predicts per pixel: a distribution over bins, or one depth,
+            which the volume then holds between its two nearest bins (Table 6).
+        sampling: Which pixels of the finest levels become tokens: windows round the keypoints, as
+            many random ones, or all (Table 7).
         crop_height, crop_width: Input size in pixels.
         level_channels: Channels of the backbone's feature levels, finest first.
         level_strides: Strides of these levels in pixels.
@@ -45,7 +54,11 @@ class ModelConfig:
         metric_shift: Metres added after scaling.
     """
 
-    backbone: Literal["blazepose", "hrnet_w32"] = "blazepose"
+    backbone: Literal["blazepose", "hrnet_w32", "hrnet_w48"] = "blazepose"
+    anchors: Literal["both", "local", "global", "none"] = "both"
+    lifting: Literal["joint", "shared", "none"] = "joint"
+    depth_head: Literal["bins", "regression"] = "bins"
+    sampling: Literal["prior", "random", "all"] = "prior"
     crop_height: int = 256
     crop_width: int = 256
     level_channels: tuple[int, ...] = (48, 48, 48)
@@ -72,17 +85,21 @@ class ModelConfig:
     metric_shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @staticmethod
-    def paper(layers: int = 3) -> "ModelConfig":
+    def paper(
+        layers: int = 3, backbone: Literal["hrnet_w32", "hrnet_w48"] = "hrnet_w32"
+    ) -> "ModelConfig":
         """Return the paper's configuration: HRNet-W32, 256x192, 15.229 M parameters to train.
 
         Args:
             layers: Decoder layers, 3 or 2 (Table 9).
+            backbone: HRNet-W32 or HRNet-W48 (Table 10).
         """
+        width = {"hrnet_w32": 32, "hrnet_w48": 48}[backbone]
         return ModelConfig(
-            backbone="hrnet_w32",
+            backbone=backbone,
             crop_height=256,
             crop_width=192,
-            level_channels=(32, 64, 128, 256),
+            level_channels=(width, 2 * width, 4 * width, 8 * width),
             level_strides=(4, 8, 16, 32),
             level_kernel=3,
             width=256,

@@ -1,6 +1,7 @@
 """Defaults of training data and training."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pandapose_ros.config.options import option
 
@@ -22,6 +23,24 @@ class SkeletonSampleConfig:
     noise: float = option(1.0, "Scale of the keypoints' noise; 0: none", low=0.0)
     clean: float = option(0.1, "Share of samples without noise", low=0.0, high=1.0)
     swapped: float = option(0.02, "Share of limbs whose left and right are mixed up", low=0.0)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Set what the lifter is trained for.
+
+    Attributes:
+        pose_weight: Of the mean joint error in metres (paper: 2).
+        depth_weight: Of the depth loss (paper: 0.1).
+        depth_loss: How a depth distribution is compared with the true bin: ordinal, as the paper
+            writes it; binary cross-entropy against one bin; or cross-entropy.
+        deep_supervision: Whether every decoder layer's joints count, equally, not just the last.
+    """
+
+    pose_weight: float = 2.0
+    depth_weight: float = 0.1
+    depth_loss: Literal["ordinal", "one_hot", "cross_entropy"] = "ordinal"
+    deep_supervision: bool = False
 
 
 @dataclass(frozen=True)

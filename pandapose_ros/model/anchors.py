@@ -29,6 +29,7 @@ class Anchors(nn.Module):
     Attributes:
         kinds: AnchorKind of every anchor [A], int64.
         owners: Joint to which a local anchor belongs [A], int64; -1 for a global anchor.
+        count: A.
 
     Source:
         PandaPose, section 3.2: local anchor = (keypoint, 0) + a linear function of the whole 2D
@@ -50,14 +51,18 @@ class Anchors(nn.Module):
                 f"depth axis is that of the bins; got {config.metric_scale[2]}, "
                 f"{config.metric_shift[2]} and depth_range = {config.depth_range}"
             )
-        self.local_per_joint = config.local_anchors
-        self.local_offsets = nn.Linear(2 * joints, joints * config.local_anchors * 3)
-        nn.init.normal_(self.local_offsets.weight, std=INITIAL_WEIGHT_DEVIATION)
-        nn.init.uniform_(self.local_offsets.bias, -INITIAL_SPREAD, INITIAL_SPREAD)
-
-        grid = global_grid(config.global_anchor_rows, config.global_anchor_columns)
-        owners = torch.arange(joints).repeat_interleave(config.local_anchors)
+        self.local_offsets = None
+        owners = torch.empty(0, dtype=torch.int64)
+        if config.anchors in ("both", "local"):
+            self.local_offsets = nn.Linear(2 * joints, joints * config.local_anchors * 3)
+            nn.init.normal_(self.local_offsets.weight, std=INITIAL_WEIGHT_DEVIATION)
+            nn.init.uniform_(self.local_offsets.bias, -INITIAL_SPREAD, INITIAL_SPREAD)
+            owners = torch.arange(joints).repeat_interleave(config.local_anchors)
+        grid = torch.empty(0, 3)
+        if config.anchors in ("both", "global"):
+            grid = global_grid(config.global_anchor_rows, config.global_anchor_columns)
         owners = F.pad(owners, (0, len(grid)), value=-1)
+        self.count = len(owners)
         kinds = torch.where(owners < 0, AnchorKind.GLOBAL, AnchorKind.LOCAL)
         self.register_buffer("grid", grid, persistent=False)
         self.register_buffer("scale", torch.tensor(config.metric_scale), persistent=False)
@@ -75,13 +80,21 @@ class Anchors(nn.Module):
             Anchors [B, A, 3], grid units.
         """
         B, J, _ = keypoints.shape
-        offsets = self.local_offsets(keypoints.flatten(1)).view(B, J, self.local_per_joint, 3)
-        local = F.pad(keypoints, (0, 1))[:, :, None] + offsets  # [B, J, local, 3]
-        return torch.cat((local.flatten(1, 2), self.grid.expand(B, -1, -1)), dim=1)
+        grid = self.grid.expand(B, -1, -1)
+        if self.local_offsets is None:
+            return grid
+        offsets = self.local_offsets(keypoints.flatten(1)).unflatten(1, (J, -1, 3))
+        local = on_root_plane(keypoints)[:, :, None] + offsets  # [B, J, local, 3]
+        return torch.cat((local.flatten(1, 2), grid), dim=1)
 
     def to_metres(self, anchors: Tensor) -> Tensor:
         """Convert anchors [B, A, 3] from grid units to metres, root-relative, crop-camera axes."""
         return anchors * self.scale + self.shift
+
+
+def on_root_plane(keypoints: Tensor) -> Tensor:
+    """Return keypoints [B, J, 2] with the root's depth: [B, J, 3], grid units."""
+    return F.pad(keypoints, (0, 1))
 
 
 def global_grid(rows: int, columns: int) -> Tensor:

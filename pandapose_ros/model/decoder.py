@@ -14,11 +14,11 @@ class ImageMemory(NamedTuple):
     """Hold what the decoder reads of an image.
 
     Attributes:
-        depth_embedding: [B, N_depth, C].
+        depth_embedding: [B, N_depth, C]; None if features are not lifted.
         tokens: The sampled pixels with their depth.
     """
 
-    depth_embedding: Tensor
+    depth_embedding: Tensor | None
     tokens: ImageTokens
 
 
@@ -26,7 +26,7 @@ class DecoderLayer(nn.Module):
     """Refine the anchors' queries once.
 
     Each sub-layer adds to the queries and normalises the sum. Without an image the two that
-    look at it add nothing.
+    look at it add nothing; if features are not lifted, there is no attention to depth.
 
     Source:
         PandaPose, section 3.5: depth cross-attention, inter-anchor self-attention, 3D deformable
@@ -38,7 +38,9 @@ class DecoderLayer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width, heads, dropout = config.width, config.heads, config.dropout
-        self.depth_attention = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
+        self.depth_attention = None
+        if config.lifting != "none":
+            self.depth_attention = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
         self.depth_norm = nn.LayerNorm(width)
         self.anchor_attention = AnchorAttention(width, heads, dropout)
         self.anchor_norm = nn.LayerNorm(width)
@@ -61,7 +63,7 @@ class DecoderLayer(nn.Module):
         Returns:
             [B, A, C].
         """
-        if memory is not None:
+        if memory is not None and self.depth_attention is not None:
             depth = memory.depth_embedding
             seen, _ = self.depth_attention(queries + positions, depth, depth, need_weights=False)
             queries = queries + seen

@@ -28,8 +28,9 @@ class DeformableAttention3D(nn.Module):
         super().__init__()
         heads, levels = config.heads, len(config.level_channels)
         self.shape = (heads, levels, config.sampling_points)
+        self.axes = 2 if config.lifting == "none" else 3
         samples = math.prod(self.shape)
-        self.sampling_offsets = nn.Linear(config.width, samples * 3)
+        self.sampling_offsets = nn.Linear(config.width, samples * self.axes)
         self.attention_logits = nn.Linear(config.width, samples)
         self.value = nn.Linear(config.width, config.width)
         self.output = nn.Linear(config.width, config.width)
@@ -37,7 +38,7 @@ class DeformableAttention3D(nn.Module):
         nn.init.zeros_(self.attention_logits.weight)
         nn.init.zeros_(self.attention_logits.bias)
         with torch.no_grad():
-            self.sampling_offsets.bias.copy_(_ring(*self.shape).flatten())
+            self.sampling_offsets.bias.copy_(_ring(*self.shape)[..., : self.axes].flatten())
 
     def forward(self, queries: Tensor, reference: Tensor, tokens: ImageTokens) -> Tensor:
         """Attend to the volume.
@@ -52,11 +53,12 @@ class DeformableAttention3D(nn.Module):
             [B, A, C].
         """
         heads, levels, points = self.shape
-        offsets = self.sampling_offsets(queries).unflatten(2, (*self.shape, 3))
+        offsets = self.sampling_offsets(queries).unflatten(2, (*self.shape, self.axes))
         weights = self.attention_logits(queries).unflatten(2, (heads, levels * points))
         weights = weights.softmax(dim=3).unflatten(3, (levels, points))  # [B, A, M, L, S]
         halves = _volume_sizes(tokens).to(reference).view(3, levels, 1).movedim(0, 2) / 2
         centres = (reference[:, :, None, None, None] + 1) * halves - 0.5
+        centres = centres[..., : self.axes]
         values = self.value(tokens.features).unflatten(2, (heads, -1))  # [B, N, M, c]
         return self.output(sample_volume(values, tokens, centres + offsets, weights))
 
@@ -70,7 +72,8 @@ def sample_volume(
         values: One value per token and head [B, N, M, c].
         tokens: Their pixels and depth distributions; `tokens.features` is not used.
         locations: [B, A, M, L, S, 3]: (u, v, bin) in pixels of level L and in bins; the centre
-            of the first pixel and bin is 0. The volume is zero outside.
+            of the first pixel and bin is 0. The volume is zero outside. Or [B, A, M, L, S, 2]:
+            (u, v), if the volume is flat (one bin, D = 1).
         weights: [B, A, M, L, S].
 
     Returns:
@@ -84,9 +87,9 @@ def sample_volume(
     # The long axes last: arithmetic on a last axis of two would take most of the time.
     coordinates = locations.permute(5, 3, 0, 1, 2, 4)  # [3, L, B, A, M, S]
     weights = weights.permute(3, 0, 1, 2, 4)  # [L, B, A, M, S]
-    neighbours, shares = _neighbours(coordinates, _volume_sizes(tokens))
-    u, v, bins = neighbours.unbind(dim=1)  # each [2, L, B, A, M, S]
-    share_u, share_v, share_bin = shares.unbind(dim=1)
+    neighbours, shares = _neighbours(coordinates, _volume_sizes(tokens)[: len(coordinates)])
+    u, v = neighbours[:, 0], neighbours[:, 1]  # each [2, L, B, A, M, S]
+    share_u, share_v = shares[:, 0], shares[:, 1]
 
     batch = torch.arange(B, device=values.device)
     pixels = v * _widths(tokens) + _first_pixels(tokens, batch)
@@ -94,9 +97,13 @@ def sample_volume(
     token = (tokens.token_of_pixel + (batch * N)[:, None]).flatten()  # token in the whole batch
     token = token.index_select(0, pixels.flatten()).view_as(pixels)
 
-    cells = token * D + bins[:, None, None]  # [2, 2, 2, L, B, A, M, S]
+    cells = token[None]
+    if len(coordinates) == 3:
+        cells = token * D + neighbours[:, 2][:, None, None]  # [2, 2, 2, L, B, A, M, S]
     depth = tokens.depth.flatten().index_select(0, cells.flatten()).view_as(cells)
-    depth = (depth * share_bin[:, None, None]).sum(dim=0)
+    if len(coordinates) == 3:
+        depth = depth * shares[:, 2][:, None, None]
+    depth = depth.sum(dim=0)
     shares = depth * share_v[:, None] * (share_u * weights)
 
     rows = token * M + torch.arange(M, device=token.device)[:, None]

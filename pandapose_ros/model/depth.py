@@ -21,12 +21,15 @@ class DepthOutput(NamedTuple):
     """Hold the result of the depth net; h x w is the size of its feature level.
 
     Attributes:
-        logits: [B, J, D, h, w].
-        probabilities: [B, J, D, h, w], softmax over the bins D.
+        logits: [B, J, D, h, w]; None if depth is regressed.
+        values: Depth [B, J, h, w], metres, root-relative, if it is regressed; else None.
+        probabilities: [B, J, D, h, w]: softmax of the logits over the bins D, or the value shared
+            between the two bins whose centres are next to it.
         embedding: [B, h * w, C].
     """
 
-    logits: Tensor
+    logits: Tensor | None
+    values: Tensor | None
     probabilities: Tensor
     embedding: Tensor
 
@@ -45,13 +48,15 @@ class DepthNet(nn.Module):
     def __init__(self, config: ModelConfig, joints: int) -> None:
         super().__init__()
         width, stride = config.width, config.level_strides[config.depth_level]
-        self.bins = config.depth_bins
+        self.joints, self.bins, self.range = joints, config.depth_bins, config.depth_range
+        self.is_regressed = config.depth_head == "regression"
+        maps = 1 if config.lifting == "shared" else joints
         self.trunk = nn.Sequential(
             ConvolutionBlock(config.level_channels[config.depth_level], width, side=3),
             *(ResidualBlock(width) for _ in range(config.depth_blocks)),
             PyramidPooling(width, config.depth_dilations),
         )
-        self.classifier = nn.Conv2d(width, joints * config.depth_bins, 1)
+        self.classifier = nn.Conv2d(width, maps if self.is_regressed else maps * self.bins, 1)
         self.encoder = EncoderLayer(width, config.heads, config.depth_feedforward, config.dropout)
         position = sine_position(config.crop_height // stride, config.crop_width // stride, width)
         self.register_buffer("position", position, persistent=False)
@@ -59,9 +64,21 @@ class DepthNet(nn.Module):
     def forward(self, level: Tensor) -> DepthOutput:
         """Estimate depth from one feature level [B, C_l, h, w] of the backbone."""
         deep = self.trunk(level)  # [B, C, h, w]
-        logits = self.classifier(deep).unflatten(1, (-1, self.bins))  # [B, J, D, h, w]
         tokens = deep.flatten(2).transpose(1, 2) + self.position
-        return DepthOutput(logits, logits.softmax(dim=2), self.encoder(tokens))
+        embedding = self.encoder(tokens)
+        if self.is_regressed:
+            values = self.classifier(deep).tanh().expand(-1, self.joints, -1, -1) * self.range
+            return DepthOutput(None, values, self._share(values), embedding)
+        logits = self.classifier(deep).unflatten(1, (-1, self.bins))
+        logits = logits.expand(-1, self.joints, -1, -1, -1)  # one map serves all joints
+        return DepthOutput(logits, None, logits.softmax(dim=2), embedding)
+
+    def _share(self, values: Tensor) -> Tensor:
+        """Return depths [B, J, h, w] as distributions over the bins [B, J, D, h, w]."""
+        place = (values / self.range + 1) / 2 * self.bins - 0.5
+        place = place.clamp(0, self.bins - 1)[:, :, None]
+        centres = torch.arange(self.bins, device=values.device).view(-1, 1, 1)
+        return (1 - (place - centres).abs()).clamp(min=0)
 
 
 class ConvolutionBlock(nn.Sequential):

@@ -1,4 +1,7 @@
-"""Anchor-to-joint prediction: every anchor votes for every joint; the votes are averaged."""
+"""Anchor-to-joint prediction: every anchor votes for every joint; the votes are averaged.
+
+Without anchors, as the paper's Table 4 has it for comparison, joints are regressed directly.
+"""
 
 from typing import NamedTuple
 
@@ -56,6 +59,34 @@ class VoteHeads(nn.Module):
         offsets = self.offsets(queries).unflatten(2, (-1, 3))  # [B, A, J, 3]
         weights = self.weight_logits(queries).softmax(dim=1)
         return Votes(ensemble_joints(anchors, offsets, weights), offsets, weights)
+
+
+class RegressionHeads(nn.Module):
+    """Read each joint off its own query, without anchors; starts at the pelvis.
+
+    Source:
+        PandaPose, Table 4, first row (direct regression from the decoder's output).
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.joints = Perceptron(config.width, config.width, 3, HEAD_LAYERS)
+        for parameter in self.joints[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, queries: Tensor, anchors: Tensor) -> Votes:
+        """Regress the joints.
+
+        Args:
+            queries: One per joint [B, J, C].
+            anchors: None [B, 0, 3].
+
+        Returns:
+            The joints, and no votes: offsets [B, 0, J, 3], weights [B, 0, J].
+        """
+        B, J, _ = queries.shape
+        weights = anchors.new_zeros(B, 0, J)
+        return Votes(self.joints(queries), weights[..., None].expand(-1, -1, -1, 3), weights)
 
 
 def ensemble_joints(anchors: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:

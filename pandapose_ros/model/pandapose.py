@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.geometry import pixel_to_grid
-from pandapose_ros.model.anchors import Anchors
+from pandapose_ros.model.anchors import Anchors, on_root_plane
 from pandapose_ros.model.blazepose import BlazePose, LandmarkOutput
 from pandapose_ros.model.decoder import DecoderLayer, ImageMemory
 from pandapose_ros.model.depth import DepthNet, DepthOutput
-from pandapose_ros.model.ensemble import VoteHeads
+from pandapose_ros.model.ensemble import RegressionHeads, VoteHeads
 from pandapose_ros.model.feedforward import Perceptron
 from pandapose_ros.model.hrnet import HRNet, HRNetOutput
 from pandapose_ros.model.levels import LevelProjections
@@ -36,14 +36,16 @@ class PandaPoseOutput:
 
     Attributes:
         joints: [B, J, 3].
-        anchors: [B, A, 3].
+        anchors: [B, A, 3]; A = 0 if joints are regressed without anchors.
         anchor_kinds: AnchorKind of each anchor [A]: LOCAL 0, GLOBAL 1.
         anchor_joints: Joint to which a local anchor belongs [A]; -1 for a global one.
         offsets: From each anchor to each joint [B, A, J, 3].
         weights: Vote weights [B, A, J] in [0, 1]; they sum to 1 over the anchors.
         depth_probabilities: [B, J, D, h, w], softmax over the bins D, which divide [-depth_range,
-            depth_range] equally; h x w pixels of the depth level. None without an image.
-        depth_logits: The same before the softmax.
+            depth_range] equally; h x w pixels of the depth level. None without an image or if
+            features are not lifted.
+        depth_logits: The same before the softmax; None if depth is regressed.
+        depth_values: Depth [B, J, h, w], metres, root-relative, if it is regressed; else None.
         layer_joints: Joints after each decoder layer [B, J, 3], the last being `joints`. All
             layers in training mode, for deep supervision (the paper mentions none, and our loss
             takes the last only, so that the earlier heads are not trained); else only the last.
@@ -57,6 +59,7 @@ class PandaPoseOutput:
     weights: Tensor
     depth_probabilities: Tensor | None
     depth_logits: Tensor | None
+    depth_values: Tensor | None
     layer_joints: list[Tensor]
 
 
@@ -89,11 +92,15 @@ class PandaPose(nn.Module):
         self.backbone = backbone.requires_grad_(False).eval()
         self.level_projections = LevelProjections(config)
         self.anchors = Anchors(config, joints)
-        self.depth_net = DepthNet(config, joints)
-        self.queries = nn.Embedding(len(self.anchors.kinds), config.width)
+        self.depth_net = None if config.lifting == "none" else DepthNet(config, joints)
+        regressed = config.anchors == "none"
+        self.queries = nn.Embedding(joints if regressed else self.anchors.count, config.width)
         self.position_code = Perceptron(3, config.width, config.width, layers=2)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.layers))
-        self.heads = nn.ModuleList(VoteHeads(config, joints) for _ in range(config.layers))
+        self.heads = nn.ModuleList(
+            RegressionHeads(config) if regressed else VoteHeads(config, joints)
+            for _ in range(config.layers)
+        )
         matrix = torch.tensor(H36M_17_FROM_BLAZEPOSE)
         self.register_buffer("keypoints_from_landmarks", matrix, persistent=False)
 
@@ -129,11 +136,13 @@ class PandaPose(nn.Module):
         anchors_m = self.anchors.to_metres(anchors)
         depth, memory = (None, None) if features is None else self._look(features, keypoints)
 
+        # Where the queries look: from their anchors, or from the joints if there are no anchors.
+        reference = anchors if self.anchors.count else on_root_plane(keypoints)
         queries = self.queries.weight.expand(anchors.shape[0], -1, -1)
-        positions = self.position_code(anchors)
+        positions = self.position_code(reference)
         votes = []
         for layer, head in zip(self.layers, self.heads, strict=True):
-            queries = layer(queries, positions, anchors, memory)
+            queries = layer(queries, positions, reference, memory)
             if self.training or head is self.heads[-1]:
                 votes.append(head(queries, anchors_m))
 
@@ -146,17 +155,28 @@ class PandaPose(nn.Module):
             weights=votes[-1].weights,
             depth_probabilities=None if depth is None else depth.probabilities,
             depth_logits=None if depth is None else depth.logits,
+            depth_values=None if depth is None else depth.values,
             layer_joints=[vote.joints for vote in votes],
         )
 
-    def _look(self, features: list[Tensor], keypoints: Tensor) -> tuple[DepthOutput, ImageMemory]:
+    def _look(
+        self, features: list[Tensor], keypoints: Tensor
+    ) -> tuple[DepthOutput | None, ImageMemory]:
         """Estimate depth and sample the pixels round the keypoints."""
-        depth = self.depth_net(features[self.config.depth_level])
+        config = self.config
+        depth = None
+        if self.depth_net is not None:
+            depth = self.depth_net(features[config.depth_level])
         levels = self.level_projections(features)
-        windowed = levels[: self.config.windowed_levels]
-        sides = [max(1, round(level.shape[2] * self.config.window_fraction)) for level in windowed]
-        tokens = sample_tokens(levels, depth.probabilities, keypoints, sides)
-        return depth, ImageMemory(depth.embedding, tokens)
+        windowed = levels[: 0 if config.sampling == "all" else config.windowed_levels]
+        sides = [max(1, round(level.shape[2] * config.window_fraction)) for level in windowed]
+        generator = None
+        if config.sampling == "random":  # evaluated twice, the same pixels
+            generator = torch.Generator(keypoints.device)
+            generator.manual_seed(int(torch.randint(2**31, ())) if self.training else 0)
+        probabilities = None if depth is None else depth.probabilities
+        tokens = sample_tokens(levels, probabilities, keypoints, sides, generator)
+        return depth, ImageMemory(None if depth is None else depth.embedding, tokens)
 
     def train(self, mode: bool = True) -> "PandaPose":
         """Set training mode of the lifter; the backbone stays in evaluation mode."""
@@ -231,8 +251,6 @@ def _is_backbone(key: str) -> bool:
 
 def _build_backbone(config: ModelConfig) -> nn.Module:
     """Build the backbone that the configuration names."""
-    if config.backbone == "hrnet_w32":
-        return HRNet()
-    if config.backbone != "blazepose":
-        raise ValueError(f"unknown backbone '{config.backbone}'; use blazepose or hrnet_w32")
-    return BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+    if config.backbone == "blazepose":
+        return BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+    return HRNet(width=config.level_channels[0])

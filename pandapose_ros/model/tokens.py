@@ -20,7 +20,8 @@ class ImageTokens:
 
     Attributes:
         features: [B, N, C]. Token 0 is void: it stands for every pixel that was not sampled.
-        depth: Depth distribution of each token [B, N, D]; zero for the void.
+        depth: Depth distribution of each token [B, N, D]; zero for the void. D = 1 if features
+            are not lifted.
         token_of_pixel: [B, P] int64: token of each of the P pixels of all levels, finest level
             first and row by row; 0 where not sampled.
         sizes: (width, height) of each level.
@@ -34,18 +35,20 @@ class ImageTokens:
 
 def sample_tokens(
     levels: list[Tensor],
-    depth_probabilities: Tensor,
+    depth_probabilities: Tensor | None,
     keypoints: Tensor,
     window_sides: list[int],
+    random: torch.Generator | None = None,
 ) -> ImageTokens:
     """Sample the levels: windows round the keypoints on the finest ones, whole maps after that.
 
     Args:
         levels: List of L tensors [B, C, H_l, W_l], finest first.
-        depth_probabilities: [B, J, D, h, w], a distribution over D.
+        depth_probabilities: [B, J, D, h, w], a distribution over D; None: all is flat.
         keypoints: [B, J, 2], grid units; a window round a keypoint near or past the border is
             moved inside.
         window_sides: Side of the windows in pixels, one for each windowed level, finest first.
+        random: Draws as many pixels of these levels at random, in place of the windows.
 
     Returns:
         The tokens.
@@ -53,9 +56,11 @@ def sample_tokens(
     Source:
         PandaPose, section 3.4: r x r windows on the two finest levels, depth sampled likewise.
         Our choice: where windows overlap, the mean of the joints' distributions; on whole levels
-        the mean over all joints.
+        the mean over all joints, as for random pixels.
     """
     B, C = levels[0].shape[:2]
+    if depth_probabilities is None:
+        depth_probabilities = levels[0].new_ones(B, keypoints.shape[1], 1, 1, 1)
     depth_mean = depth_probabilities.mean(dim=1)  # [B, D, h, w]
     features = [levels[0].new_zeros(B, 1, C)]
     depth = [depth_mean.new_zeros(B, 1, depth_mean.shape[1])]
@@ -64,7 +69,13 @@ def sample_tokens(
         if index < len(window_sides):
             height, width = level.shape[-2:]
             pixels = window_pixels(keypoints, height, width, window_sides[index])  # [B, J, r * r]
-            depth.append(_window_depth(depth_probabilities, pixels, level))
+            joint_depth = depth_probabilities
+            if random is not None:
+                pixels = torch.randint(
+                    height * width, pixels.shape, generator=random, device=pixels.device
+                )
+                joint_depth = depth_mean[:, None].expand_as(depth_probabilities)
+            depth.append(_window_depth(joint_depth, pixels, level))
             pixels = pixels.flatten(1)
             rows = pixels[:, None].expand(-1, C, -1)
             features.append(level.flatten(2).gather(2, rows).transpose(1, 2))
