@@ -7,6 +7,7 @@ from torch import nn
 from pandapose_ros.checkpoint import load_weights, read_config, save_weights
 from pandapose_ros.config import LossConfig, ModelConfig
 from pandapose_ros.losses import depth_loss, regression_loss, training_loss
+from pandapose_ros.model.decoder import DecoderLayer
 from pandapose_ros.model.depth import DepthNet
 from pandapose_ros.model.hrnet import HRNet
 from pandapose_ros.model.pandapose import PandaPose
@@ -92,6 +93,8 @@ def test_arms_have_the_anchors_they_say(people):
 
 def test_one_depth_map_serves_all_joints(people):
     shared, joint = (build(lifting=arm).lift(*people) for arm in ("shared", "joint"))
+    assert shared.depth_probabilities is not None
+    assert joint.depth_probabilities is not None
     assert shared.depth_probabilities.shape == joint.depth_probabilities.shape
     assert torch.equal(shared.depth_probabilities[:, 0], shared.depth_probabilities[:, 5])
     assert not torch.allclose(joint.depth_probabilities[:, 0], joint.depth_probabilities[:, 5])
@@ -103,10 +106,10 @@ def test_without_lifting_depth_does_not_matter(people):
     output = net.lift(*people)
     assert output.depth_logits is None
     assert output.depth_probabilities is None
-    attention, memory = (
-        net.layers[0].image_attention,
-        net._look(people[0], torch.rand(3, J, 2) * 2 - 1)[1],
-    )
+    memory = net._look(people[0], torch.rand(3, J, 2) * 2 - 1)[1]
+    layer = net.layers[0]
+    assert isinstance(layer, DecoderLayer)
+    attention = layer.image_attention
     queries, reference = torch.randn(3, 5, 32), torch.rand(3, 5, 3) * 2 - 1
     moved = reference + torch.tensor([0.0, 0.0, 0.7])
     seen = attention(queries, reference, memory.tokens)

@@ -83,7 +83,7 @@ def sample_volume(
         DFA3D (arXiv 2307.12972), section 3.3: depth is interpolated at each of the four pixels
         before these are. Equal to `grid_sample` on the outer product, with its gradients.
     """
-    (B, A, M), (N, D) = weights.shape[:3], tokens.depth.shape[1:]
+    (B, A, M), N = weights.shape[:3], tokens.depth.shape[1]
     # The long axes last: arithmetic on a last axis of two would take most of the time.
     coordinates = locations.permute(5, 3, 0, 1, 2, 4)  # [3, L, B, A, M, S]
     weights = weights.permute(3, 0, 1, 2, 4)  # [L, B, A, M, S]
@@ -97,13 +97,7 @@ def sample_volume(
     token = (tokens.token_of_pixel + (batch * N)[:, None]).flatten()  # token in the whole batch
     token = token.index_select(0, pixels.flatten()).view_as(pixels)
 
-    cells = token[None]
-    if len(coordinates) == 3:
-        cells = token * D + neighbours[:, 2][:, None, None]  # [2, 2, 2, L, B, A, M, S]
-    depth = tokens.depth.flatten().index_select(0, cells.flatten()).view_as(cells)
-    if len(coordinates) == 3:
-        depth = depth * shares[:, 2][:, None, None]
-    depth = depth.sum(dim=0)
+    depth = _depth_shares(tokens, token, neighbours[:, 2:], shares[:, 2:])
     shares = depth * share_v[:, None] * (share_u * weights)
 
     rows = token * M + torch.arange(M, device=token.device)[:, None]
@@ -114,6 +108,18 @@ def sample_volume(
         mode="sum",
     )  # one bag per query and head: the weighted rows are never stored
     return summed.unflatten(0, (B, A, M)).flatten(2)
+
+
+def _depth_shares(tokens: ImageTokens, token: Tensor, bins: Tensor, shares: Tensor) -> Tensor:
+    """Return what each token [2, 2, L, B, A, M, S] holds at the sample's depth.
+
+    `bins` and `shares` are [2, 1, L, B, A, M, S]; [2, 0, ...] for a flat volume.
+    """
+    if bins.shape[1] == 0:
+        return tokens.depth.flatten().index_select(0, token.flatten()).view_as(token)
+    cells = token * tokens.depth.shape[2] + bins[:, :, None]  # [2, 2, 2, L, B, A, M, S]
+    depth = tokens.depth.flatten().index_select(0, cells.flatten()).view_as(cells)
+    return (depth * shares[:, :, None]).sum(dim=0)
 
 
 def _neighbours(coordinates: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:

@@ -174,7 +174,8 @@ class PandaPose(nn.Module):
         if config.sampling == "random":  # evaluated twice, the same pixels
             generator = torch.Generator(keypoints.device)
             generator.manual_seed(int(torch.randint(2**31, ())) if self.training else 0)
-        probabilities = None if depth is None else depth.probabilities
+        flat = keypoints.new_ones(*keypoints.shape[:2], 1, 1, 1)
+        probabilities = flat if depth is None else depth.probabilities
         tokens = sample_tokens(levels, probabilities, keypoints, sides, generator)
         return depth, ImageMemory(None if depth is None else depth.embedding, tokens)
 

@@ -35,7 +35,7 @@ class ImageTokens:
 
 def sample_tokens(
     levels: list[Tensor],
-    depth_probabilities: Tensor | None,
+    depth_probabilities: Tensor,
     keypoints: Tensor,
     window_sides: list[int],
     random: torch.Generator | None = None,
@@ -44,7 +44,7 @@ def sample_tokens(
 
     Args:
         levels: List of L tensors [B, C, H_l, W_l], finest first.
-        depth_probabilities: [B, J, D, h, w], a distribution over D; None: all is flat.
+        depth_probabilities: [B, J, D, h, w], a distribution over D; flat if D = 1.
         keypoints: [B, J, 2], grid units; a window round a keypoint near or past the border is
             moved inside.
         window_sides: Side of the windows in pixels, one for each windowed level, finest first.
@@ -59,26 +59,20 @@ def sample_tokens(
         the mean over all joints, as for random pixels.
     """
     B, C = levels[0].shape[:2]
-    if depth_probabilities is None:
-        depth_probabilities = levels[0].new_ones(B, keypoints.shape[1], 1, 1, 1)
     depth_mean = depth_probabilities.mean(dim=1)  # [B, D, h, w]
     features = [levels[0].new_zeros(B, 1, C)]
     depth = [depth_mean.new_zeros(B, 1, depth_mean.shape[1])]
     tables, first = [], 1
     for index, level in enumerate(levels):
         if index < len(window_sides):
-            height, width = level.shape[-2:]
-            pixels = window_pixels(keypoints, height, width, window_sides[index])  # [B, J, r * r]
+            pixels = window_pixels(keypoints, level.shape[2], level.shape[3], window_sides[index])
             joint_depth = depth_probabilities
             if random is not None:
-                pixels = torch.randint(
-                    height * width, pixels.shape, generator=random, device=pixels.device
-                )
+                pixels = _random_pixels(pixels, level, random)
                 joint_depth = depth_mean[:, None].expand_as(depth_probabilities)
             depth.append(_window_depth(joint_depth, pixels, level))
-            pixels = pixels.flatten(1)
-            rows = pixels[:, None].expand(-1, C, -1)
-            features.append(level.flatten(2).gather(2, rows).transpose(1, 2))
+            pixels = pixels.flatten(1)  # [B, J * r * r]
+            features.append(_features_at(level, pixels))
         else:
             pixels = torch.arange(level.shape[2:].numel(), device=level.device).expand(B, -1)
             depth.append(_whole_depth(depth_mean, level))
@@ -106,6 +100,18 @@ def window_pixels(keypoints: Tensor, height: int, width: int, side: int) -> Tens
     u = first[..., 0].clamp(0, width - side).long()[..., None] + steps  # [B, J, side]
     v = first[..., 1].clamp(0, height - side).long()[..., None] + steps
     return (v[..., :, None] * width + u[..., None, :]).flatten(2)
+
+
+def _random_pixels(pixels: Tensor, level: Tensor, random: torch.Generator) -> Tensor:
+    """Return as many random pixels of a level as there are pixels [B, J, r * r]."""
+    high = level.shape[2:].numel()
+    return torch.randint(high, pixels.shape, generator=random, device=pixels.device)
+
+
+def _features_at(level: Tensor, pixels: Tensor) -> Tensor:
+    """Return a level's features [B, N, C] at pixels [B, N]."""
+    rows = pixels[:, None].expand(-1, level.shape[1], -1)
+    return level.flatten(2).gather(2, rows).transpose(1, 2)
 
 
 def _window_depth(probabilities: Tensor, pixels: Tensor, level: Tensor) -> Tensor:
