@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.estimator import Pose
 from pandapose_ros.geometry import project
+from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import H36M_17
 
 Image = NDArray[np.uint8]

@@ -1,8 +1,8 @@
 """From an image to metric 3D skeletons: the public entry of the package."""
 
 import hashlib
-from dataclasses import dataclass, replace
-from enum import IntEnum
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,13 @@ from pandapose_ros import geometry
 from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.detector import PersonDetector
-from pandapose_ros.landmarks import Person
-from pandapose_ros.lens import ImageUndistorter, check_distortion, distort_box, distort_pixels
+from pandapose_ros.lens import ImageUndistorter, check_distortion
+from pandapose_ros.lifting import PinholeImage, as_seen, lift, place
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
-from pandapose_ros.model.pandapose import PandaPose, PandaPoseOutput
+from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import find_model_file
-from pandapose_ros.people import PeopleTracker
+from pandapose_ros.people import PeopleTracker, search_together
+from pandapose_ros.pose import ModelInfo, Pose, RootSource
 from pandapose_ros.skeleton import H36M_17, Skeleton
 
 Array = NDArray[np.floating]
@@ -26,72 +27,29 @@ Array = NDArray[np.floating]
 PACKAGED_WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"
 
 
-class RootSource(IntEnum):
-    """Say how a root position was found; the values are those of `Skeleton3D.msg`."""
-
-    NONE = 0
-    INTRINSICS = 1
-    DEPTH = 2
-    ASSUMED_FIELD_OF_VIEW = 3
-
-
-@dataclass(frozen=True)
-class AnchorVotes:
-    """Hold one person's anchors and how much each counted.
+@dataclass(frozen=True, eq=False)
+class CameraImage:
+    """Hold an image of one camera.
 
     Attributes:
-        positions: [A, 3], pelvis-relative, the image camera's axes, metres.
-        weights: [A, J], each anchor's share in each joint; a column sums to 1.
-        kinds: [A], 0 = local, 1 = global.
-        owners: [A], index of the joint that a local anchor belongs to; -1 for a global one.
+        image: RGB uint8 [H, W, 3], [0, 255]; read only, any strides.
+        K: Intrinsics [3, 3] of this image, pixels, or None.
+        distortion: plumb_bob coefficients (k1, k2, p1, p2[, k3]) with K, or None.
+        camera: Name of the camera, each of which has people of its own.
     """
 
-    positions: Array
-    weights: Array
-    kinds: NDArray[np.int64]
-    owners: NDArray[np.int64]
+    image: NDArray[np.uint8]
+    K: Array | None = None
+    distortion: Array | None = None
+    camera: str = ""
 
 
-@dataclass(frozen=True)
-class Pose:
-    """Hold one person's skeleton, in the order of `H36M_17`.
+@dataclass(frozen=True, eq=False)
+class _Camera:
+    """What is remembered of a camera from image to image."""
 
-    Attributes:
-        id: Number of the track, never used again after the person is lost.
-        is_new: Seen for the first time in this image.
-        joints: [17, 3], pelvis-relative, the image camera's axes (x right, y down, z forward),
-            metres.
-        root: [3], the pelvis in the camera frame, metres; None where it is unknown.
-        root_covariance: [3, 3], m^2, of the fit alone: the assumed size of the person adds an
-            error of about 10 % of the distance. None where the root is.
-        root_source: How the root was found.
-        joint_scores: [17], [0, 1], the detector's belief that a keypoint is visible.
-        keypoints: [17, 2], (u, v) in the original image, pixels.
-        box_xyxy: [4], round the visible landmarks, pixels of the original image.
-        score: [0, 1], belief that this is a person.
-        anchors: The anchors whose votes made the joints.
-    """
-
-    id: int
-    is_new: bool
-    joints: Array
-    root: Array | None
-    root_covariance: Array | None
-    root_source: RootSource
-    joint_scores: Array
-    keypoints: Array
-    box_xyxy: Array
-    score: float
-    anchors: AnchorVotes
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """Name the network and its weights, so that a result can be traced."""
-
-    name: str
-    version: str
-    weights_sha256: str
+    people: PeopleTracker
+    undistorter: ImageUndistorter
 
 
 class PoseEstimator:
@@ -120,32 +78,31 @@ class PoseEstimator:
             torch.set_num_threads(config.threads)
         landmark_file = find_model_file("pose_landmark_full.tflite", config.model_dir)
         detector_file = find_model_file("pose_detection.tflite", config.model_dir)
-        backbone = BlazePose(landmark_file.read_bytes())
+        self._landmark_net = BlazePose(landmark_file.read_bytes())
         weights = Path(config.weights) if config.weights else PACKAGED_WEIGHTS
         model = read_config(weights)
         if model.backbone != "blazepose":
             raise ValueError(f"{weights} needs {model.backbone}; give weights on BlazePose")
-        self.network = PandaPose(model, backbone).to(self.device).eval()
+        self.network = PandaPose(model, self._landmark_net).to(self.device).eval()
         metadata = load_weights(weights, self.network)
         self.model_info = ModelInfo(
             name=metadata.get("name", "unknown"),
             version=metadata.get("version", "unknown"),
             weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         )
-        detector = PersonDetector(detector_file, config.threads)
-        self.people = PeopleTracker(detector, backbone, config)
-        self._undistorter = ImageUndistorter()
+        self._detector = PersonDetector(detector_file, config.threads)
+        self._cameras: dict[str, _Camera] = {}
 
     def reset(self) -> None:
         """Forget all people; the next image starts with the detector."""
-        self.people.reset()
+        for camera in self._cameras.values():
+            camera.people.reset()
 
     def warm_up(self) -> None:
         """Run every network once on nothing, so that the first person is as fast as the next."""
         size = CROP_SIZE
         blank = np.zeros((size, size, 3), np.uint8)
-        self.people.find(blank)
-        self.people.reset()
+        PeopleTracker(self._detector, self._landmark_net, self.config).find(blank)
         with torch.inference_mode():
             for people in (1, 2):
                 crops = torch.zeros(people, 3, size, size, device=self.device)
@@ -154,9 +111,9 @@ class PoseEstimator:
     def update(self, config: EstimatorConfig) -> None:
         """Take over the live settings of a configuration from the next image on."""
         self.config = config
-        self.people.config = config
+        for camera in self._cameras.values():
+            camera.people.config = config
 
-    @torch.inference_mode()
     def estimate(
         self,
         image: NDArray[np.uint8],
@@ -177,24 +134,52 @@ class PoseEstimator:
         Raises:
             ValueError: If the image, K or the distortion is not as described.
         """
-        check_image(image)
-        K, root_source = self._intrinsics(image, K)
-        distortion = None if K is None else check_distortion(distortion)
-        if K is not None and distortion is not None:
-            image = self._undistorter.undistort(image, K, distortion)
-        people = self.people.find(image, K)
-        if not people:
-            return []
-        features = [
-            torch.cat(levels) for levels in zip(*(p.features for p in people), strict=True)
+        return self.estimate_together([CameraImage(image, K, distortion)])[0]
+
+    @torch.inference_mode()
+    def estimate_together(self, images: Sequence[CameraImage]) -> list[list[Pose]]:
+        """Estimate the skeletons in the images of several cameras, in one pass of each network.
+
+        Args:
+            images: At most one of each camera.
+
+        Returns:
+            The poses of each image, as `estimate` returns them.
+
+        Raises:
+            ValueError: As `estimate`; no image is worked on then.
+        """
+        views = [self._as_pinhole(item) for item in images]
+        cameras = [self._camera(item.camera) for item in images]
+        seen = search_together(
+            self._landmark_net,
+            [
+                camera.people.search(view.image, view.K)
+                for camera, view in zip(cameras, views, strict=True)
+            ],
+        )
+        lifted = iter(lift(self.network, [person for people in seen for person in people]))
+        return [
+            [as_seen(place(person, next(lifted), view), view) for person in people]
+            for view, people in zip(views, seen, strict=True)
         ]
-        keypoints = np.stack([person.keypoints_crop for person in people])
-        output = self.network.lift(features, torch.from_numpy(keypoints).to(self.device))
-        poses = _poses(people, output, K, root_source)
-        if K is None or distortion is None:
-            return poses
-        size = (image.shape[1], image.shape[0])
-        return [_as_seen(pose, K, distortion, size) for pose in poses]
+
+    def _camera(self, name: str) -> "_Camera":
+        """Return what is remembered of a camera."""
+        if name not in self._cameras:
+            people = PeopleTracker(self._detector, self._landmark_net, self.config)
+            self._cameras[name] = _Camera(people, ImageUndistorter())
+        return self._cameras[name]
+
+    def _as_pinhole(self, item: CameraImage) -> PinholeImage:
+        """Check an image and what is known of its camera, and take the distortion out."""
+        check_image(item.image)
+        K, root_source = self._intrinsics(item.image, item.K)
+        distortion = None if K is None else check_distortion(item.distortion)
+        image = item.image
+        if K is not None and distortion is not None:
+            image = self._camera(item.camera).undistorter.undistort(image, K, distortion)
+        return PinholeImage(image, K, root_source, distortion)
 
     def _intrinsics(
         self, image: NDArray[np.uint8], K: Array | None
@@ -244,52 +229,3 @@ def select_device(name: str) -> torch.device:
         count = torch.cuda.device_count()
         raise ValueError(f"device '{name}' not found: {count} CUDA devices; use auto or cpu")
     return device
-
-
-def _poses(
-    people: list[Person],
-    output: PandaPoseOutput,
-    K: Array | None,
-    root_source: RootSource,
-) -> list[Pose]:
-    """Turn the network's output into poses in the image camera, one per person."""
-    joints, anchors, weights = (
-        tensor.float().cpu().numpy() for tensor in (output.joints, output.anchors, output.weights)
-    )
-    kinds, owners = output.anchor_kinds.cpu().numpy(), output.anchor_joints.cpu().numpy()
-    poses = []
-    for i, person in enumerate(people):
-        axes = person.image_from_crop_rotation.T.astype(np.float32)
-        pose_joints = (joints[i] - joints[i, :1]) @ axes
-        root, covariance, source = None, None, RootSource.NONE
-        if K is not None:
-            root, covariance = geometry.place_root(
-                pose_joints, person.keypoints, person.keypoint_scores, K
-            )
-            source = RootSource.NONE if root is None else root_source
-        votes = AnchorVotes((anchors[i] - joints[i, :1]) @ axes, weights[i], kinds, owners)
-        poses.append(
-            Pose(
-                id=person.id,
-                is_new=person.is_new,
-                joints=pose_joints,
-                root=root,
-                root_covariance=covariance,
-                root_source=source,
-                joint_scores=person.keypoint_scores,
-                keypoints=person.keypoints,
-                box_xyxy=person.box_xyxy,
-                score=person.score,
-                anchors=votes,
-            )
-        )
-    return poses
-
-
-def _as_seen(pose: Pose, K: Array, distortion: Array, image_size: tuple[int, int]) -> Pose:
-    """Return the pose with its pixels where the real lens shows them."""
-    return replace(
-        pose,
-        keypoints=distort_pixels(pose.keypoints, K, distortion).astype(np.float32),
-        box_xyxy=distort_box(pose.box_xyxy, K, distortion, image_size).astype(np.float32),
-    )

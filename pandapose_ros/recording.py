@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.estimator import AnchorVotes, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource
 
 
 @dataclass(frozen=True)

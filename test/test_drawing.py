@@ -11,7 +11,7 @@ from pandapose_ros.drawing import (
     draw_scene,
     view_of,
 )
-from pandapose_ros.estimator import AnchorVotes, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource
 from pandapose_ros.skeleton import H36M_17
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from pandapose_ros import geometry
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.estimator import PoseEstimator, RootSource, select_device
+from pandapose_ros.estimator import PoseEstimator, select_device
+from pandapose_ros.pose import RootSource
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 

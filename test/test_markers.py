@@ -6,8 +6,8 @@ import pytest
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
-from pandapose_ros.estimator import AnchorVotes, Pose, RootSource
 from pandapose_ros.node.markers import LivingMarkers, MarkerStyle, anchor_markers, person_markers
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource
 from pandapose_ros.skeleton import H36M_17
 
 HEADER = Header(frame_id="camera_optical_frame")

@@ -7,7 +7,6 @@ from builtin_interfaces.msg import Time
 from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 
-from pandapose_ros.estimator import AnchorVotes, ModelInfo, Pose, RootSource
 from pandapose_ros.msg import (
     AnchorSet3D,
     AnchorSet3DArray,
@@ -23,6 +22,7 @@ from pandapose_ros.node.conversions import (
     skeletons_message,
 )
 from pandapose_ros.node.images import image_from_message
+from pandapose_ros.pose import AnchorVotes, ModelInfo, Pose, RootSource
 from pandapose_ros.skeleton import H36M_17
 
 HEADER = Header(stamp=Time(sec=12, nanosec=34), frame_id="camera_optical_frame")

@@ -11,7 +11,6 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo
 
-from pandapose_ros.estimator import ModelInfo
 from pandapose_ros.node.diagnostics import (
     InputReport,
     PipelineReport,
@@ -21,6 +20,7 @@ from pandapose_ros.node.diagnostics import (
 )
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.statistics import Durations, NodeStatistics, Rate
+from pandapose_ros.pose import ModelInfo
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN

@@ -1,6 +1,6 @@
 import numpy as np
 
-from pandapose_ros.estimator import AnchorVotes, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource
 from pandapose_ros.recording import Recording, Result
 
 

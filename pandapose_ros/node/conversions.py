@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from pandapose_ros.estimator import ModelInfo, Pose
 from pandapose_ros.msg import (
     AnchorSet3D,
     AnchorSet3DArray,
@@ -19,6 +18,7 @@ from pandapose_ros.msg import (
     Skeleton3DArray,
     SkeletonInfo,
 )
+from pandapose_ros.pose import ModelInfo, Pose
 from pandapose_ros.skeleton import Skeleton
 
 _SIDES = {"left": Limb.LEFT, "right": Limb.RIGHT, "centre": Limb.CENTRE}

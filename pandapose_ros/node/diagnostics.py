@@ -13,8 +13,8 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
-from pandapose_ros.estimator import ModelInfo
 from pandapose_ros.node.statistics import NodeStatistics
+from pandapose_ros.pose import ModelInfo
 
 _PERIOD = 1.0
 _OK, _WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN

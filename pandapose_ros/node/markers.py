@@ -16,8 +16,8 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from pandapose_ros.drawing import SIDE_COLOURS
-from pandapose_ros.estimator import Pose
 from pandapose_ros.node.conversions import anchor_shares, person_name, placed
+from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
 
 JOINT_DIAMETER = 0.06  # m

@@ -13,7 +13,6 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from pandapose_ros.drawing import draw_poses
-from pandapose_ros.estimator import ModelInfo, Pose
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray, SkeletonInfo
 from pandapose_ros.node.conversions import (
     anchors_message,
@@ -28,6 +27,7 @@ from pandapose_ros.node.markers import (
     person_markers,
 )
 from pandapose_ros.node.qos_report import explain_subscriptions
+from pandapose_ros.pose import ModelInfo, Pose
 from pandapose_ros.skeleton import Skeleton
 
 

@@ -14,11 +14,11 @@ from sensor_msgs.msg import Image
 from tqdm import tqdm
 
 from pandapose_ros.config import RecorderConfig
-from pandapose_ros.estimator import AnchorVotes, Pose, RootSource
 from pandapose_ros.msg import AnchorSet3D, AnchorSet3DArray, Skeleton3D, Skeleton3DArray
 from pandapose_ros.node.images import image_from_message
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.running import spin, start_ros
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource
 from pandapose_ros.recording import Recording, Result
 
 _NO_ANCHORS = AnchorVotes(np.zeros((0, 3)), np.zeros((0, 1)), np.zeros(0, int), np.zeros(0, int))

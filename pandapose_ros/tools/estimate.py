@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.drawing import compose_picture, view_of
-from pandapose_ros.estimator import Pose, PoseEstimator
+from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.geometry import intrinsics_from_field_of_view
+from pandapose_ros.pose import Pose
 
 _VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
 

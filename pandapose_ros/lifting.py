@@ -1,0 +1,118 @@
+"""From people in images to poses in space: the lifter's pass, axes, roots, pixels of the lens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pandapose_ros import geometry
+from pandapose_ros.landmarks import Person
+from pandapose_ros.lens import distort_box, distort_pixels
+from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class PinholeImage:
+    """Hold an image as an ideal pinhole camera shows it, and what is known of the camera.
+
+    Attributes:
+        image: [H, W, 3], RGB uint8.
+        K: Intrinsics [3, 3], pixels; None where nothing is known and nothing is assumed.
+        root_source: What a root placed with K rests on.
+        distortion: plumb_bob coefficients [5] of the real lens, or None.
+    """
+
+    image: NDArray[np.uint8]
+    K: Array | None
+    root_source: RootSource
+    distortion: Array | None
+
+
+@dataclass(frozen=True, eq=False)
+class LiftedPerson:
+    """Hold what the lifter says of one person.
+
+    Attributes:
+        joints: [17, 3], pelvis-relative, the image camera's axes, metres.
+        anchors: The votes that made them.
+    """
+
+    joints: Array
+    anchors: AnchorVotes
+
+
+def lift(network: PandaPose, people: Sequence[Person]) -> list[LiftedPerson]:
+    """Lift people, of one or of several images, in one pass of the network.
+
+    Args:
+        network: In evaluation mode, on the device of the people's features.
+        people: May be nobody.
+
+    Returns:
+        One result per person.
+    """
+    if not people:
+        return []
+    features = [torch.cat(levels) for levels in zip(*(p.features for p in people), strict=True)]
+    keypoints = torch.from_numpy(np.stack([person.keypoints_crop for person in people]))
+    with torch.inference_mode():
+        output = network.lift(features, keypoints.to(features[0].device))
+    joints, anchors, weights = (
+        tensor.float().cpu().numpy() for tensor in (output.joints, output.anchors, output.weights)
+    )
+    kinds, owners = output.anchor_kinds.cpu().numpy(), output.anchor_joints.cpu().numpy()
+    lifted = []
+    for i, person in enumerate(people):
+        axes = person.image_from_crop_rotation.T.astype(np.float32)
+        votes = AnchorVotes((anchors[i] - joints[i, :1]) @ axes, weights[i], kinds, owners)
+        lifted.append(LiftedPerson((joints[i] - joints[i, :1]) @ axes, votes))
+    return lifted
+
+
+def place(person: Person, lifted: LiftedPerson, view: PinholeImage) -> Pose:
+    """Put a lifted person into the camera's frame, if anything is known of the camera.
+
+    Args:
+        person: Where the person is seen.
+        lifted: What the lifter says of the same person.
+        view: The image.
+
+    Returns:
+        The pose; pixels are those of the ideal pinhole.
+    """
+    root, covariance, source = None, None, RootSource.NONE
+    if view.K is not None:
+        root, covariance = geometry.place_root(
+            lifted.joints, person.keypoints, person.keypoint_scores, view.K
+        )
+        source = RootSource.NONE if root is None else view.root_source
+    return Pose(
+        id=person.id,
+        is_new=person.is_new,
+        joints=lifted.joints,
+        root=root,
+        root_covariance=covariance,
+        root_source=source,
+        joint_scores=person.keypoint_scores,
+        keypoints=person.keypoints,
+        box_xyxy=person.box_xyxy,
+        score=person.score,
+        anchors=lifted.anchors,
+    )
+
+
+def as_seen(pose: Pose, view: PinholeImage) -> Pose:
+    """Return the pose with its pixels where the real lens shows them."""
+    if view.K is None or view.distortion is None:
+        return pose
+    K, distortion, size = view.K, view.distortion, (view.image.shape[1], view.image.shape[0])
+    return replace(
+        pose,
+        keypoints=distort_pixels(pose.keypoints, K, distortion).astype(np.float32),
+        box_xyxy=distort_box(pose.box_xyxy, K, distortion, size).astype(np.float32),
+    )

@@ -1,0 +1,77 @@
+"""What is estimated of a person: the result of the package."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+class RootSource(IntEnum):
+    """Say how a root position was found; the values are those of `Skeleton3D.msg`."""
+
+    NONE = 0
+    INTRINSICS = 1
+    DEPTH = 2
+    ASSUMED_FIELD_OF_VIEW = 3
+
+
+@dataclass(frozen=True)
+class AnchorVotes:
+    """Hold one person's anchors and how much each counted.
+
+    Attributes:
+        positions: [A, 3], pelvis-relative, the image camera's axes, metres.
+        weights: [A, J], each anchor's share in each joint; a column sums to 1.
+        kinds: [A], 0 = local, 1 = global.
+        owners: [A], index of the joint that a local anchor belongs to; -1 for a global one.
+    """
+
+    positions: Array
+    weights: Array
+    kinds: NDArray[np.int64]
+    owners: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Hold one person's skeleton, in the order of `H36M_17`.
+
+    Attributes:
+        id: Number of the track, never used again after the person is lost.
+        is_new: Seen for the first time in this image.
+        joints: [17, 3], pelvis-relative, the image camera's axes (x right, y down, z forward),
+            metres.
+        root: [3], the pelvis in the camera frame, metres; None where it is unknown.
+        root_covariance: [3, 3], m^2, of the fit alone: the assumed size of the person adds an
+            error of about 10 % of the distance. None where the root is.
+        root_source: How the root was found.
+        joint_scores: [17], [0, 1], the detector's belief that a keypoint is visible.
+        keypoints: [17, 2], (u, v) in the original image, pixels.
+        box_xyxy: [4], round the visible landmarks, pixels of the original image.
+        score: [0, 1], belief that this is a person.
+        anchors: The anchors whose votes made the joints.
+    """
+
+    id: int
+    is_new: bool
+    joints: Array
+    root: Array | None
+    root_covariance: Array | None
+    root_source: RootSource
+    joint_scores: Array
+    keypoints: Array
+    box_xyxy: Array
+    score: float
+    anchors: AnchorVotes
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Name the network and its weights, so that a result can be traced."""
+
+    name: str
+    version: str
+    weights_sha256: str
