@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pandapose_ros.colours import SIDE_COLOURS
 from pandapose_ros.geometry import project
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import H36M_17
 
 Image = NDArray[np.uint8]
 
-SIDE_COLOURS = {"left": (255, 140, 40), "right": (60, 150, 255), "centre": (235, 235, 235)}
 _JOINT_COLOURS = [SIDE_COLOURS[H36M_17.side(j)] for j in range(len(H36M_17.joint_names))]
 _LOCAL_COLOUR, _GLOBAL_COLOUR = (240, 200, 60), (120, 220, 140)
 _BACKGROUND, _GRID_COLOUR = (24, 26, 32), (62, 66, 76)

@@ -3,10 +3,10 @@
 import math
 from dataclasses import Field, fields
 
-from pandapose_ros.config import EstimatorConfig, NodeConfig, VideoCameraConfig
+from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, VideoCameraConfig
 
 _NODES = {
-    "pose_node": (EstimatorConfig, NodeConfig),
+    "pose_node": (EstimatorConfig, NodeConfig, PictureConfig),
     "video_camera": (VideoCameraConfig,),
 }
 _ROS_TYPES = {bool: "bool", int: "integer", float: "double", str: "string"}
@@ -38,7 +38,7 @@ def _row(item: Field) -> tuple[str, ...]:
         f"`{item.name}`",
         _ROS_TYPES[type(default)],
         f"`{_literal(default)}`",
-        _range(metadata["low"], metadata["high"]),
+        _one_of(metadata["choices"]) or _range(metadata["low"], metadata["high"]),
         "live" if metadata["live"] else "",
         metadata["doc"].replace("|", "\\|"),
     )
@@ -49,6 +49,11 @@ def _literal(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _one_of(choices: tuple[str, ...]) -> str:
+    """List the texts allowed; empty if any is."""
+    return ", ".join(f"`{_literal(choice)}`" for choice in choices)
 
 
 def _range(low: float | None, high: float | None) -> str:

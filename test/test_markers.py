@@ -6,12 +6,16 @@ import pytest
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
-from pandapose_ros.node.markers import LivingMarkers, MarkerStyle, anchor_markers, person_markers
+from pandapose_ros.colours import joint_colours
+from pandapose_ros.config import PictureConfig
+from pandapose_ros.node.evidence_markers import anchor_markers
+from pandapose_ros.node.markers import LivingMarkers, person_markers
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource
 from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.transform import Transform, move_pose
 
 HEADER = Header(frame_id="camera_optical_frame")
-STYLE = MarkerStyle(score=0.3, lifetime=0.5)
+STYLE = PictureConfig()
 ANCHORS = 20
 
 
@@ -39,7 +43,10 @@ def person(number, *, root=(0.2, 0.1, 3.0)):
 
 
 def all_markers(poses):
-    return person_markers(poses, H36M_17, HEADER, STYLE) + anchor_markers(poses, HEADER, STYLE)
+    return [
+        *person_markers(poses, H36M_17, HEADER, STYLE),
+        *anchor_markers(poses, H36M_17, HEADER, STYLE),
+    ]
 
 
 def check_rviz_accepts(markers):
@@ -120,6 +127,83 @@ def test_nobody_is_drawn_whose_place_is_unknown():
     assert all_markers([person(1, root=None)]) == []
 
 
+def rgb(colours):
+    return {(round(c.r, 3), round(c.g, 3), round(c.b, 3)) for c in colours}
+
+
+def test_colours_by_id_tell_people_apart_at_all_times():
+    style = PictureConfig(marker_colour="id")
+    drawn = {
+        n: person_markers([person(n)], H36M_17, HEADER, style)[:2] for n in (0, 1, 2, 3, 17, 1000)
+    }
+    for joints, bones in drawn.values():
+        assert len(rgb(joints.colors)) == 1
+        assert rgb(joints.colors) == rgb(bones.colors)
+    assert len({tuple(rgb(joints.colors)) for joints, _ in drawn.values()}) == len(drawn)
+    again = person_markers([person(3), person(9)], H36M_17, HEADER, style)[0]
+    assert rgb(again.colors) == rgb(drawn[3][0].colors)
+
+
+def test_colours_by_confidence_go_from_red_to_green():
+    scores = np.linspace(0, 1, 17, dtype=np.float32)
+    style = PictureConfig(marker_colour="confidence", marker_score=0.0)
+    pose = replace(person(1), joint_scores=scores)
+    joints = person_markers([pose], H36M_17, HEADER, style)[0]
+    check_rviz_accepts([joints])
+    assert joints.colors[0].r == 1
+    assert joints.colors[16].g == 1
+    assert (np.diff([c.g - c.r for c in joints.colors]) >= 0).all()
+
+
+def test_anchors_have_the_colour_of_their_joint():
+    palette = [tuple(np.round(colour / 255, 3)) for colour in joint_colours(H36M_17)]
+    assert len(set(palette)) == 17
+    pose = person(1)
+    local, far = anchor_markers([pose], H36M_17, HEADER, STYLE)
+    assert [min(rgb([c])) for c in local.colors] == palette[:12]
+    most = pose.anchors.weights[12:].argmax(1)
+    assert [min(rgb([c])) for c in far.colors] == [palette[j] for j in most]
+
+
+def test_one_joints_votes_are_drawn_by_their_weight():
+    joint = H36M_17.joint_names.index("left_wrist")
+    pose = person(1)
+    weights = pose.anchors.weights.copy()
+    weights[:, joint] = 0
+    weights[[3, 15], joint] = 0.75, 0.25
+    pose = replace(pose, anchors=replace(pose.anchors, weights=weights))
+    style = PictureConfig(anchor_joint="left_wrist")
+    markers = anchor_markers([pose], H36M_17, HEADER, style)
+    check_rviz_accepts(markers)
+    by_ns = {m.ns: m for m in markers}
+    assert set(by_ns) == {"anchors_local", "anchors_global", "votes"}
+    assert len(rgb(c for m in markers for c in m.colors)) == 1
+    opacities = [c.a for ns in ("anchors_local", "anchors_global") for c in by_ns[ns].colors]
+    assert np.flatnonzero(np.array(opacities) > 0.1).tolist() == [3, 15]
+    assert opacities[3] == 1.0
+    assert opacities[15] == pytest.approx(0.6, abs=0.06)  # root of a third
+    ends = [(p.x, p.y, p.z) for p in by_ns["votes"].points]
+    anchors = pose.anchors.positions[[3, 15]] + pose.root
+    wrist = pose.joints[joint] + pose.root
+    np.testing.assert_allclose(ends, [anchors[0], wrist, anchors[1], wrist], atol=1e-6)
+
+
+def test_a_model_without_anchors_draws_none():
+    votes = AnchorVotes(np.zeros((0, 3)), np.zeros((0, 17)), np.zeros(0, int), np.zeros(0, int))
+    pose = replace(person(1), anchors=votes)
+    for style in (STYLE, PictureConfig(anchor_joint="nose")):
+        assert anchor_markers([pose], H36M_17, HEADER, style) == []
+
+
+def test_in_another_frame_the_label_still_stands_above_and_tells_the_cameras_distance():
+    # REP 103: camera z forward, y down; base x forward, z up; the camera 1.5 m above the base.
+    camera = Transform(np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0.0]]), np.array([0, 0, 1.5]))
+    pose = move_pose(person(1), camera)
+    *_, label = person_markers([pose], H36M_17, HEADER, STYLE, camera)
+    assert label.pose.position.z > (pose.joints[:, 2] + pose.root[2]).max()
+    assert label.text.endswith(f" {np.linalg.norm(person(1).root):.1f} m")
+
+
 def test_label_stands_above_the_highest_joint():
     pose = person(1)
     label = next(m for m in all_markers([pose]) if m.ns == "labels")
@@ -130,7 +214,7 @@ def test_label_stands_above_the_highest_joint():
 
 def test_anchors_are_more_opaque_the_more_they_count():
     pose = person(1)
-    markers = anchor_markers([pose], HEADER, STYLE)
+    markers = anchor_markers([pose], H36M_17, HEADER, STYLE)
     check_rviz_accepts(markers)
     assert [m.ns for m in markers] == ["anchors_local", "anchors_global"]
     assert [len(m.points) for m in markers] == [12, 8]
@@ -144,9 +228,8 @@ def test_anchors_that_are_not_finite_are_left_out():
     pose = person(1)
     positions = pose.anchors.positions.copy()
     positions[0] = np.nan
-    markers = anchor_markers(
-        [replace(pose, anchors=replace(pose.anchors, positions=positions))], HEADER, STYLE
-    )
+    changed = replace(pose, anchors=replace(pose.anchors, positions=positions))
+    markers = anchor_markers([changed], H36M_17, HEADER, STYLE)
     check_rviz_accepts(markers)
     assert len(markers[0].points) == 11
 
@@ -168,6 +251,6 @@ def test_what_is_gone_is_deleted_once():
 
 @pytest.mark.parametrize(("lifetime", "expected"), [(0.0, (0, 0)), (2.25, (2, 250_000_000))])
 def test_lifetime_is_seconds(lifetime, expected):
-    style = MarkerStyle(score=0.3, lifetime=lifetime)
+    style = PictureConfig(marker_lifetime=lifetime)
     marker = person_markers([person(1)], H36M_17, HEADER, style)[0]
     assert (marker.lifetime.sec, marker.lifetime.nanosec) == expected

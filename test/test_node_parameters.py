@@ -8,10 +8,10 @@ import yaml
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from pandapose_ros.config import EstimatorConfig, NodeConfig, VideoCameraConfig
+from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, VideoCameraConfig
 from pandapose_ros.node.parameters import Parameters
 
-CONFIGS = (EstimatorConfig, NodeConfig)
+CONFIGS = (EstimatorConfig, NodeConfig, PictureConfig)
 
 
 @pytest.fixture
@@ -53,6 +53,8 @@ def test_every_parameter_is_described_and_bounded(make_node):
             spans = [*descriptor.floating_point_range, *descriptor.integer_range]
             if item.metadata["low"] is not None:
                 assert [span.from_value for span in spans] == [item.metadata["low"]]
+            for choice in item.metadata["choices"]:
+                assert f"'{choice}'" in descriptor.additional_constraints
 
 
 def test_overrides_are_taken_over(make_node):
@@ -86,6 +88,10 @@ def test_whole_numbers_do_for_numbers_and_texts(make_node):
         ({"max_people": 2.5}, "'max_people' must be a whole number, got 2.5"),
         ({"max_image_age": -1.0}, "'max_image_age' must be at least 0.0 and at most .*, got -1.0"),
         ({"tracking": 1}, "'tracking' must be true or false, got 1"),
+        (
+            {"anchor_joint": "elbow"},
+            "'anchor_joint' must be one of '', 'pelvis', .*'right_wrist'; got 'elbow'",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(make_node, overrides, text):
@@ -103,16 +109,22 @@ def test_parameters_of_ros_itself_are_known(make_node):
 
 def test_live_parameters_change_and_others_do_not(make_node):
     node, parameters = make_node()
-    before = parameters.get(NodeConfig)
-    assert parameters.get(NodeConfig) is before
+    before = parameters.get(PictureConfig)
+    assert parameters.get(PictureConfig) is before
     (result,) = node.set_parameters([Parameter("marker_score", value=0.6)])
     assert result.successful
-    assert parameters.get(NodeConfig).marker_score == 0.6
-    for name, value in (("device", "cpu"), ("marker_score", 2.0), ("marker_score", "high")):
+    assert parameters.get(PictureConfig).marker_score == 0.6
+    for name, value in (
+        ("device", "cpu"),
+        ("marker_score", 2.0),
+        ("marker_score", "high"),
+        ("marker_colour", "red"),
+    ):
         (result,) = node.set_parameters([Parameter(name, value=value)])
         assert not result.successful
         assert result.reason
-    assert parameters.get(NodeConfig).marker_score == 0.6
+    assert "one of 'side', 'id', 'confidence'; got 'red'" in result.reason
+    assert parameters.get(PictureConfig).marker_score == 0.6
 
 
 def commented_parameters(path):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pandapose_ros.config import EstimatorConfig, NodeConfig, VideoCameraConfig
+from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, VideoCameraConfig
 from pandapose_ros.parameter_docs import parameters_page
 from pandapose_ros.tools.main import main
 
@@ -17,7 +17,10 @@ def test_the_committed_page_is_up_to_date():
 
 @pytest.mark.parametrize(
     ("node", "configs"),
-    [("pose_node", (EstimatorConfig, NodeConfig)), ("video_camera", (VideoCameraConfig,))],
+    [
+        ("pose_node", (EstimatorConfig, NodeConfig, PictureConfig)),
+        ("video_camera", (VideoCameraConfig,)),
+    ],
 )
 def test_every_parameter_has_a_row_in_its_nodes_table(node, configs):
     section = parameters_page().split(f"## {node}\n")[1].split("\n## ")[0]
@@ -33,6 +36,7 @@ def test_types_defaults_and_ranges_read_as_in_yaml():
     assert '| `device` | string | `"auto"` |  |  | auto, cpu' in page
     assert "| `tracking` | bool | `true` |  | live |" in page
     assert "| `detection_score` | double | `0.5` | 0 to 1 | live |" in page
+    assert '| `"side"`, `"id"`, `"confidence"` | live |' in page
     assert "| `threads` | integer | `0` | 0 to 256 |  |" in page
 
 

@@ -6,6 +6,7 @@ ROS parameters and command lines are declared from these; YAML files hold only w
 from pandapose_ros.config.estimator import EstimatorConfig
 from pandapose_ros.config.model import ModelConfig
 from pandapose_ros.config.node import NodeConfig, RecorderConfig, VideoCameraConfig
+from pandapose_ros.config.pictures import PictureConfig
 from pandapose_ros.config.training import LossConfig, SkeletonSampleConfig, TrainConfig
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "NodeConfig",
+    "PictureConfig",
     "RecorderConfig",
     "SkeletonSampleConfig",
     "TrainConfig",

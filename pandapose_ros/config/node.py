@@ -7,7 +7,7 @@ from pandapose_ros.config.options import option
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """Set how `pose_node` treats images and draws markers."""
+    """Set how `pose_node` treats images."""
 
     autostart: bool = option(True, "Configure and activate at start, without a lifecycle manager")
     frame_id: str = option("", "Optical frame to publish in; empty: the image's frame_id")
@@ -25,16 +25,6 @@ class NodeConfig:
         5.0,
         "Time without images after which a warning is logged [s]",
         low=0.1,
-        high=3600.0,
-        live=True,
-    )
-    marker_score: float = option(
-        0.3, "Least joint score for a joint to be drawn as a marker", low=0.0, high=1.0, live=True
-    )
-    marker_lifetime: float = option(
-        0.5,
-        "Time after which RViz forgets markers of a node that is gone [s]",
-        low=0.0,
         high=3600.0,
         live=True,
     )

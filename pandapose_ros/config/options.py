@@ -10,6 +10,7 @@ def option(
     *,
     low: float | None = None,
     high: float | None = None,
+    choices: tuple[str, ...] = (),
     live: bool = False,
 ) -> Any:
     """Declare one field of a frozen dataclass.
@@ -19,6 +20,8 @@ def option(
         doc: One line, with the unit in brackets if there is one.
         low: Least value allowed.
         high: Greatest value allowed.
+        choices: The texts allowed; none: any.
         live: Whether it may change while the node runs; read at the next frame.
     """
-    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "live": live})
+    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "live": live}
+    return field(default=default, metadata=metadata)

@@ -1,10 +1,11 @@
-"""Markers for RViz: joints, bones and a label per person, and the anchors.
+"""Markers for RViz: joints, bones and a label per person.
 
 What RViz does, and what therefore holds here: one NaN rejects a whole marker, so unknown joints
 and their bones are left out; an id that is no longer sent stays, so it is deleted; a marker of a
 node that died stays too, so each has a lifetime; nobody is drawn whose place is unknown.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,37 +16,18 @@ from numpy.typing import NDArray
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from pandapose_ros.drawing import SIDE_COLOURS
-from pandapose_ros.node.conversions import anchor_shares, person_name, placed
+from pandapose_ros.colours import skeleton_colours
+from pandapose_ros.config import PictureConfig
+from pandapose_ros.node.conversions import person_name, placed
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
+from pandapose_ros.transform import IDENTITY, Transform
 
 JOINT_DIAMETER = 0.06  # m
 BONE_WIDTH = 0.03
 LABEL_HEIGHT = 0.12
 LABEL_GAP = 0.2  # above the highest joint
-ANCHOR_DIAMETER = 0.03
-
-_COLOURS = {
-    side: ColorRGBA(r=red / 255, g=green / 255, b=blue / 255, a=1.0)
-    for side, (red, green, blue) in SIDE_COLOURS.items()
-}
-_WHITE = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
-_LOCAL_COLOUR, _GLOBAL_COLOUR = (0.94, 0.78, 0.24), (0.47, 0.86, 0.55)
-_ANCHOR_NAMESPACES = ("anchors_local", "anchors_global")  # index = AnchorVotes.kinds
-
-
-@dataclass(frozen=True)
-class MarkerStyle:
-    """Set how markers are drawn.
-
-    Attributes:
-        score: Joints with a lower score are left out.
-        lifetime: Seconds after which RViz removes a marker by itself.
-    """
-
-    score: float
-    lifetime: float
+SHADES = 16  # opacities of a colour
 
 
 @dataclass
@@ -70,103 +52,95 @@ class LivingMarkers:
 
 
 def person_markers(
-    poses: Sequence[Pose], skeleton: Skeleton, header: Header, style: MarkerStyle
+    poses: Sequence[Pose],
+    skeleton: Skeleton,
+    header: Header,
+    style: PictureConfig,
+    camera: Transform = IDENTITY,
 ) -> list[Marker]:
     """Draw people: a sphere per joint, a line per bone, and a name above the head.
 
     Args:
-        poses: People; those without a root are left out.
+        poses: People in the frame of the header; those without a root are left out.
         skeleton: Names and bones of the joints.
         header: As in the skeletons' message.
-        style: Which joints, and for how long.
+        style: Which joints, in which colours, and for how long.
+        camera: From the camera's optical frame to the header's: tells what is up and near.
 
     Returns:
         Up to three markers per person, in the namespaces joints, bones and labels, each with the
-        track's number as its id. Left, right and centre differ in colour.
+        track's number as its id.
     """
-    sides = [_COLOURS[skeleton.side(joint)] for joint in range(len(skeleton.joint_names))]
     markers = []
     for pose in poses:
         if pose.root is None:
             continue
         positions = placed(pose.joints, pose)
-        drawn = np.isfinite(positions).all(-1) & (pose.joint_scores >= style.score)
+        drawn = np.isfinite(positions).all(-1) & (pose.joint_scores >= style.marker_score)
         if not drawn.any():
             continue
-        points = [Point(x=x, y=y, z=z) for x, y, z in positions.tolist()]
-        joints = _marker(header, "joints", pose.id, Marker.SPHERE_LIST, style)
+        points = points_of(positions)
+        rgb = skeleton_colours(style.marker_colour, skeleton, pose.id, pose.joint_scores)
+        colours = [shade(*colour, SHADES - 1) for colour in rgb.tolist()]
+        joints = marker(header, "joints", pose.id, Marker.SPHERE_LIST, style)
         joints.scale = Vector3(x=JOINT_DIAMETER, y=JOINT_DIAMETER, z=JOINT_DIAMETER)
         joints.points = [points[j] for j in np.flatnonzero(drawn)]
-        joints.colors = [sides[j] for j in np.flatnonzero(drawn)]
+        joints.colors = [colours[j] for j in np.flatnonzero(drawn)]
         markers.append(joints)
         ends = [(a, b) for a, b in skeleton.bones if drawn[a] and drawn[b]]
         if ends:
-            bones = _marker(header, "bones", pose.id, Marker.LINE_LIST, style)
+            bones = marker(header, "bones", pose.id, Marker.LINE_LIST, style)
             bones.scale.x = BONE_WIDTH
             bones.points = [points[j] for bone in ends for j in bone]
-            bones.colors = [sides[b] for _, b in ends for _ in range(2)]
+            bones.colors = [colours[b] for _, b in ends for _ in range(2)]
             markers.append(bones)
-        markers.append(_label(pose, positions[drawn], header, style))
+        label = marker(header, "labels", pose.id, Marker.TEXT_VIEW_FACING, style)
+        _write_label(label, pose, positions[drawn], camera)
+        markers.append(label)
     return markers
 
 
-def _label(
-    pose: Pose, positions: NDArray[np.float64], header: Header, style: MarkerStyle
-) -> Marker:
-    """Write the person's name and distance above the highest joint (y points down)."""
-    label = _marker(header, "labels", pose.id, Marker.TEXT_VIEW_FACING, style)
-    x, y, z = positions[positions[:, 1].argmin()].tolist()
-    label.pose.position = Point(x=x, y=y - LABEL_GAP, z=z)
+def _write_label(
+    label: Marker, pose: Pose, positions: NDArray[np.float64], camera: Transform
+) -> None:
+    """Write the person's name and distance from the camera above the highest joint."""
+    up = -camera.rotation[:, 1]  # y points down in the image
+    x, y, z = (positions[(positions @ up).argmax()] + LABEL_GAP * up).tolist()
+    label.pose.position = Point(x=x, y=y, z=z)
     label.scale.z = LABEL_HEIGHT
-    distance = float(np.linalg.norm(np.asarray(pose.root)))
+    distance = float(np.linalg.norm(np.asarray(pose.root) - camera.translation))
     label.text = f"{person_name(pose.id)}  {distance:.1f} m"
-    return label
 
 
-def anchor_markers(poses: Sequence[Pose], header: Header, style: MarkerStyle) -> list[Marker]:
-    """Draw anchors, the more opaque the more they count in the vote.
+def marker(header: Header, ns: str, number: int, kind: int, style: PictureConfig) -> Marker:
+    """Return a marker with what all have in common: white, and for a limited time.
 
     Args:
-        poses: People; those without a root are left out.
         header: As in the skeletons' message.
+        ns: Namespace; in RViz a check-box.
+        number: Of the track; with `ns` it identifies the marker.
+        kind: `Marker.type`.
         style: Gives the lifetime.
-
-    Returns:
-        Up to two markers per person, in the namespaces anchors_local and anchors_global.
     """
-    markers = []
-    for pose in poses:
-        if pose.root is None:
-            continue
-        positions = placed(pose.anchors.positions, pose)
-        shares = np.nan_to_num(anchor_shares(pose))
-        # The root spreads the many small shares; 16 steps let colours be shared objects.
-        steps = np.ceil(15 * np.sqrt(shares / max(float(shares.max()), 1e-9))).astype(int)
-        finite = np.isfinite(positions).all(-1)
-        for kind, ns in enumerate(_ANCHOR_NAMESPACES):
-            chosen = np.flatnonzero(finite & (pose.anchors.kinds == kind))
-            if not len(chosen):
-                continue
-            marker = _marker(header, ns, pose.id, Marker.SPHERE_LIST, style)
-            marker.scale = Vector3(x=ANCHOR_DIAMETER, y=ANCHOR_DIAMETER, z=ANCHOR_DIAMETER)
-            marker.points = [Point(x=x, y=y, z=z) for x, y, z in positions[chosen].tolist()]
-            marker.colors = [_ANCHOR_COLOURS[kind][step] for step in steps[chosen].tolist()]
-            markers.append(marker)
-    return markers
+    nanoseconds = round(style.marker_lifetime * 1e9)
+    white = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
+    made = Marker(header=header, ns=ns, id=number, type=kind, action=Marker.ADD, color=white)
+    made.lifetime = Duration(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+    made.pose.orientation = Quaternion(w=1.0)
+    return made
 
 
-def _shades(red: float, green: float, blue: float) -> list[ColorRGBA]:
-    """Return 16 opacities of a colour, from hardly visible to opaque."""
-    return [ColorRGBA(r=red, g=green, b=blue, a=0.06 + 0.94 * step / 15) for step in range(16)]
+def points_of(positions: NDArray[np.floating]) -> list[Point]:
+    """Convert positions [N, 3]."""
+    return [Point(x=x, y=y, z=z) for x, y, z in positions.tolist()]
 
 
-_ANCHOR_COLOURS = (_shades(*_LOCAL_COLOUR), _shades(*_GLOBAL_COLOUR))
+# As the same few objects serve again and again: to make one costs more than all else here.
+@functools.cache
+def shade(red: int, green: int, blue: int, step: int) -> ColorRGBA:
+    """Return a colour (0 to 255) in one of `SHADES` opacities, from hardly visible to opaque.
 
-
-def _marker(header: Header, ns: str, number: int, kind: int, style: MarkerStyle) -> Marker:
-    """Return a marker with what all have in common."""
-    nanoseconds = round(style.lifetime * 1e9)
-    marker = Marker(header=header, ns=ns, id=number, type=kind, action=Marker.ADD, color=_WHITE)
-    marker.lifetime = Duration(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
-    marker.pose.orientation = Quaternion(w=1.0)
-    return marker
+    Nobody may change what is returned: it is shared.
+    """
+    opacity = 0.06 + 0.94 * step / (SHADES - 1)
+    return ColorRGBA(r=red / 255, g=green / 255, b=blue / 255, a=opacity)

@@ -12,6 +12,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
+from pandapose_ros.config import PictureConfig
 from pandapose_ros.drawing import draw_poses
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray, SkeletonInfo
 from pandapose_ros.node.conversions import (
@@ -20,12 +21,8 @@ from pandapose_ros.node.conversions import (
     skeleton_info_message,
     skeletons_message,
 )
-from pandapose_ros.node.markers import (
-    LivingMarkers,
-    MarkerStyle,
-    anchor_markers,
-    person_markers,
-)
+from pandapose_ros.node.evidence_markers import anchor_markers
+from pandapose_ros.node.markers import LivingMarkers, person_markers
 from pandapose_ros.node.qos_report import explain_subscriptions
 from pandapose_ros.pose import ModelInfo, Pose
 from pandapose_ros.skeleton import Skeleton
@@ -58,7 +55,7 @@ class Outputs:
         self._info.publish(skeleton_info_message(self._skeleton, model))
 
     def publish(
-        self, poses: Sequence[Pose], header: Header, style: MarkerStyle, *, tracking: bool
+        self, poses: Sequence[Pose], header: Header, style: PictureConfig, *, tracking: bool
     ) -> None:
         """Publish the people of one image, first the skeletons.
 
@@ -76,7 +73,7 @@ class Outputs:
         if self._anchors.get_subscription_count():
             self._anchors.publish(anchors_message(poses, header, tracking=tracking))
         if self._anchor_markers.get_subscription_count():
-            markers = anchor_markers(poses, header, style)
+            markers = anchor_markers(poses, self._skeleton, header, style)
             self._anchor_markers.publish(self._anchors_in_rviz.replace(markers, header))
 
     def publish_debug_image(

@@ -33,7 +33,7 @@ class Parameters:
 
         Args:
             node: The node to declare them on.
-            config_types: Dataclasses whose fields carry `doc`, `low`, `high` and `live`.
+            config_types: Dataclasses of fields that `config.options.option` declared.
         """
         self._node = node
         self._cache: dict[type, Any] = {}
@@ -41,12 +41,13 @@ class Parameters:
         self._lock = threading.Lock()
         # rclpy offers no public way to see what YAML files and the command line set.
         self._overrides = node._parameter_overrides
+        self._choices: dict[str, tuple[str, ...]] = {}
         self.problems: list[str] = []
         for config_type in config_types:
             for item in fields(config_type):
                 self._declare(item)
         self._refuse_unknown()
-        node.add_on_set_parameters_callback(_refuse_not_finite)
+        node.add_on_set_parameters_callback(self._refuse)
         node.add_post_set_parameters_callback(self._forget)
 
     def get(self, config_type: type[Config]) -> Config:
@@ -77,6 +78,10 @@ class Parameters:
                 value = _as_type(override.value, type(item.default))
             except TypeError as error:
                 self.problems.append(f"parameter '{item.name}' {error}")
+        if choices := item.metadata["choices"]:
+            self._choices[item.name] = choices
+            if value not in choices:
+                self.problems.append(_not_a_choice(item.name, value, choices))
         descriptor = _descriptor(item)
         try:
             self._node.declare_parameter(item.name, value, descriptor, ignore_override=True)
@@ -96,14 +101,25 @@ class Parameters:
             hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
             self.problems.append(f"unknown parameter '{name}'; {hint}")
 
+    def _refuse(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Refuse NaN and infinity, which pass every range, and texts that are not choices."""
+        for parameter in parameters:
+            name, value, reason = parameter.name, parameter.value, ""
+            if isinstance(value, float) and not math.isfinite(value):
+                reason = f"{name} must be finite, got {value}"
+            elif name in self._choices and value not in self._choices[name]:
+                reason = _not_a_choice(name, value, self._choices[name])
+            if reason:
+                return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
 
-def _refuse_not_finite(parameters: list[Parameter]) -> SetParametersResult:
-    """Refuse NaN and infinity, which pass every range."""
-    for parameter in parameters:
-        if isinstance(parameter.value, float) and not math.isfinite(parameter.value):
-            reason = f"{parameter.name} must be finite, got {parameter.value}"
-            return SetParametersResult(successful=False, reason=reason)
-    return SetParametersResult(successful=True)
+
+def _not_a_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
+    return f"parameter '{name}' must be one of {_words(choices)}; got '{value}'"
+
+
+def _words(choices: tuple[str, ...]) -> str:
+    return ", ".join(f"'{choice}'" for choice in choices)
 
 
 def _as_type(value: Any, wanted: type) -> Any:
@@ -121,6 +137,8 @@ def _descriptor(item: Field) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(
         description=item.metadata["doc"], read_only=not item.metadata["live"]
     )
+    if choices := item.metadata["choices"]:
+        descriptor.additional_constraints = f"one of {_words(choices)}"
     low, high = item.metadata["low"], item.metadata["high"]
     if low is None and high is None:
         return descriptor

@@ -9,12 +9,11 @@ from rclpy.node import Node
 from rclpy.time import Time
 from std_msgs.msg import Header
 
-from pandapose_ros.config import EstimatorConfig, NodeConfig
+from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.geometry import Array
 from pandapose_ros.node.images import image_from_message
 from pandapose_ros.node.intrinsics import intrinsics_from_message
-from pandapose_ros.node.markers import MarkerStyle
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
@@ -97,12 +96,12 @@ class FramePipeline:
         )
         with self.timings.estimate.measure():
             poses = self.estimator.estimate(image, K, distortion)
-        style = MarkerStyle(config.marker_score, config.marker_lifetime)
+        style = self.parameters.get(PictureConfig)
         with self.timings.publish.measure():
             self.outputs.publish(poses, header, style, tracking=settings.tracking)
             # Counted here, so that whoever has seen the skeletons finds them counted.
             self._count(len(poses))
-            self.outputs.publish_debug_image(image, poses, header, config.marker_score)
+            self.outputs.publish_debug_image(image, poses, header, style.marker_score)
 
     def _count(self, people: int) -> None:
         self.timings.images_out.count()

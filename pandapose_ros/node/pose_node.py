@@ -8,7 +8,7 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.utilities import try_shutdown
 
-from pandapose_ros.config import EstimatorConfig, NodeConfig
+from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.diagnostics import (
     Diagnostics,
@@ -49,7 +49,7 @@ class PoseNode(LifecycleNode):
         """
         super().__init__("pose_node", **node_options)
         self.is_shut_down = False
-        self.parameters = Parameters(self, EstimatorConfig, NodeConfig)
+        self.parameters = Parameters(self, EstimatorConfig, NodeConfig, PictureConfig)
         self.statistics = NodeStatistics()
         self.timings = Timings()
         self._is_enabled = True

@@ -1,0 +1,97 @@
+"""Markers that show why a joint is where it is: the anchors that voted, and its depth.
+
+The rules of `markers.py` hold here too.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from geometry_msgs.msg import Vector3
+from numpy.typing import NDArray
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker
+
+from pandapose_ros.colours import joint_colours
+from pandapose_ros.config import PictureConfig
+from pandapose_ros.node.conversions import anchor_shares, placed
+from pandapose_ros.node.markers import SHADES, marker, points_of, shade
+from pandapose_ros.pose import Pose
+from pandapose_ros.skeleton import Skeleton
+
+ANCHOR_DIAMETER = 0.03  # m
+VOTE_WIDTH = 0.004
+DEPTH_WIDTH = 0.02
+
+_ANCHOR_NAMESPACES = ("anchors_local", "anchors_global")  # index = AnchorVotes.kinds
+
+
+def anchor_markers(
+    poses: Sequence[Pose], skeleton: Skeleton, header: Header, style: PictureConfig
+) -> list[Marker]:
+    """Draw anchors, the more opaque the more they count in the vote.
+
+    Args:
+        poses: People in the frame of the header; those without a root are left out.
+        skeleton: Names of the joints.
+        header: As in the skeletons' message.
+        style: `anchor_joint` names the joint whose vote is drawn: all anchors in its colour, and
+            a line from each that counts to the joint. Empty: anchors by their mean weight over
+            all joints, each in the colour of its own joint, or of the joint it counts most for
+            if it is a global one.
+
+    Returns:
+        Up to three markers per person, in the namespaces anchors_local, anchors_global and votes.
+    """
+    chosen = _joint(skeleton, style)
+    palette = joint_colours(skeleton)
+    markers = []
+    for pose in poses:
+        votes = pose.anchors
+        if pose.root is None or not len(votes.positions):
+            continue
+        positions = placed(votes.positions, pose)
+        shares = anchor_shares(pose) if chosen is None else votes.weights[:, chosen]
+        steps = _steps(shares)
+        owners = np.where(votes.owners < 0, votes.weights.argmax(axis=1), votes.owners)
+        rgb = palette[owners if chosen is None else np.full_like(owners, chosen)]
+        finite = np.isfinite(positions).all(-1)
+        for kind, ns in enumerate(_ANCHOR_NAMESPACES):
+            drawn = np.flatnonzero(finite & (votes.kinds == kind))
+            if len(drawn):
+                spheres = marker(header, ns, pose.id, Marker.SPHERE_LIST, style)
+                spheres.scale = Vector3(x=ANCHOR_DIAMETER, y=ANCHOR_DIAMETER, z=ANCHOR_DIAMETER)
+                spheres.points = points_of(positions[drawn])
+                spheres.colors = _shades(rgb[drawn], steps[drawn])
+                markers.append(spheres)
+        if chosen is not None:
+            joint = placed(pose.joints[chosen], pose)
+            drawn = np.flatnonzero(finite & (steps > 1) & np.isfinite(joint).all())
+            if len(drawn):
+                lines = marker(header, "votes", pose.id, Marker.LINE_LIST, style)
+                lines.scale.x = VOTE_WIDTH
+                ends = np.stack((positions[drawn], np.broadcast_to(joint, (len(drawn), 3))), 1)
+                lines.points = points_of(ends.reshape(-1, 3))
+                lines.colors = _shades(rgb[drawn].repeat(2, 0), steps[drawn].repeat(2))
+                markers.append(lines)
+    return markers
+
+
+def _joint(skeleton: Skeleton, style: PictureConfig) -> int | None:
+    """Return the index of the joint to show; None for all."""
+    return skeleton.joint_names.index(style.anchor_joint) if style.anchor_joint else None
+
+
+def _steps(shares: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Return the opacity step [...] of each share: the largest opaque, NaN and 0 hardly visible.
+
+    The root spreads the many small shares over the steps.
+    """
+    shares = np.nan_to_num(shares)
+    steps = np.ceil((SHADES - 1) * np.sqrt(shares / max(float(shares.max(initial=0)), 1e-9)))
+    return steps.astype(np.int64)
+
+
+def _shades(rgb: NDArray[np.uint8], steps: NDArray[np.int64]) -> list[ColorRGBA]:
+    """Return a colour for each row of colours [N, 3] and opacity steps [N]."""
+    rows = np.concatenate((rgb, steps[:, None]), axis=1).tolist()
+    return [shade(*row) for row in rows]
