@@ -11,6 +11,9 @@ os.environ.setdefault(
     "FASTRTPS_DEFAULT_PROFILES_FILE", str(Path(__file__).parents[1] / "config" / "fastdds.xml")
 )
 
+import pandapose_ros.node  # noqa: F401  sets what OpenCV and PyTorch read when they are loaded
+
+# isort: split
 import cv2
 import numpy as np
 import pytest

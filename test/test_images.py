@@ -88,6 +88,29 @@ def test_mono16_keeps_the_high_byte_in_either_byte_order(big_endian):
     np.testing.assert_array_equal(image_from_message(packed)[..., 1], values >> 8)
 
 
+@pytest.mark.parametrize("big_endian", [False, True])
+@pytest.mark.parametrize(
+    ("encoding", "order"),
+    [
+        ("rgb16", [0, 1, 2]),
+        ("bgr16", [2, 1, 0]),
+        ("16UC3", [2, 1, 0]),
+        ("rgba16", [0, 1, 2, 0]),
+        ("bgra16", [2, 1, 0, 0]),
+        ("16UC4", [2, 1, 0, 0]),
+    ],
+)
+def test_colours_of_16_bits_keep_the_high_byte(rgb, encoding, order, big_endian):
+    deep = (rgb[..., order].astype(np.uint16) << 8) + 77
+    packed = message(
+        np.ascontiguousarray(deep, ">u2" if big_endian else "<u2"),
+        encoding,
+        padding=3,
+        big_endian=big_endian,
+    )
+    np.testing.assert_array_equal(image_from_message(packed), rgb)
+
+
 @pytest.mark.parametrize("encoding", ["yuv422", "uyvy", "yuv422_yuy2", "yuyv"])
 def test_packed_yuv(smooth, encoding):
     y, u, v = cv2.cvtColor(smooth, cv2.COLOR_RGB2YUV)[0, 0]
@@ -111,6 +134,15 @@ def test_semiplanar_yuv(smooth, encoding):
     assert np.abs(decoded.astype(int) - smooth).max() <= 3
 
 
+def test_nv24_has_a_colour_for_every_pixel(smooth):
+    planar = cv2.cvtColor(smooth, cv2.COLOR_RGB2YUV_I420)
+    u, v = planar[32:].reshape(2, -1)[:, 0]
+    chroma = np.tile(np.array([u, v], np.uint8), (32 * 48)).reshape(64, 48)
+    decoded = image_from_message(message(np.vstack([planar[:32], chroma]), "nv24", height=32))
+    assert decoded.shape == smooth.shape
+    assert np.abs(decoded.astype(int) - smooth).max() <= 3
+
+
 @pytest.mark.parametrize(
     ("encoding", "pattern"),
     [
@@ -124,13 +156,17 @@ def test_bayer_patterns(smooth, encoding, pattern):
     channel = np.tile(np.array(pattern), (16, 24))
     mosaic = np.take_along_axis(smooth, channel[..., None], axis=2)[..., 0]
     np.testing.assert_array_equal(image_from_message(message(mosaic, encoding)), smooth)
+    deep = message(mosaic.astype("<u2") << 8, encoding.replace("8", "16"))
+    np.testing.assert_array_equal(image_from_message(deep), smooth)
 
 
 def test_every_encoding_has_a_test():
     tested = {
         *("rgb8", "bgr8", "8UC3", "rgba8", "bgra8", "8UC4", "mono8", "8UC1", "mono16"),
-        *("yuv422", "uyvy", "yuv422_yuy2", "yuyv", "nv12", "nv21"),
+        *("rgb16", "bgr16", "16UC3", "rgba16", "bgra16", "16UC4"),
+        *("yuv422", "uyvy", "yuv422_yuy2", "yuyv", "nv12", "nv21", "nv24"),
         *("bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"),
+        *("bayer_rggb16", "bayer_bggr16", "bayer_gbrg16", "bayer_grbg16"),
     }
     assert tested == set(images.ENCODINGS)
 

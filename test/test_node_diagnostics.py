@@ -26,7 +26,7 @@ SUCCESS = TransitionCallbackReturn.SUCCESS
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 
-INPUT = InputReport("/image", 1, 30.0, 0.02, 5.0, 0.004, 1.0, "in use")
+INPUT = InputReport("/image", 1, "", 30.0, 0.02, 5.0, 0.004, 1.0, "in use")
 PIPELINE = PipelineReport(
     enabled=True,
     rate=29.5,
@@ -74,6 +74,7 @@ def test_a_healthy_node_is_ok_with_all_figures():
     [
         ({"silence": 4.9}, OK, "30.0 images per second"),
         ({"silence": 5.0}, ERROR, "no image on /image for 5.0 s (1 publishers)"),
+        ({"silence": 6.0, "hint": "0 publishers; why"}, ERROR, "for 6.0 s (0 publishers; why)"),
         ({"age": 1.5}, WARN, "1.5 s after their stamp"),
         ({"age": -90.0}, WARN, "90 s before their stamp"),
         ({"age": None}, WARN, "without a stamp"),
@@ -203,7 +204,7 @@ def test_diagnostics_follow_the_life_cycle(graph, node, camera, watcher, blank):
     watcher.wait_for("input", OK, "inactive")
     assert node.trigger_activate() == SUCCESS
     camera.wait_for_node()
-    watcher.wait_for("input", STALE, "no image on /image yet (1 publishers)")
+    watcher.wait_for("input", STALE, "no image on /image yet (1 publishers")
     bad = camera.message(blank, encoding="32FC3")
     camera.images.publish(bad)
     graph.spin_until(lambda: node.statistics.dropped_undecodable == 1)

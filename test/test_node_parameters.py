@@ -89,6 +89,10 @@ def test_whole_numbers_do_for_numbers_and_texts(make_node):
         ({"max_image_age": -1.0}, "'max_image_age' must be at least 0.0 and at most .*, got -1.0"),
         ({"tracking": 1}, "'tracking' must be true or false, got 1"),
         (
+            {"image_transport": "compresed"},
+            "must be one of 'raw', 'compressed'; got 'compresed'",
+        ),
+        (
             {"anchor_joint": "elbow"},
             "'anchor_joint' must be one of '', 'pelvis', .*'right_wrist'; got 'elbow'",
         ),

@@ -10,6 +10,11 @@ class NodeConfig:
     """Set how `pose_node` treats images."""
 
     autostart: bool = option(True, "Configure and activate at start, without a lifecycle manager")
+    image_transport: str = option(
+        "raw",
+        "raw: Image on `image`; compressed: JPEG or PNG on `image`/compressed",
+        choices=("raw", "compressed"),
+    )
     frame_id: str = option("", "Optical frame to publish in; empty: the image's frame_id")
     rectified: bool = option(
         False, "Images are rectified: camera_info's P counts, not its K and distortion", live=True

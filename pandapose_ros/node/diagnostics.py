@@ -28,6 +28,7 @@ class InputReport:
     Attributes:
         topic: Resolved name.
         publishers: How many nodes publish it.
+        hint: Why no images come, while none do; else empty.
         rate: Images per second.
         silence: Seconds since the last image, or since activation.
         timeout: Seconds of silence that are an error.
@@ -38,6 +39,7 @@ class InputReport:
 
     topic: str
     publishers: int
+    hint: str
     rate: float
     silence: float
     timeout: float
@@ -172,7 +174,7 @@ def _input_status(report: Report, recent: NodeStatistics) -> DiagnosticStatus:
 def _judge_input(
     state: InputReport, counts: NodeStatistics, recent: NodeStatistics
 ) -> tuple[bytes, str]:
-    publishers = f"({state.publishers} publishers)"
+    publishers = f"({state.hint or f'{state.publishers} publishers'})"
     if counts.received == 0:
         return _STALE, f"no image on {state.topic} yet {publishers}"
     if state.silence >= state.timeout:

@@ -19,29 +19,22 @@ from sensor_msgs.msg import Image
 RgbImage = NDArray[np.uint8]
 
 
-def _as_is(rows: NDArray[Any], _message: Image) -> RgbImage:
-    return rows
-
-
-def _colour(code: int) -> Callable[[NDArray[Any], Image], RgbImage]:
+def _colour(code: int) -> Callable[[NDArray[Any]], RgbImage]:
     """Return a decoder that is one OpenCV conversion."""
 
-    def decode(rows: NDArray[Any], _message: Image) -> RgbImage:
+    def decode(rows: NDArray[Any]) -> RgbImage:
         return cv2.cvtColor(rows, code).astype(np.uint8, copy=False)
 
     return decode
 
 
-def _mono16(rows: NDArray[Any], message: Image) -> RgbImage:
-    high = rows[..., 0] if message.is_bigendian else rows[..., 1]
-    return cv2.cvtColor(np.ascontiguousarray(high), cv2.COLOR_GRAY2RGB).astype(
-        np.uint8, copy=False
-    )
+def _as_is(rows: NDArray[Any]) -> RgbImage:
+    return rows
 
 
 # Encoding -> (bytes per pixel, how its rows [H, W, bytes] become RGB). OpenCV names a Bayer
 # pattern by its second row, so ROS's rggb is OpenCV's BG. ROS's yuv422 is U Y V Y.
-_PACKED: dict[str, tuple[int, Callable[[NDArray[Any], Image], RgbImage]]] = {
+_PACKED: dict[str, tuple[int, Callable[[NDArray[Any]], RgbImage]]] = {
     "rgb8": (3, _as_is),
     "bgr8": (3, _colour(cv2.COLOR_BGR2RGB)),
     "8UC3": (3, _colour(cv2.COLOR_BGR2RGB)),
@@ -50,7 +43,6 @@ _PACKED: dict[str, tuple[int, Callable[[NDArray[Any], Image], RgbImage]]] = {
     "8UC4": (4, _colour(cv2.COLOR_BGRA2RGB)),
     "mono8": (1, _colour(cv2.COLOR_GRAY2RGB)),
     "8UC1": (1, _colour(cv2.COLOR_GRAY2RGB)),
-    "mono16": (2, _mono16),
     "yuv422": (2, _colour(cv2.COLOR_YUV2RGB_UYVY)),
     "uyvy": (2, _colour(cv2.COLOR_YUV2RGB_UYVY)),
     "yuv422_yuy2": (2, _colour(cv2.COLOR_YUV2RGB_YUYV)),
@@ -60,11 +52,29 @@ _PACKED: dict[str, tuple[int, Callable[[NDArray[Any], Image], RgbImage]]] = {
     "bayer_gbrg8": (1, _colour(cv2.COLOR_BayerGR2RGB)),
     "bayer_grbg8": (1, _colour(cv2.COLOR_BayerGB2RGB)),
 }
-# A plane of luma, then half as many rows of interleaved chroma.
-_SEMIPLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
+# Of 16 bits the higher 8, then as the encoding named. 16UC1 is left out: it is a depth image.
+_DEEP = {
+    "mono16": "mono8",
+    "rgb16": "rgb8",
+    "bgr16": "bgr8",
+    "16UC3": "8UC3",
+    "rgba16": "rgba8",
+    "bgra16": "bgra8",
+    "16UC4": "8UC4",
+    "bayer_rggb16": "bayer_rggb8",
+    "bayer_bggr16": "bayer_bggr8",
+    "bayer_gbrg16": "bayer_gbrg8",
+    "bayer_grbg16": "bayer_grbg8",
+}
+# A plane of luma, then half as many rows of interleaved chroma; in nv24 twice as many.
+_SEMIPLANAR = {
+    "nv12": cv2.COLOR_YUV2RGB_NV12,
+    "nv21": cv2.COLOR_YUV2RGB_NV21,
+    "nv24": cv2.COLOR_YUV2RGB_NV12,
+}
 _EVEN_WIDTH = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv", *_SEMIPLANAR)
 
-ENCODINGS = (*_PACKED, *_SEMIPLANAR)
+ENCODINGS = (*_PACKED, *_DEEP, *_SEMIPLANAR)
 
 
 def image_from_message(message: Image) -> RgbImage:
@@ -86,18 +96,61 @@ def image_from_message(message: Image) -> RgbImage:
     if encoding in _EVEN_WIDTH and message.width % 2:
         raise ValueError(f"{encoding} needs an even width, got {message.width}x{message.height}")
     if encoding in _SEMIPLANAR:
-        if message.height % 2:
-            raise ValueError(f"{encoding} needs an even height, got {message.height}")
-        rows = _rows(message, message.height * 3 // 2, 1)[..., 0]
-        return _colour(_SEMIPLANAR[encoding])(rows, message)
+        return _colour(_SEMIPLANAR[encoding])(_planes(message))
     if encoding in _PACKED:
         bytes_per_pixel, decode = _PACKED[encoding]
-        return decode(_rows(message, message.height, bytes_per_pixel), message)
+        return decode(rows_of(message, message.height, bytes_per_pixel))
+    if encoding in _DEEP:
+        bytes_per_pixel, decode = _PACKED[_DEEP[encoding]]
+        rows = rows_of(message, message.height, 2 * bytes_per_pixel)
+        high = rows[..., 0 if message.is_bigendian else 1 :: 2]
+        return decode(np.ascontiguousarray(high))
     return _decode_with_cv_bridge(message)
 
 
-def _rows(message: Image, height: int, bytes_per_pixel: int) -> NDArray[np.uint8]:
-    """Return the message's memory as [height, W, bytes_per_pixel] without a copy."""
+def rgb_from_mosaic(pixels: NDArray[np.uint8], encoding: str) -> RgbImage:
+    """Interpolate the colours of a Bayer image.
+
+    Args:
+        pixels: [H, W].
+        encoding: Its pattern, as in `Image.encoding`.
+
+    Raises:
+        ValueError: If the encoding is not a Bayer pattern.
+    """
+    eight_bits = _DEEP.get(encoding, encoding)
+    if not eight_bits.startswith("bayer_") or eight_bits not in _PACKED:
+        raise ValueError(f"unknown Bayer pattern '{encoding}'")
+    return _PACKED[eight_bits][1](pixels[..., None])
+
+
+def _planes(message: Image) -> NDArray[np.uint8]:
+    """Return luma and chroma of a semiplanar image as rows [1.5 H, W]."""
+    if message.height % 2:
+        raise ValueError(f"{message.encoding} needs an even height, got {message.height}")
+    if message.encoding != "nv24":
+        return rows_of(message, message.height * 3 // 2, 1)[..., 0]
+    rows = rows_of(message, message.height * 3, 1)[..., 0]
+    chroma = np.ascontiguousarray(rows[message.height :]).reshape(message.height, -1, 2)
+    # A quarter of the colours, as nv12 has them: people look the same.
+    quarter = chroma[::2, ::2].reshape(message.height // 2, message.width)
+    return np.concatenate((rows[: message.height], quarter))
+
+
+def rows_of(message: Image, height: int, bytes_per_pixel: int) -> NDArray[np.uint8]:
+    """Return an image message's memory without a copy.
+
+    Args:
+        message: The image.
+        height: How many rows it has.
+        bytes_per_pixel: In a row.
+
+    Returns:
+        [height, W, bytes_per_pixel], rows `step` bytes apart.
+
+    Raises:
+        ValueError: If the step is too small or the data are too short.
+    """
     line = message.width * bytes_per_pixel
     if message.step < line:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The node's subscriptions, and why nothing arrives when nothing arrives."""
+"""A camera's subscriptions, and why nothing arrives when nothing arrives."""
 
 import difflib
 import time
@@ -11,12 +11,16 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from pandapose_ros.config import NodeConfig
 from pandapose_ros.node.qos_report import endpoint_names, explain_publishers
+from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.worker import Frame
 
 _WATCH_PERIOD = 0.5
+_TYPE_NAMES = {Image: "sensor_msgs/msg/Image", CompressedImage: "sensor_msgs/msg/CompressedImage"}
+_COMPRESSED = "/compressed"
 
 
 class ImageInput:
@@ -26,27 +30,33 @@ class ImageInput:
     """
 
     def __init__(
-        self, node: Node, on_frame: Callable[[Frame], None], timeout: Callable[[], float]
+        self, node: Node, on_frame: Callable[[Frame], None], config: Callable[[], NodeConfig]
     ) -> None:
         """Subscribe to `topic`, its resolved name; `image_age` is from stamp to arrival.
 
         Args:
             node: The node to subscribe from.
             on_frame: Called in the executor with every image; has to return at once.
-            timeout: Returns the seconds without images after which a warning is due.
+            config: Returns the present settings.
         """
         self._node = node
         self._on_frame = on_frame
-        self._timeout = timeout
+        self._config = config
         self._camera_info: CameraInfo | None = None
         self._last_image = time.monotonic()
         self._is_silent = False
+        self._conflict = ""
+        self._kind = Image
         self.topic = node.resolve_topic_name("image")
+        if config().image_transport == "compressed":
+            self._kind = CompressedImage
+            if not self.topic.endswith(_COMPRESSED):
+                self.topic = node.resolve_topic_name(self.topic + _COMPRESSED)
         self.image_age: float | None = None
         # The calibration first, so that the first image does not come without it.
         self._subscriptions = [
             self._subscribe(CameraInfo, "camera_info", self._on_camera_info),
-            self._subscribe(Image, "image", self._on_image),
+            self._subscribe(self._kind, self.topic, self._on_image),
         ]
         # Steady time: with use_sim_time and no clock, the node's own timers would not fire.
         self._timer = node.create_timer(
@@ -68,15 +78,24 @@ class ImageInput:
         """Count who publishes the image."""
         return self._node.count_publishers(self.topic)
 
-    def _on_image(self, message: Image) -> None:
+    def explain_silence(self) -> str:
+        """Say who publishes the image, and if nobody does, which other topics there are."""
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        if self._conflict:
+            return f"{len(publishers)} publishers; {self._conflict}"
+        if publishers:
+            return f"{len(publishers)} publishers: {endpoint_names(publishers)}"
+        return f"0 publishers; {self._suggestions()}"
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
         now = time.monotonic()
         if self._is_silent:
             silence = now - self._last_image
             self._node.get_logger().info(f"images on {self.topic} again after {silence:.1f} s")
             self._is_silent = False
         self._last_image = now
-        # By hand: rclpy's Time refuses negative seconds with an error, which would end the node.
-        stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        self._conflict = ""
+        stamp_ns = nanoseconds(message.header.stamp)
         age_ns = self._node.get_clock().now().nanoseconds - stamp_ns
         self.image_age = age_ns / 1e9 if stamp_ns else None  # zero: the driver gives no stamp
         self._on_frame(Frame(message, self._camera_info))
@@ -86,40 +105,50 @@ class ImageInput:
 
     def _watch(self) -> None:
         """Warn once when images stay away."""
-        timeout = self._timeout()
+        timeout = self._config().image_timeout
         if self._is_silent or self.silence < timeout:
             return
         self._is_silent = True
-        publishers = self._node.get_publishers_info_by_topic(self.topic)
-        if publishers:
-            reason = f"its publishers are {endpoint_names(publishers)}"
-        else:
-            reason = f"nobody publishes it; {self._suggestions()}"
         self._node.get_logger().warning(
-            f"no image on {self.topic} for {timeout:g} s ({len(publishers)} publishers): {reason}"
+            f"no image on {self.topic} for {timeout:g} s ({self.explain_silence()})"
         )
 
     def _suggestions(self) -> str:
         """Name image topics that exist, the most similar first."""
-        topics = [
+        other = CompressedImage if self._kind is Image else Image
+        topics, other_topics = self._topics(self._kind), self._topics(other)
+        if topics:
+            similar = difflib.get_close_matches(self.topic, topics, n=5, cutoff=0.0)
+            return f"similar topics: {', '.join(similar)} (remap with image:=TOPIC)"
+        if other_topics:
+            similar = difflib.get_close_matches(self.topic, other_topics, n=5, cutoff=0.0)
+            transport = "raw" if other is Image else "compressed"
+            return (
+                f"similar topics: {', '.join(similar)} (set image_transport to {transport}, "
+                "remap with image:=TOPIC without /compressed)"
+            )
+        return "similar topics: none, is the camera's node running?"
+
+    def _topics(self, kind: type) -> list[str]:
+        """Return the topics with images of a kind that somebody publishes, but not our own."""
+        return [
             name
             for name, types in self._node.get_topic_names_and_types()
-            if "sensor_msgs/msg/Image" in types
+            if _TYPE_NAMES[kind] in types
             and name != self.topic
             and self._node.get_publishers_info_by_topic(name)
             and not name.startswith(self._node.get_fully_qualified_name() + "/")
         ]
-        if not topics:
-            return "there is no other image topic either: is the camera's node running?"
-        similar = difflib.get_close_matches(self.topic, topics, n=5, cutoff=0.0)
-        return f"other image topics: {', '.join(similar)} (remap with image:=TOPIC)"
 
     def _subscribe(self, kind: type, topic: str, callback: Callable) -> Subscription:
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         resolved = self._node.resolve_topic_name(topic)
 
         def report(_event: object) -> None:
-            self._node.get_logger().error(explain_publishers(self._node, resolved, qos))
+            text = explain_publishers(self._node, resolved, qos)
+            if resolved == self.topic:
+                self._conflict = text
+            self._node.get_logger().error(text)
 
         return self._node.create_subscription(
             kind,

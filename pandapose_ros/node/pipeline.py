@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.time import Time
 from std_msgs.msg import Header
 
 from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.geometry import Array
-from pandapose_ros.node.images import image_from_message
+from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.intrinsics import intrinsics_from_message
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.worker import Frame
 
@@ -83,7 +83,7 @@ class FramePipeline:
             return
         try:
             with self.timings.decode.measure():
-                image = image_from_message(frame.image)
+                image = decode(frame.image)
         except ValueError as error:
             self.statistics.dropped_undecodable += 1
             self._notices.error(f"image dropped: {error}")
@@ -124,7 +124,7 @@ class FramePipeline:
     def _is_too_old(self, header: Header, max_age: float) -> bool:
         if max_age <= 0:
             return False
-        age = (self.node.get_clock().now() - Time.from_msg(header.stamp)).nanoseconds / 1e9
+        age = (self.node.get_clock().now().nanoseconds - nanoseconds(header.stamp)) / 1e9
         if age > max_age:
             self._notices.warn(
                 f"image dropped: it is {age:.3f} s old, max_image_age is {max_age:g} s (are the "
@@ -135,7 +135,7 @@ class FramePipeline:
 
     def _follow_time(self, header: Header) -> None:
         """Forget all people when time goes back, as a recording played again does."""
-        stamp_ns = Time.from_msg(header.stamp).nanoseconds
+        stamp_ns = nanoseconds(header.stamp)
         if self._last_stamp_ns - stamp_ns > _TIME_JUMP_NS:
             self.node.get_logger().info("the images' stamps went back: tracking starts anew")
             self.estimator.reset()

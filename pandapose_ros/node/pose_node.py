@@ -109,9 +109,7 @@ class PoseNode(LifecycleNode):
         )
         self._worker = LatestFrameWorker(self._pipeline.process)
         self._worker.start()
-        self._input = ImageInput(
-            self, self._on_frame, lambda: self.parameters.get(NodeConfig).image_timeout
-        )
+        self._input = ImageInput(self, self._on_frame, lambda: self.parameters.get(NodeConfig))
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -207,9 +205,11 @@ class PoseNode(LifecycleNode):
         images = pipeline = None
         if self._input is not None and self._pipeline is not None:
             config = self.parameters.get(NodeConfig)
+            is_silent = self._input.silence >= config.image_timeout
             images = InputReport(
                 topic=self._input.topic,
                 publishers=self._input.count_publishers(),
+                hint=self._input.explain_silence() if is_silent else "",
                 rate=self.timings.images_in.hz,
                 silence=self._input.silence,
                 timeout=config.image_timeout,

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Frame:
         camera_info: The latest calibration, or None before the first.
     """
 
-    image: Image
+    image: Image | CompressedImage
     camera_info: CameraInfo | None
 
 
