@@ -1,10 +1,12 @@
 """Level projections: every feature level of the backbone brought to one number of channels."""
 
+import torch
 from torch import Tensor, nn
 
 from pandapose_ros.config import ModelConfig
 
 NORM_GROUPS = 32
+NORM_EPSILON = 1e-5
 
 
 class LevelProjections(nn.Module):
@@ -17,22 +19,56 @@ class LevelProjections(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        side = config.level_kernel
+        self.kernel = side = config.level_kernel
         self.projections = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(channels, config.width, side, padding=side // 2),
-                nn.GroupNorm(NORM_GROUPS, config.width),
+                nn.GroupNorm(NORM_GROUPS, config.width, NORM_EPSILON),
             )
             for channels in config.level_channels
         )
 
-    def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """Project every level.
+    def forward(self, index: int, level: Tensor, pixels: Tensor | None = None) -> Tensor:
+        """Project a level, or some pixels of it; all its pixels count for the normalisation.
+
+        With a 1x1 kernel only the pixels asked for are computed, which saves a quarter of a
+        training step: what normalises them follows from mean and covariance of the level.
 
         Args:
-            features: List of L tensors [B, C_l, H_l, W_l], finest first.
+            index: Of the level, finest first.
+            level: [B, C_l, H_l, W_l].
+            pixels: [B, N], row by row; None: all.
 
         Returns:
-            List of L tensors [B, C, H_l, W_l], C = `width`.
+            [B, N, C], C = `width`.
         """
-        return [project(level) for project, level in zip(self.projections, features, strict=True)]
+        projection = self.projections[index]
+        if pixels is None or self.kernel > 1:
+            return pixels_of(projection(level), pixels)
+        with torch.autocast(level.device.type, enabled=False):  # variances need all their digits
+            weight, shift = _in_one(list(projection.parameters()), level)
+            return torch.baddbmm(shift[:, None], pixels_of(level, pixels), weight)
+
+
+def pixels_of(level: Tensor, pixels: Tensor | None) -> Tensor:
+    """Return pixels [B, N] of a level [B, C, H, W] as [B, N, C]; None: all, row by row."""
+    level = level.flatten(2)
+    if pixels is not None:
+        level = level.gather(2, pixels[:, None].expand(-1, level.shape[1], -1))
+    return level.transpose(1, 2)
+
+
+def _in_one(parameters: list[nn.Parameter], level: Tensor) -> tuple[Tensor, Tensor]:
+    """Return 1x1 convolution and norm of a level as one map: [B, C_l, C] and shift [B, C]."""
+    weight, bias, norm_weight, norm_bias = parameters
+    weight, level = weight.flatten(1), level.flatten(2)  # [C, C_l], [B, C_l, P]
+    mean = level.mean(dim=2)
+    apart = level - mean[..., None]
+    covariance = apart @ apart.mT / level.shape[2]  # [B, C_l, C_l]
+    means = (mean @ weight.T + bias).unflatten(1, (NORM_GROUPS, -1))
+    variances = ((weight @ covariance) * weight).sum(dim=2).unflatten(1, (NORM_GROUPS, -1))
+    mean, size = means.mean(dim=2), means.shape[2]  # of a group [B, G]
+    variance = variances.mean(dim=2) + (means - mean[..., None]).square().mean(dim=2)
+    scale = norm_weight * (variance + NORM_EPSILON).rsqrt().repeat_interleave(size, dim=1)
+    shift = (bias - mean.repeat_interleave(size, dim=1)) * scale + norm_bias
+    return weight.T * scale[:, None], shift

@@ -167,8 +167,7 @@ class PandaPose(nn.Module):
         depth = None
         if self.depth_net is not None:
             depth = self.depth_net(features[config.depth_level])
-        levels = self.level_projections(features)
-        windowed = levels[: 0 if config.sampling == "all" else config.windowed_levels]
+        windowed = features[: 0 if config.sampling == "all" else config.windowed_levels]
         sides = [max(1, round(level.shape[2] * config.window_fraction)) for level in windowed]
         generator = None
         if config.sampling == "random":  # evaluated twice, the same pixels
@@ -176,7 +175,8 @@ class PandaPose(nn.Module):
             generator.manual_seed(int(torch.randint(2**31, ())) if self.training else 0)
         flat = keypoints.new_ones(*keypoints.shape[:2], 1, 1, 1)
         probabilities = flat if depth is None else depth.probabilities
-        tokens = sample_tokens(levels, probabilities, keypoints, sides, generator)
+        project = self.level_projections
+        tokens = sample_tokens(features, probabilities, keypoints, sides, generator, project)
         return depth, ImageMemory(None if depth is None else depth.embedding, tokens)
 
     def train(self, mode: bool = True) -> "PandaPose":

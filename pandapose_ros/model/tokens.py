@@ -5,6 +5,7 @@ is a token with a feature and a depth distribution; the lifted feature volume is
 product of the two and zero elsewhere.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pandapose_ros.geometry import grid_to_pixel, pixel_to_grid
+from pandapose_ros.model.levels import pixels_of
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,19 @@ def sample_tokens(
     keypoints: Tensor,
     window_sides: list[int],
     random: torch.Generator | None = None,
+    project: Callable[[int, Tensor, Tensor | None], Tensor] | None = None,
 ) -> ImageTokens:
     """Sample the levels: windows round the keypoints on the finest ones, whole maps after that.
 
     Args:
-        levels: List of L tensors [B, C, H_l, W_l], finest first.
+        levels: List of L tensors [B, C_l, H_l, W_l], finest first.
         depth_probabilities: [B, J, D, h, w], a distribution over D; flat if D = 1.
         keypoints: [B, J, 2], grid units; a window round a keypoint near or past the border is
             moved inside.
         window_sides: Side of the windows in pixels, one for each windowed level, finest first.
         random: Draws as many pixels of these levels at random, in place of the windows.
+        project: Reads pixels [B, N] (None: all) of a level, given its index too, as features
+            [B, N, C], as `LevelProjections` does; None: as they are, of one C.
 
     Returns:
         The tokens.
@@ -58,9 +63,10 @@ def sample_tokens(
         Our choice: where windows overlap, the mean of the joints' distributions; on whole levels
         the mean over all joints, as for random pixels.
     """
-    B, C = levels[0].shape[:2]
+    B = len(keypoints)
+    read = project or (lambda _, level, pixels: pixels_of(level, pixels))
     depth_mean = depth_probabilities.mean(dim=1)  # [B, D, h, w]
-    features = [levels[0].new_zeros(B, 1, C)]
+    features = []
     depth = [depth_mean.new_zeros(B, 1, depth_mean.shape[1])]
     tables, first = [], 1
     for index, level in enumerate(levels):
@@ -72,15 +78,16 @@ def sample_tokens(
                 joint_depth = depth_mean[:, None].expand_as(depth_probabilities)
             depth.append(_window_depth(joint_depth, pixels, level))
             pixels = pixels.flatten(1)  # [B, J * r * r]
-            features.append(_features_at(level, pixels))
+            features.append(read(index, level, pixels))
         else:
             pixels = torch.arange(level.shape[2:].numel(), device=level.device).expand(B, -1)
             depth.append(_whole_depth(depth_mean, level))
-            features.append(level.flatten(2).transpose(1, 2))
+            features.append(read(index, level, None))
         tables.append(_number_pixels(pixels, level, first))
         first += pixels.shape[1]
     sizes = tuple((level.shape[3], level.shape[2]) for level in levels)
-    return ImageTokens(torch.cat(features, 1), torch.cat(depth, 1), torch.cat(tables, 1), sizes)
+    features = torch.cat((torch.zeros_like(features[0][:, :1]), *features), 1)
+    return ImageTokens(features, torch.cat(depth, 1), torch.cat(tables, 1), sizes)
 
 
 def window_pixels(keypoints: Tensor, height: int, width: int, side: int) -> Tensor:
@@ -106,12 +113,6 @@ def _random_pixels(pixels: Tensor, level: Tensor, random: torch.Generator) -> Te
     """Return as many random pixels of a level as there are pixels [B, J, r * r]."""
     high = level.shape[2:].numel()
     return torch.randint(high, pixels.shape, generator=random, device=pixels.device)
-
-
-def _features_at(level: Tensor, pixels: Tensor) -> Tensor:
-    """Return a level's features [B, N, C] at pixels [B, N]."""
-    rows = pixels[:, None].expand(-1, level.shape[1], -1)
-    return level.flatten(2).gather(2, rows).transpose(1, 2)
 
 
 def _window_depth(probabilities: Tensor, pixels: Tensor, level: Tensor) -> Tensor:
