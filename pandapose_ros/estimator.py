@@ -13,7 +13,7 @@ from pandapose_ros import geometry
 from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.detector import PersonDetector
-from pandapose_ros.lens import ImageUndistorter, check_distortion
+from pandapose_ros.lens import Distortion, ImageUndistorter, check_distortion
 from pandapose_ros.lifting import PinholeImage, as_seen, lift, place
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
 from pandapose_ros.model.pandapose import PandaPose
@@ -34,13 +34,13 @@ class CameraImage:
     Attributes:
         image: RGB uint8 [H, W, 3], [0, 255]; read only, any strides.
         K: Intrinsics [3, 3] of this image, pixels, or None.
-        distortion: plumb_bob coefficients (k1, k2, p1, p2[, k3]) with K, or None.
+        distortion: Of the lens, with K; an array holds OpenCV's (k1, k2, p1, p2[, k3[, ...]]).
         camera: Name of the camera, each of which has people of its own.
     """
 
     image: NDArray[np.uint8]
     K: Array | None = None
-    distortion: Array | None = None
+    distortion: Distortion | Array | None = None
     camera: str = ""
 
 
@@ -118,7 +118,7 @@ class PoseEstimator:
         self,
         image: NDArray[np.uint8],
         K: Array | None = None,
-        distortion: Array | None = None,
+        distortion: Distortion | Array | None = None,
     ) -> list[Pose]:
         """Estimate the skeleton of every person in an image.
 
@@ -126,7 +126,7 @@ class PoseEstimator:
             image: RGB uint8 [H, W, 3], [0, 255]; read only, any strides.
             K: Intrinsics [3, 3] of this image, pixels. None: a field of view is assumed
                 (`EstimatorConfig.field_of_view`), which scales the distances of the roots.
-            distortion: plumb_bob coefficients (k1, k2, p1, p2[, k3]) with K, or None.
+            distortion: Of the lens, with K; an array holds OpenCV's (k1, k2, p1, p2[, k3[, ...]]).
 
         Returns:
             One pose per person, oldest track first; empty if nobody is seen.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pandapose_ros import geometry
 from pandapose_ros.landmarks import Person
-from pandapose_ros.lens import distort_box, distort_pixels
+from pandapose_ros.lens import Distortion, distort_box, distort_pixels
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource
 
@@ -24,13 +24,13 @@ class PinholeImage:
         image: [H, W, 3], RGB uint8.
         K: Intrinsics [3, 3], pixels; None where nothing is known and nothing is assumed.
         root_source: What a root placed with K rests on.
-        distortion: plumb_bob coefficients [5] of the real lens, or None.
+        distortion: Of the real lens, or None.
     """
 
     image: NDArray[np.uint8]
     K: Array | None
     root_source: RootSource
-    distortion: Array | None
+    distortion: Distortion | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ import pytest
 from pandapose_ros import geometry
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator, select_device
+from pandapose_ros.lens import Distortion, check_distortion, distort_pixels
 from pandapose_ros.pose import RootSource
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
@@ -154,23 +155,30 @@ def test_absent_devices_are_refused(name):
         select_device(name)
 
 
-def test_lens_distortion_does_not_change_the_skeleton(estimator, frames, truth):
+@pytest.mark.parametrize(
+    "lens",
+    [
+        np.array([-0.25, 0.08, 0.0, 0.0, 0.0]),
+        Distortion(np.array([0.02, -0.01, 0.0, 0.0]), is_fisheye=True),
+    ],
+    ids=["plumb_bob", "fisheye"],
+)
+def test_lens_distortion_does_not_change_the_skeleton(estimator, frames, truth, lens):
     # What a wide lens would have made of the frame: the ideal image looked up the other way.
-    K, distortion = truth["K"], np.array([-0.25, 0.08, 0.0, 0.0, 0.0])
+    K, distortion = truth["K"], check_distortion(lens)
     height, width = frames[0].shape[:2]
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).reshape(-1, 1, 2)
-    ideal_of_real = cv2.undistortPoints(grid.astype(np.float64), K, distortion, P=K)
+    undistort = cv2.fisheye.undistortPoints if distortion.is_fisheye else cv2.undistortPoints
+    ideal_of_real = undistort(grid.astype(np.float64), K, distortion.coefficients, P=K)
     maps = ideal_of_real.reshape(height, width, 2).astype(np.float32)
     real = cv2.remap(frames[0], maps[..., 0], maps[..., 1], cv2.INTER_LINEAR)
     (ideal_pose,) = estimator.estimate(frames[0], K)
     estimator.reset()
-    (pose,) = estimator.estimate(real, K, distortion)
+    (pose,) = estimator.estimate(real, K, lens)
     assert np.linalg.norm(pose.joints - ideal_pose.joints, axis=1).mean() < 0.02
     np.testing.assert_allclose(pose.root, ideal_pose.root, atol=0.25)
     # The keypoints are those of the image as it came, nearer to its middle.
     moved = np.linalg.norm(pose.keypoints - ideal_pose.keypoints, axis=1)
     assert moved.mean() > 4
-    expected = geometry.project(
-        geometry.back_project(ideal_pose.keypoints, np.ones(17), K), K, distortion
-    )
+    expected = distort_pixels(ideal_pose.keypoints, K, distortion)
     assert np.linalg.norm(pose.keypoints - expected, axis=1).mean() < 2

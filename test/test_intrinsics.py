@@ -27,10 +27,21 @@ def test_pinhole_has_no_distortion():
             assert distortion is None
 
 
-def test_plumb_bob_is_handed_on_with_five_coefficients():
-    for d in ([0.1, -0.2, 0.001, 0.002], [0.1, -0.2, 0.001, 0.002, 0.05]):
-        _, distortion = intrinsics_from_message(info(distortion_model="plumb_bob", d=d), 640, 480)
-        np.testing.assert_array_equal(distortion, [*d, 0.0][:5])
+@pytest.mark.parametrize(
+    ("model", "d", "is_fisheye"),
+    [
+        ("plumb_bob", [0.1, -0.2, 0.001, 0.002], False),
+        ("plumb_bob", [0.1, -0.2, 0.001, 0.002, 0.05], False),
+        ("rational_polynomial", [0.1, -0.2, 0.001, 0.002, 0.05, 0.3, 0.2, 0.1], False),
+        ("equidistant", [0.1, -0.2, 0.01, 0.002], True),
+        ("equidistant", [0.0] * 4, True),
+    ],
+)
+def test_lens_models_are_handed_on(model, d, is_fisheye):
+    _, distortion = intrinsics_from_message(info(distortion_model=model, d=d), 640, 480)
+    assert distortion.is_fisheye == is_fisheye
+    expected = d if is_fisheye or len(d) > 4 else [*d, 0.0]
+    np.testing.assert_array_equal(distortion.coefficients, expected)
 
 
 @pytest.mark.parametrize(
@@ -39,9 +50,11 @@ def test_plumb_bob_is_handed_on_with_five_coefficients():
         ({"k": [0.0] * 9}, "no focal length .* calibrate"),
         ({"k": [float("nan"), *K[1:]]}, "K is not finite; calibrate"),
         ({"width": 1280, "height": 720}, "1280x720 .* image has 640x480"),
-        ({"distortion_model": "equidistant", "d": [0.1] * 4}, "'equidistant' with 4 .* plumb_bob"),
-        ({"distortion_model": "rational_polynomial", "d": [0.1] * 8}, "'rational_polynomial'"),
-        ({"distortion_model": "plumb_bob", "d": [0.1] * 3}, "with 3 coefficients"),
+        ({"distortion_model": "mei", "d": [0.1] * 4}, "unknown .* 'mei', .* equidistant.* rectif"),
+        ({"distortion_model": "", "d": [0.1] * 5}, "unknown distortion model '', expected"),
+        ({"distortion_model": "equidistant", "d": [0.1] * 5}, "'equidistant': .* 4 .* got 5"),
+        ({"distortion_model": "rational_polynomial", "d": [0.1] * 7}, "'rational.* got 7"),
+        ({"distortion_model": "plumb_bob", "d": [0.1] * 3}, "'plumb_bob': .* got 3; calibrate"),
         ({"distortion_model": "plumb_bob", "d": [float("nan")] * 5}, "not finite"),
     ],
 )
@@ -104,7 +117,7 @@ def test_calibration_file_reads_back(calibration, tmp_path):
     message = camera_info_from_file(str(path))
     intrinsics, distortion = intrinsics_from_message(message, 640, 480)
     np.testing.assert_array_equal(intrinsics, np.reshape(K, (3, 3)))
-    np.testing.assert_array_equal(distortion, [0.1, -0.2, 0, 0, 0.01])
+    np.testing.assert_array_equal(distortion.coefficients, [0.1, -0.2, 0, 0, 0.01])
     np.testing.assert_array_equal(message.p, np.arange(12.0))
 
 

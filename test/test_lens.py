@@ -3,53 +3,90 @@ import numpy as np
 import pytest
 
 from pandapose_ros import geometry
-from pandapose_ros.lens import ImageUndistorter, check_distortion, distort_box, distort_pixels
+from pandapose_ros.lens import (
+    Distortion,
+    ImageUndistorter,
+    check_distortion,
+    distort_box,
+    distort_pixels,
+)
 
 K = np.array([[600.0, 0, 320], [0, 610, 250], [0, 0, 1]])
-DISTORTION = np.array([-0.2, 0.05, 0.001, -0.002, 0.01])
+PLUMB_BOB = Distortion(np.array([-0.2, 0.05, 0.001, -0.002, 0.01]))
+RATIONAL = Distortion(np.array([0.3, -0.2, 0.001, -0.002, 0.05, 0.6, -0.15, 0.02]))
+FISHEYE = Distortion(np.array([0.05, -0.01, 0.004, -0.001]), is_fisheye=True)
+LENSES = pytest.mark.parametrize(
+    "lens", [PLUMB_BOB, RATIONAL, FISHEYE], ids=["plumb_bob", "rational", "fisheye"]
+)
 RNG = np.random.default_rng(0)
 
 
-def test_distorted_pixels_are_those_of_the_distorted_projection():
+def photograph(points, lens):
+    """Where OpenCV's own camera with this lens shows points [N, 3]."""
+    still, points = np.zeros(3), points.reshape(-1, 1, 3)
+    if lens.is_fisheye:
+        pixels, _ = cv2.fisheye.projectPoints(points, still, still, K, lens.coefficients)
+    else:
+        pixels, _ = cv2.projectPoints(points, still, still, K, lens.coefficients)
+    return pixels.reshape(-1, 2)
+
+
+@LENSES
+def test_distorted_pixels_are_those_of_the_real_camera(lens):
     points = RNG.uniform((-0.4, -0.4, 1), (0.4, 0.4, 3), size=(20, 3))
-    ideal, real = geometry.project(points, K), geometry.project(points, K, DISTORTION)
+    ideal, real = geometry.project(points, K), photograph(points, lens)
     assert np.abs(real - ideal).max() > 1
-    np.testing.assert_allclose(distort_pixels(ideal, K, DISTORTION), real, atol=1e-6)
+    np.testing.assert_allclose(distort_pixels(ideal, K, lens), real, atol=1e-4)
 
 
-def test_undistorted_image_shows_a_point_where_the_pinhole_does():
+@LENSES
+def test_undistorted_image_shows_a_point_where_the_pinhole_does(lens):
     point = np.array([0.35, -0.25, 1.0])
     image = np.zeros((480, 640, 3), np.uint8)
-    u, v = geometry.project(point, K, DISTORTION)
+    ((u, v),) = photograph(point, lens)
     cv2.circle(image, (round(u * 16), round(v * 16)), 5 * 16, (255, 255, 255), -1, cv2.LINE_AA, 4)
-    ideal = ImageUndistorter().undistort(image, K, DISTORTION)
+    ideal = ImageUndistorter().undistort(image, K, lens)
     rows, columns = np.nonzero(ideal[..., 0] > 127)
     np.testing.assert_allclose((columns.mean(), rows.mean()), geometry.project(point, K), atol=0.3)
-    assert np.linalg.norm(geometry.project(point, K) - (u, v)) > 5
+    assert np.linalg.norm(geometry.project(point, K) - (u, v)) > 4
 
 
 def test_undistorter_follows_a_change_of_camera():
     image = RNG.integers(0, 255, (48, 64, 3), dtype=np.uint8)
     small = np.array([[60.0, 0, 32], [0, 60, 24], [0, 0, 1]])
     undistorter = ImageUndistorter()
-    first = undistorter.undistort(image, small, DISTORTION)
-    undistorter.undistort(image, small, 2 * DISTORTION)
-    np.testing.assert_array_equal(undistorter.undistort(image, small, DISTORTION), first)
+    first = undistorter.undistort(image, small, PLUMB_BOB)
+    second = undistorter.undistort(image, small, FISHEYE)
+    four = Distortion(FISHEYE.coefficients)  # the same numbers of another model
+    assert (undistorter.undistort(image, small, four) != second).any()
+    np.testing.assert_array_equal(undistorter.undistort(image, small, PLUMB_BOB), first)
 
 
 def test_box_stays_in_the_image():
-    box = distort_box(np.array([-500.0, 10, 900, 470]), K, DISTORTION, (640, 480))
+    box = distort_box(np.array([-500.0, 10, 900, 470]), K, PLUMB_BOB, (640, 480))
     assert (box >= 0).all()
     assert (box <= (639, 479, 639, 479)).all()
 
 
-def test_no_distortion_is_none():
+def test_no_distortion_is_none_but_a_fisheye_always_distorts():
     assert check_distortion(None) is None
-    assert check_distortion(np.zeros(5)) is None
-    np.testing.assert_array_equal(check_distortion([0.1, 0, 0, 0]), [0.1, 0, 0, 0, 0])
+    for count in (4, 5, 8, 12, 14):
+        assert check_distortion(np.zeros(count)) is None
+    np.testing.assert_array_equal(check_distortion([0.1, 0, 0, 0]).coefficients, [0.1, 0, 0, 0, 0])
+    fisheye = check_distortion(Distortion([0.0] * 4, is_fisheye=True))
+    assert fisheye.is_fisheye
+    u, v = distort_pixels(K[:2, 2] + (K[0, 0], 0), K, fisheye)
+    np.testing.assert_allclose((u, v), K[:2, 2] + (K[0, 0] * np.pi / 4, 0))  # at 45 degrees
 
 
-@pytest.mark.parametrize(("bad", "message"), [(np.ones(3), "4 or 5"), ([np.nan] * 5, "finite")])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (np.ones(3), "expected 4, 5, 8, 12, 14 .* got 3"),
+        ([np.nan] * 5, "finite"),
+        (Distortion(np.ones(5), is_fisheye=True), "expected 4 fisheye coefficients, got 5"),
+    ],
+)
 def test_bad_distortion_is_refused(bad, message):
     with pytest.raises(ValueError, match=message):
         check_distortion(bad)

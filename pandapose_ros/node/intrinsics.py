@@ -7,12 +7,15 @@ import yaml
 from sensor_msgs.msg import CameraInfo
 
 from pandapose_ros.geometry import Array, check_intrinsics, intrinsics_from_field_of_view
-from pandapose_ros.lens import check_distortion
+from pandapose_ros.lens import Distortion, check_distortion
+
+_PINHOLE_MODELS = ("plumb_bob", "rational_polynomial")
+_FISHEYE_MODELS = ("equidistant", "fisheye")
 
 
 def intrinsics_from_message(
     message: CameraInfo, width: int, height: int, *, rectified: bool = False
-) -> tuple[Array, Array | None]:
+) -> tuple[Array, Distortion | None]:
     """Return the intrinsics of an image, with the message's binning and region of interest.
 
     Args:
@@ -23,12 +26,11 @@ def intrinsics_from_message(
             distortion of the raw image, which the same message holds, does not matter.
 
     Returns:
-        K [3, 3] in pixels of the image, and the plumb_bob coefficients [5] or None without
-        distortion.
+        K [3, 3] in pixels of the image, and the distortion of the lens, if any.
 
     Raises:
         ValueError: If the camera is not calibrated (K zero or NaN), the sizes disagree, or the
-            distortion model is not plumb_bob.
+            distortion model is unknown.
     """
     matrix = np.array(message.p).reshape(3, 4)[:, :3] if rectified else np.array(message.k)
     K = check_intrinsics(matrix.astype(np.float64).reshape(3, 3)).copy()
@@ -52,18 +54,22 @@ def intrinsics_from_message(
     return K, None if rectified else _distortion(message)
 
 
-def _distortion(message: CameraInfo) -> Array | None:
-    coefficients = np.array(message.d, np.float64)
-    pinhole = message.distortion_model in ("", "none", "plumb_bob", "rational_polynomial")
-    if pinhole and not coefficients.any():
-        return None
-    if message.distortion_model != "plumb_bob" or len(coefficients) not in (4, 5):
-        raise ValueError(
-            f"distortion model '{message.distortion_model}' with {len(coefficients)} coefficients "
-            "is not supported, only plumb_bob with 5; subscribe to the rectified image, set the "
-            "parameter rectified"
-        )
-    return check_distortion(coefficients)
+def _distortion(message: CameraInfo) -> Distortion | None:
+    model, coefficients = message.distortion_model, np.array(message.d, np.float64)
+    try:
+        if model in _FISHEYE_MODELS:
+            return check_distortion(Distortion(coefficients, is_fisheye=True))
+        if not coefficients.any() and model in ("", "none", *_PINHOLE_MODELS):
+            return None
+        if model in _PINHOLE_MODELS:
+            return check_distortion(coefficients)
+    except ValueError as error:
+        raise ValueError(f"distortion model '{model}': {error}; calibrate the camera") from error
+    raise ValueError(
+        f"unknown distortion model '{model}', expected one of "
+        f"{', '.join((*_PINHOLE_MODELS, *_FISHEYE_MODELS))}; or subscribe to the rectified image "
+        "and set the parameter rectified"
+    )
 
 
 def camera_info_from_field_of_view(field_of_view: float, width: int, height: int) -> CameraInfo:

@@ -11,6 +11,7 @@ from std_msgs.msg import Header
 from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.geometry import Array
+from pandapose_ros.lens import Distortion
 from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.intrinsics import intrinsics_from_message
 from pandapose_ros.node.notices import Notices
@@ -143,7 +144,7 @@ class FramePipeline:
 
     def _intrinsics(
         self, frame: Frame, image: NDArray[np.uint8], field_of_view: float, *, rectified: bool
-    ) -> tuple[Array | None, Array | None]:
+    ) -> tuple[Array | None, Distortion | None]:
         """Return K and distortion, or None twice after having said why."""
         fallback = f"assuming a horizontal field of view of {field_of_view:g} rad"
         if field_of_view <= 0:
