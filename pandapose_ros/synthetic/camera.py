@@ -8,6 +8,12 @@ from torch import Tensor
 
 from pandapose_ros.synthetic.rotations import about, frame, rotate, swing
 
+_DISTANCE = (1.2, 8.0)  # metres from the middle of the person
+_LOOK_DOWN, _LOOK_UP = 0.22, 0.08  # shares of cameras
+_DOWN, _UP = (0.26, 0.87), (0.0, 0.44)  # radians by which these do
+_STEEPEST = 0.6  # sine of the pitch of the others
+_HEIGHT = (0.25, 2.2)  # metres above the floor
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -66,13 +72,14 @@ def look_at(position: Tensor, target: Tensor, roll: Tensor) -> Tensor:
 def random_cameras(
     vertices: Tensor, person: Tensor, count: int, size: tuple[int, int], rng: np.random.Generator
 ) -> Camera:
-    """Aim one camera at each person: any side, -35 to +25 degrees of pitch, 1.5 to 7 m away.
+    """Aim one camera at each person, from any side, 1.2 to 8 m away.
 
-    The focal length makes the person fill 45 to 95 % of the image where a lens between 15 and 100
-    degrees of view can; one person in ten is larger and cut by the border.
+    Most cameras are held or driven, 0.25 to 2.2 m above the floor; some look down by 15 to 50
+    degrees, a few up. The person fills 45 to 95 % of the image, every fifth less, where a lens
+    between 15 and 100 degrees of view can; one person in ten is larger and cut by the border.
 
     Args:
-        vertices: [V, 3], world, z up.
+        vertices: [V, 3], world, z up, the floor at z = 0.
         person: [V], the person a vertex belongs to.
         count: B.
         size: (width, height) of the images in pixels.
@@ -85,8 +92,8 @@ def random_cameras(
     device = vertices.device
     low, high = _bounds(vertices, person, count)
     centre, shorter = (low + high) / 2, min(size)
-    pitch, yaw, distance = drawn(-0.61, 0.44), drawn(0.0, 6.2832), drawn(0.0, 1.0)
-    distance = 1.5 * (7.0 / 1.5) ** distance
+    yaw, distance = drawn(0.0, 6.2832), drawn(*np.log(_DISTANCE)).exp()
+    pitch = _pitches(centre[:, 2], distance, rng)
     forward = torch.stack((pitch.cos() * yaw.cos(), pitch.cos() * yaw.sin(), pitch.sin()), dim=-1)
     position = centre - distance[:, None] * forward
     rotation = look_at(position, centre, drawn(-0.1, 0.1))
@@ -94,7 +101,8 @@ def random_cameras(
     low, high = _bounds(seen[:, :2] / seen[:, 2:].clamp_min(0.3), person, count)
     extent, middle = (high - low).amax(-1), (low + high) / 2
     cut = drawn(0.0, 1.0) < 0.1
-    share = torch.where(cut, drawn(0.9, 1.35), drawn(0.45, 0.95))
+    share = torch.where(drawn(0.0, 1.0) < 0.2, drawn(0.3, 0.45), drawn(0.45, 0.95))
+    share = torch.where(cut, drawn(0.9, 1.35), share)
     focal = share * shorter / extent
     focal = focal.clamp(shorter / 2 / np.tan(0.87), shorter / 2 / np.tan(0.13))
     K = torch.zeros(count, 3, 3, device=device)
@@ -107,6 +115,17 @@ def random_cameras(
     ones = torch.ones_like(focal)[:, None]
     turn = swing(torch.cat((middle, ones), dim=1), torch.cat((offset, ones), dim=1))
     return Camera(K, turn @ rotation, position, size)
+
+
+def _pitches(height: Tensor, distance: Tensor, rng: np.random.Generator) -> Tensor:
+    """Draw how far cameras look up [B], radians, at people whose middle is `height` [B] high."""
+    low, high = np.array((_HEIGHT, _DOWN, _UP)).T
+    drawn = rng.uniform(low, high, (len(height), 3))
+    camera_height, down, up = torch.as_tensor(drawn, dtype=torch.float32).to(height.device).T
+    kind = torch.as_tensor(rng.random(len(height))).to(height.device)
+    pitch = torch.asin(((height - camera_height) / distance).clamp(-_STEEPEST, _STEEPEST))
+    pitch = torch.where(kind < _LOOK_DOWN, -down, pitch)
+    return torch.where(kind > 1 - _LOOK_UP, up, pitch)
 
 
 def _bounds(points: Tensor, person: Tensor, count: int) -> tuple[Tensor, Tensor]:

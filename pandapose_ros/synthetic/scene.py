@@ -5,19 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.synthetic.backdrop import clutter, draw_rooms, occlude, random_rooms
 from pandapose_ros.synthetic.body import Body, Rig
 from pandapose_ros.synthetic.camera import Camera, random_cameras
 from pandapose_ros.synthetic.look import Light, random_look, shade
+from pandapose_ros.synthetic.photograph import photograph
 from pandapose_ros.synthetic.rasterizer import rasterize
 from pandapose_ros.synthetic.rig import Crowd, Posed, gather, pose
 
 _ANKLES = (H36M_17.joint_names.index("left_ankle"), H36M_17.joint_names.index("right_ankle"))
 _OCCLUDED = 0.25  # share of the images with something in front
-_GAMMA = 2.2
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def render_samples(
     images = occlude(images, rng, _OCCLUDED)
     person = torch.arange(count, device=device)[:, None].expand(-1, 17).reshape(-1)
     joints = camera.points(posed.joints.reshape(-1, 3), person).reshape(count, 17, 3)
-    return Samples(_photograph(images, rng), joints, camera.K)
+    return Samples(photograph(images, rng), joints, camera.K)
 
 
 def stand_on_floor(crowd: Crowd, posed: Posed) -> Posed:
@@ -109,30 +108,3 @@ def _random_light(camera: Camera, rng: np.random.Generator) -> Light:
             device
         ),
     )
-
-
-def _photograph(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Turn linear light [B, H, W, 3] into uint8 pixels: exposure, gamma, blur and noise."""
-    count, device = len(images), images.device
-
-    def drawn(low: float, high: float) -> Tensor:
-        values = torch.as_tensor(rng.uniform(low, high, count), dtype=torch.float32)
-        return values.to(device)[:, None, None, None]
-
-    exposed = (images * drawn(0.6, 1.4)).clamp(0, 1) ** (1 / drawn(0.9, _GAMMA))
-    exposed = _blur(exposed.permute(0, 3, 1, 2), drawn(0.45, 1.3)).permute(0, 2, 3, 1)
-    grain = torch.randn(images.shape[:3], device=device)[..., None]
-    noisy = exposed + grain * drawn(0.0, 0.035)
-    return (noisy.clamp(0, 1) * 255).round().to(torch.uint8)
-
-
-def _blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Blur [B, 3, H, W] by a 5-tap Gaussian of width sigma [B, 1, 1, 1] pixels."""
-    taps = torch.arange(-2, 3, device=images.device)
-    kernel = torch.exp(-0.5 * (taps / sigma[:, 0, 0]) ** 2)
-    kernel = (kernel / kernel.sum(-1, keepdim=True)).repeat_interleave(3, dim=0)
-    stacked = images.reshape(1, -1, *images.shape[2:])
-    for shape, pad in (((-1, 1, 5, 1), (0, 0, 2, 2)), ((-1, 1, 1, 5), (2, 2, 0, 0))):
-        padded = functional.pad(stacked, pad, mode="replicate")
-        stacked = functional.conv2d(padded, kernel.reshape(shape), groups=len(kernel))
-    return stacked.reshape(images.shape)
