@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from pandapose_ros.config import SkeletonSampleConfig
+from pandapose_ros.data.body_joints import put_together, random_bodies
 from pandapose_ros.data.bvh import read_bvh
 from pandapose_ros.data.motion import take_apart
-from pandapose_ros.data.pose_mixing import put_together, random_bodies
 from pandapose_ros.skeleton import H36M_17
 
 INDEX = {name: i for i, name in enumerate(H36M_17.joint_names)}

@@ -1,14 +1,15 @@
 import numpy as np
 import pytest
 
-from pandapose_ros.config import SkeletonSampleConfig
+from pandapose_ros.config import PoseConfig, SkeletonSampleConfig
+from pandapose_ros.data.body_joints import put_together, random_bodies
 from pandapose_ros.data.motion import (
     mirror_parts,
     read_motion,
     split_clips,
     take_apart,
 )
-from pandapose_ros.data.pose_mixing import put_together, random_bodies, random_poses
+from pandapose_ros.data.pose_sampler import PoseSampler
 from pandapose_ros.skeleton import H36M_17
 
 INDEX = {name: i for i, name in enumerate(H36M_17.joint_names)}
@@ -100,10 +101,11 @@ def test_mirrored_twice_is_the_same(poses):
         np.testing.assert_array_equal(part, vars(parts)[name])
 
 
-def test_mixed_poses_are_new_and_have_the_bones_asked_for(poses):
+def test_drawn_poses_are_new_and_have_the_bones_asked_for(poses):
     rng = np.random.default_rng(1)
     lengths = bodies(200, 0.1)
-    joints = put_together(random_poses(take_apart(poses), 200, rng), lengths)
+    parts, _, _ = PoseSampler(take_apart(poses), PoseConfig()).sample(200, rng)
+    joints = put_together(parts, lengths)
     thigh = np.linalg.norm(joints[:, 5] - joints[:, 4], axis=1)
     forearm = np.linalg.norm(joints[:, 16] - joints[:, 15], axis=1)
     np.testing.assert_allclose(thigh, lengths[:, 1], rtol=1e-4)
@@ -123,14 +125,17 @@ def test_random_bodies_stay_within_their_limits():
 
 
 def test_reading_and_splitting_clips(tmp_path, poses):
-    np.savez(tmp_path / "clips.npz", **{f"clip_{i}": poses[: 5 + i] for i in range(4)})
+    names = [*(f"walk_{i:02d}" for i in range(10)), "run1", "run2", "jump", "s_01_1", "s_02_1"]
+    np.savez(tmp_path / "clips.npz", **{name: poses[: 5 + i] for i, name in enumerate(names)})
     clips = read_motion(tmp_path / "clips.npz")
-    train, test = split_clips(clips, 1)
-    assert list(train) == ["clip_0", "clip_1", "clip_2"]
-    assert list(test) == ["clip_3"]
-    assert len(test["clip_3"]) == 8
-    with pytest.raises(ValueError, match="fewer than 4"):
-        split_clips(clips, 4)
+    train, test = split_clips(clips, 0.2)
+    assert list(test) == ["run2", "walk_08", "walk_09"]
+    assert sorted((*train, *test)) == sorted(names)
+    assert len(test["walk_09"]) == 14
+    assert list(split_clips(clips, 0.9)[0]) == ["jump", "run1", "s_01_1", "s_02_1", "walk_00"]
+    assert not split_clips(clips, 0.0)[1]
+    with pytest.raises(ValueError, match=r"\[0, 1\), got 20"):
+        split_clips(clips, 20)
 
 
 def test_bad_motion_files_are_named(tmp_path, poses):

@@ -113,6 +113,7 @@ def test_what_is_imported_is_required(file):
 def test_what_tests_import_is_required(file):
     lines = [line for path in ROOT.glob("requirements*.txt") for line in requirements(path)]
     packages = {re.split(r"[=<>\[]", line)[0] for line in lines}
+    packages |= {path.stem for path in ROOT.glob("test/*.py")}
     packages |= {"pandapose_ros", "pip", *sys.stdlib_module_names, *OPTIONAL, *ros_packages()}
     for module in {module.split(".")[0] for module in imports(file)}:
         assert DISTRIBUTIONS.get(module, module) in packages, f"requirements lack {module}"

@@ -74,7 +74,7 @@ def test_targets_are_root_relative_metres_before_the_camera(samples):
 
 
 def test_left_is_right_of_the_image_when_facing_the_camera():
-    config = replace(SkeletonSampleConfig(), elevation=(0.0, 0.0), lying=0.0, noise=0.0)
+    config = replace(SkeletonSampleConfig(), elevation=(0.0, 0.0), noise=0.0)
     sampler = SkeletonSampler(take_apart(person()[None]), config, mixed=False)
     drawn = sampler.sample(300, np.random.default_rng(0))
     faces = drawn.joints[:, 9, 2] - drawn.joints[:, 8, 2] < -0.05
@@ -86,7 +86,7 @@ def test_left_is_right_of_the_image_when_facing_the_camera():
 
 
 def test_looking_down_shows_the_head_nearer_than_the_feet():
-    config = replace(SkeletonSampleConfig(), elevation=(0.5, 0.5), lying=0.0)
+    config = replace(SkeletonSampleConfig(), elevation=(0.5, 0.5))
     sampler = SkeletonSampler(take_apart(person()[None]), config, mixed=False)
     joints = sampler.sample(100, np.random.default_rng(0)).joints
     assert (joints[:, 10, 2] < joints[:, 3, 2]).all()

@@ -1,4 +1,3 @@
-import argparse
 import math
 
 import cv2
@@ -6,40 +5,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from synthetic_people import RIG, made_up_body
 
 from pandapose_ros.geometry import project
 from pandapose_ros.skeleton import H36M_17
-from pandapose_ros.synthetic.body import Body, Part, Rig, load_bodies, save_bodies
+from pandapose_ros.synthetic.body import Part, load_bodies, save_bodies
 from pandapose_ros.synthetic.camera import random_cameras
 from pandapose_ros.synthetic.rasterizer import rasterize
 from pandapose_ros.synthetic.rig import gather, pose, rest_joints
 from pandapose_ros.synthetic.scene import render_samples
-from pandapose_ros.tools import synthesize
 
 J = {name: index for index, name in enumerate(H36M_17.joint_names)}
-# Where the bones of a made-up person start: x to the left, z up, facing -y; name, parent, place.
-BONES = [
-    ("root", -1, (0, 0, 1.0)),
-    ("upperleg01.L", 0, (0.1, 0, 0.95)),
-    ("lowerleg01.L", 1, (0.11, -0.01, 0.5)),
-    ("foot.L", 2, (0.11, 0.02, 0.08)),
-    ("toe1-1.L", 3, (0.11, -0.1, 0.03)),
-    ("upperleg01.R", 0, (-0.1, 0, 0.95)),
-    ("lowerleg01.R", 5, (-0.11, -0.01, 0.5)),
-    ("foot.R", 6, (-0.11, 0.02, 0.08)),
-    ("toe1-1.R", 7, (-0.11, -0.1, 0.03)),
-    ("spine03", 0, (0, 0.02, 1.2)),
-    ("upperarm01.L", 9, (0.18, 0, 1.45)),
-    ("lowerarm01.L", 10, (0.38, 0, 1.25)),
-    ("wrist.L", 11, (0.52, -0.08, 1.05)),
-    ("upperarm01.R", 9, (-0.18, 0, 1.45)),
-    ("lowerarm01.R", 13, (-0.38, 0, 1.25)),
-    ("wrist.R", 14, (-0.52, -0.08, 1.05)),
-    ("neck01", 9, (0, 0, 1.5)),
-    ("head", 16, (0, -0.02, 1.6)),
-]
-RIG = Rig(tuple(b[0] for b in BONES), tuple(b[1] for b in BONES))
-TORSO_BOX = 0.14
 LIMBS = [(H36M_17.joint_names[a], H36M_17.joint_names[b]) for a, b in H36M_17.bones]
 LIMBS = [
     (a, b)
@@ -47,41 +23,6 @@ LIMBS = [
     if a.split("_")[-1] in ("hip", "knee", "shoulder", "elbow") and b.split("_")[-1] != "hip"
 ]
 STILL = torch.zeros(1, 2), torch.ones(1, 2)
-
-
-def octahedron(centre, radius):
-    axes = np.concatenate((np.eye(3), -np.eye(3)))
-    faces = [[x, y, z] for x in (0, 3) for y in (1, 4) for z in (2, 5)]
-    return np.array(centre) + radius * axes, np.array(faces)
-
-
-def made_up_body(part=Part.SUIT):
-    solids = [(bone, place, 0.06) for bone, (_, _, place) in enumerate(BONES)]
-    solids += [(9, (0, 0, z), TORSO_BOX) for z in (1.1, 1.25, 1.4)]
-    solids += [(17, (0, -0.04, 1.7), 0.1)]  # corners: 1 + 3 is the nose, 2 the crown
-    vertices, faces, bones = [], [], []
-    for bone, centre, radius in solids:
-        corners, triangles = octahedron(centre, radius)
-        faces.append(triangles + 6 * len(vertices))
-        vertices.append(corners)
-        bones += [bone] * 6
-    bones = torch.tensor(bones)
-    weights = torch.zeros(len(bones), 8)
-    weights[:, 0] = 1.0
-    vertices = torch.tensor(np.concatenate(vertices), dtype=torch.float32)
-    head = len(vertices) - 6
-    return Body(
-        vertices=vertices,
-        faces=torch.tensor(np.concatenate(faces)),
-        parts=torch.full((len(bones),), part, dtype=torch.uint8),
-        rise=vertices[:, 2] - 1.0,
-        bone_heads=torch.tensor([b[2] for b in BONES], dtype=torch.float32),
-        weights=weights,
-        weight_bones=bones[:, None].repeat(1, 8),
-        nose=head + 4,
-        crown=head + 2,
-        description="made up",
-    )
 
 
 CROWD = gather([made_up_body()], torch.device("cpu"))
@@ -210,9 +151,11 @@ def test_cameras_see_the_person_from_the_declared_range():
     pixels = pixels[:, :2] / pixels[:, 2:]
     assert (pixels > 0).all() and (pixels < 99).all()
     distance = seen.norm(dim=-1)
-    assert distance.min() > 1.49 and distance.max() < 7.01
+    assert 1.19 < distance.min() < 1.5 and 7 < distance.max() < 8.01
     pitch = torch.asin((middle - camera.position)[:, 2] / distance)
-    assert -0.62 < pitch.min() < -0.4 and 0.3 < pitch.max() < 0.45
+    assert -0.88 < pitch.min() < -0.7 and 0.3 < pitch.max() < 0.61
+    height = camera.position[:, 2]
+    assert 0.55 < ((height > 0.25) & (height < 2.2)).float().mean() < 0.95
     identity = camera.camera_from_world @ camera.camera_from_world.mT
     assert torch.allclose(identity, torch.eye(3).expand(count, 3, 3), atol=1e-5)
     assert (torch.linalg.det(camera.camera_from_world) > 0).all()
@@ -220,7 +163,7 @@ def test_cameras_see_the_person_from_the_declared_range():
 
 def test_bodies_survive_the_file(tmp_path):
     body = made_up_body(Part.HAIR)
-    save_bodies(tmp_path / "bodies.safetensors", RIG, [body, made_up_body()])
+    save_bodies(tmp_path / "bodies.safetensors", RIG, [body, made_up_body(held_out=True)])
     rig, bodies = load_bodies(tmp_path / "bodies.safetensors")
     assert rig == RIG
     assert len(bodies) == 2
@@ -228,6 +171,7 @@ def test_bodies_survive_the_file(tmp_path):
         assert torch.equal(getattr(bodies[0], name), getattr(body, name)), name
     assert torch.allclose(bodies[0].rise, body.rise, atol=2e-3)
     assert (bodies[0].nose, bodies[0].crown) == (body.nose, body.crown)
+    assert [other.held_out for other in bodies] == [False, True]
 
 
 def test_other_files_are_refused(tmp_path):
@@ -236,50 +180,3 @@ def test_other_files_are_refused(tmp_path):
     save_file({"a": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
     with pytest.raises(ValueError, match="expected a file of format"):
         load_bodies(tmp_path / "other.safetensors")
-
-
-def synthesize_arguments(folder, *more):
-    parser = argparse.ArgumentParser()
-    synthesize.add_arguments(parser)
-    paths = [str(folder / "bodies.safetensors"), str(folder / "motion.npz")]
-    common = ["--out", str(folder / "out"), "--count", "6", "--chunk", "4", "--size", "64"]
-    return parser.parse_args([*paths, *common, "--test-bodies", "1", "--test-clips", "1", *more])
-
-
-def test_synthesize_writes_chunks_of_its_half_and_resumes(tmp_path):
-    save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body()] * 3)
-    rest = rest_joints(RIG, CROWD)[0].numpy()
-    y_up = np.stack((rest[:, 0], rest[:, 2], -rest[:, 1]), axis=-1)
-    np.savez(tmp_path / "motion.npz", a=y_up[None], b=y_up[None], c=y_up[None])
-    assert synthesize.run(synthesize_arguments(tmp_path)) == 0
-    chunks = sorted((tmp_path / "out").iterdir())
-    assert [path.name for path in chunks] == ["chunk_0000.npz", "chunk_0001.npz"]
-    with np.load(chunks[1], allow_pickle=False) as chunk:
-        assert chunk["joints"].shape == (2, 17, 3)
-        assert chunk["K"].shape == (2, 3, 3)
-        assert set(chunk["body"]) <= {0, 1}
-        assert set(chunk["clip"]) <= {"a", "b"}
-        start, end = chunk["offsets"][1:3]
-        image = cv2.imdecode(chunk["jpeg"][start:end], cv2.IMREAD_COLOR)
-        assert image is not None
-        assert image.shape == (64, 64, 3)
-        first = chunk["jpeg"]
-    chunks[1].unlink()
-    untouched = chunks[0].stat().st_mtime_ns
-    assert synthesize.run(synthesize_arguments(tmp_path)) == 0
-    assert chunks[0].stat().st_mtime_ns == untouched
-    with np.load(chunks[1], allow_pickle=False) as chunk:
-        np.testing.assert_array_equal(chunk["jpeg"], first)
-    other = synthesize_arguments(tmp_path, "--test")
-    other.out = tmp_path / "test"
-    assert synthesize.run(other) == 0
-    with np.load(tmp_path / "test" / "chunk_0000.npz", allow_pickle=False) as chunk:
-        assert set(chunk["body"]) == {2}
-        assert set(chunk["clip"]) == {"c"}
-
-
-def test_synthesize_needs_bodies_to_train_on(tmp_path, capsys):
-    save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body()])
-    np.savez(tmp_path / "motion.npz", a=np.zeros((1, 17, 3)), b=np.zeros((1, 17, 3)))
-    assert synthesize.run(synthesize_arguments(tmp_path)) == 1
-    assert "--test-bodies" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from pandapose_ros.geometry import project
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.synthetic.assets import fit_garment, read_garment
 from pandapose_ros.synthetic.gait import walk_and_wave
-from pandapose_ros.synthetic.poses import read_pool, sample_targets
+from pandapose_ros.synthetic.poses import read_pool, rig_targets, sample_targets
 from pandapose_ros.synthetic.rotations import about, between, swing
 
 J = {name: index for index, name in enumerate(H36M_17.joint_names)}
@@ -95,38 +95,48 @@ def y_up(joints):
 
 
 def test_motion_is_split_by_clip_and_turned_z_up(tmp_path):
-    clips = {name: y_up(REST[None]).repeat(3, 0) for name in ("walk", "run", "sit")}
+    clips = {name: y_up(REST[None]).repeat(3, 0) for name in ("walk_1", "walk_2", "sit")}
     path = write_motion(tmp_path / "motion.npz", clips)
-    train, test = read_pool(path, 1, test=False), read_pool(path, 1, test=True)
-    assert {train.names[index] for index in train.clip} == {"run", "sit"}
-    assert {test.names[index] for index in test.clip} == {"walk"}
-    np.testing.assert_allclose(train.joints[0], REST - REST[:1], atol=1e-6)
+    train, test = read_pool(path, 0.2, test=False), read_pool(path, 0.2, test=True)
+    assert {train.names[index] for index in train.clip} == {"walk_1", "sit"}
+    assert {test.names[index] for index in test.clip} == {"walk_2"}
+    assert len(train.bank) == len(train.clip) == 6
+    (rest,) = rig_targets(train.bank.take(np.array([0])))
+    asked, got = (
+        REST[J["left_knee"]] - REST[J["left_hip"]],
+        rest[J["left_knee"]] - rest[J["left_hip"]],
+    )
+    np.testing.assert_allclose(got / np.linalg.norm(got), asked / np.linalg.norm(asked), atol=1e-5)
+    assert rest[J["head"], 2] > rest[J["thorax"], 2] + 0.2
+    assert rest[J["nose"], 1] < rest[J["head"], 1] - 0.05
 
 
 def test_wrong_motion_is_refused(tmp_path):
     path = write_motion(tmp_path / "motion.npz", {"a": np.zeros((3, 16, 3))})
     with pytest.raises(ValueError, match=r"clip 'a' to be \[T, 17, 3\]"):
-        read_pool(path, 0, test=False)
+        read_pool(path, 0.2, test=False)
 
 
 def test_a_test_half_without_clips_is_refused(tmp_path):
     path = write_motion(tmp_path / "motion.npz", {"walk": y_up(REST[None])})
     with pytest.raises(ValueError, match="none of 1 clips"):
-        read_pool(path, 0, test=True)
+        read_pool(path, 0.2, test=True)
 
 
-def test_sampled_poses_keep_bone_lengths_and_stay_out_of_the_trunk(tmp_path):
+def test_targets_turn_the_hips_and_the_chest_as_the_pose_does(tmp_path):
     walk = walk_and_wave(REST, PATH, TIMES, 4.8, (1.5, 5.5)).joints
     pool = read_pool(write_motion(tmp_path / "m.npz", {"w": y_up(walk)}), 0, test=False)
-    joints, clip = sample_targets(pool, 300, np.random.default_rng(0))
-    assert joints.shape == (300, 17, 3)
-    assert clip.shape == (300,)
-    lengths, expected = bone_lengths(joints.numpy()), bone_lengths(walk[:1])
-    np.testing.assert_allclose(lengths, expected.repeat(300, 1), atol=4e-3)
-    wrists = joints[:, [J["left_wrist"], J["right_wrist"]]]
-    assert (wrists - (joints[:, :1] + joints[:, 8:9]) / 2).norm(dim=-1).min() > 0.12
-    knee = joints[:, J["left_knee"]]
-    assert torch.unique((knee * 100).round(), dim=0).shape[0] > 200
+    targets, clip, family = sample_targets(pool, 300, np.random.default_rng(0))
+    assert targets.shape == (300, 17, 3)
+    assert clip.shape == family.shape == (300,)
+    targets = targets.numpy()
+    assert np.abs(targets[:, 0]).max() == 0
+    # What the rig takes for the chest's axes must be at right angles, as those of the pose are.
+    across = targets[:, J["left_shoulder"]] - targets[:, J["right_shoulder"]]
+    up = targets[:, J["thorax"]] - targets[:, J["spine"]]
+    assert np.abs((across * up).sum(-1)).max() < 1e-4
+    middle = (targets[:, J["left_shoulder"]] + targets[:, J["right_shoulder"]]) / 2
+    np.testing.assert_allclose(middle, targets[:, J["thorax"]], atol=1e-4)
 
 
 MHCLO = """# made up

@@ -187,7 +187,7 @@ def test_the_tool_trains_saves_and_resumes(tmp_path):
     clips = {f"c{i}": (base + rng.normal(0, 0.03, (9, 17, 3))).astype("f4") for i in range(3)}
     np.savez(tmp_path / "motion.npz", **clips)
     options = ["train", "--motion", str(tmp_path / "motion.npz"), "--out", str(tmp_path / "out")]
-    options += ["--held-out-clips", "1", "--batch", "2", "--steps", "2", "--save-every", "1"]
+    options += ["--held-out-share", "0.2", "--batch", "2", "--steps", "2", "--save-every", "1"]
     options += ["--quarter-anchors", "--threads", "1"]
     assert main.main(options) == 0
     history = json.loads((tmp_path / "out" / "history.json").read_text())

@@ -7,6 +7,7 @@ from pandapose_ros.config.estimator import EstimatorConfig
 from pandapose_ros.config.model import ModelConfig
 from pandapose_ros.config.node import NodeConfig, RecorderConfig, VideoCameraConfig
 from pandapose_ros.config.pictures import PictureConfig
+from pandapose_ros.config.poses import PoseConfig
 from pandapose_ros.config.training import LossConfig, SkeletonSampleConfig, TrainConfig
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ModelConfig",
     "NodeConfig",
     "PictureConfig",
+    "PoseConfig",
     "RecorderConfig",
     "SkeletonSampleConfig",
     "TrainConfig",

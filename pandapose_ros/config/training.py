@@ -16,7 +16,6 @@ class SkeletonSampleConfig:
         (-0.5, 0.6), "Angle by which the camera looks down on the pelvis, least, greatest [rad]"
     )
     distance: tuple[float, float] = option((1.5, 8.0), "Camera to pelvis, least, greatest [m]")
-    lying: float = option(0.04, "Share of people tilted by any angle", low=0.0, high=1.0)
     region_size_jitter: float = option(0.12, "Relative, uniform", low=0.0)
     region_centre_jitter: float = option(0.04, "Share of the region's size, uniform", low=0.0)
     region_angle_jitter: float = option(0.17, "Uniform [rad]", low=0.0)
@@ -53,7 +52,9 @@ class TrainConfig:
     skeleton_steps: int = option(
         1, "Skeleton-only steps after each step with images; 0: images only", low=0
     )
-    held_out_clips: int = option(20, "Last clips by name, kept for testing", low=1)
+    held_out_share: float = option(
+        0.2, "Share of the clips of each kind of motion, kept for testing", low=0.0, high=0.9
+    )
     learning_rate: float = option(4e-4, "Greatest, of AdamW", low=0.0)
     final_learning_rate: float = option(0.02, "Share of it that is left at the end", low=0.0)
     weight_decay: float = option(0.1, "Of AdamW", low=0.0)

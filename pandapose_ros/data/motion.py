@@ -4,6 +4,7 @@ In: joints [T, 17, 3] in metres, y up, in Human3.6M's order as the CMU data base
 `PoseParts`: how pelvis, trunk, head and limbs are turned, without bone lengths.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ JOINTS = len(H36M_17.joint_names)
 # The file's joint 9 is where skull and neck meet, 10 the end of the head's bone. In walking
 # clips the line thorax - 10 leans forward by 10 degrees; a walker's head is taken as upright.
 _HEAD_LEAN = np.deg2rad(10.0)
+_NUMBER = re.compile(r"_?\d+$")
 _HIPS, _SHOULDERS = (4, 1), (11, 14)  # left, right
 _LEGS = ((4, 5, 6), (1, 2, 3))
 _ARMS = ((11, 12, 13), (14, 15, 16))
@@ -88,27 +90,34 @@ def read_motion(path: Path) -> dict[str, Array]:
 
 
 def split_clips(
-    clips: dict[str, Array], held_apart: int
+    clips: dict[str, Array], share: float = 0.2
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Hold the last clips by name apart for testing.
+    """Hold the last clips of every kind of motion apart for testing.
 
     Args:
-        clips: By name.
-        held_apart: How many, fewer than there are.
+        clips: By name; names that differ only in the number at the end are of one kind.
+        share: Of each kind's clips, rounded, [0, 1); of a kind with two clips or more at least
+            one is held apart and at least one is not. 0 holds none apart.
 
     Returns:
-        Clips to train on, clips to test on.
+        Clips to train on, clips to test on, each sorted by name.
 
     Raises:
-        ValueError: If nothing would be left to train on.
+        ValueError: If the share is out of range.
     """
-    names = sorted(clips)
-    if not 0 <= held_apart < len(names):
-        raise ValueError(f"expected to hold apart fewer than {len(names)} clips, got {held_apart}")
-    first_test = len(names) - held_apart
+    if not 0 <= share < 1:
+        raise ValueError(f"expected a share of clips to hold apart in [0, 1), got {share}")
+    kinds: dict[str, list[str]] = {}
+    for name in sorted(clips):
+        kinds.setdefault(_NUMBER.sub("", name), []).append(name)
+    held_apart = {
+        name
+        for names in kinds.values()
+        for name in names[len(names) - _held_apart(len(names), share) :]
+    }
     return (
-        {name: clips[name] for name in names[:first_test]},
-        {name: clips[name] for name in names[first_test:]},
+        {name: clips[name] for name in sorted(clips) if name not in held_apart},
+        {name: clips[name] for name in sorted(clips) if name in held_apart},
     )
 
 
@@ -152,6 +161,13 @@ def mirror_parts(parts: PoseParts) -> PoseParts:
         legs=parts.legs[:, ::-1] * flip,
         arms=parts.arms[:, ::-1] * flip,
     )
+
+
+def _held_apart(count: int, share: float) -> int:
+    """Return how many of the clips of one kind are held apart."""
+    if share == 0 or count < 2:
+        return 0
+    return min(max(1, round(share * count)), count - 1)
 
 
 def _unit(vectors: Array) -> Array:

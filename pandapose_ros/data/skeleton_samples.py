@@ -9,16 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.config import SkeletonSampleConfig
+from pandapose_ros.config import PoseConfig, SkeletonSampleConfig
 from pandapose_ros.data.body_circle import body_circle
+from pandapose_ros.data.body_joints import put_together, random_bodies
 from pandapose_ros.data.keypoint_noise import add_detector_noise, with_centres
 from pandapose_ros.data.motion import PoseParts
-from pandapose_ros.data.pose_mixing import (
-    put_together,
-    random_bodies,
-    random_poses,
-    rotations_about,
-)
+from pandapose_ros.data.pose_sampler import PoseSampler
+from pandapose_ros.data.rotations import rotations_about, turns
 from pandapose_ros.geometry import KEPT_HEIGHT
 from pandapose_ros.model.blazepose import CROP_SIZE
 from pandapose_ros.region import REGION_MARGIN
@@ -54,20 +51,27 @@ class SkeletonSampler:
     Args:
         bank: Captured poses.
         config: Bodies, cameras, regions, noise.
-        mixed: Draw new poses from the bank's parts; else the bank's own poses are taken.
+        mixed: Draw new poses; else the bank's own poses are taken.
+        poses: Shares of the families of new poses.
     """
 
     def __init__(
-        self, bank: PoseParts, config: SkeletonSampleConfig, *, mixed: bool = True
+        self,
+        bank: PoseParts,
+        config: SkeletonSampleConfig,
+        *,
+        mixed: bool = True,
+        poses: PoseConfig | None = None,
     ) -> None:
         self.bank = bank
         self.config = config
         self.mixed = mixed
+        self._poses = PoseSampler(bank, poses or PoseConfig())
 
     def sample(self, count: int, rng: np.random.Generator) -> SkeletonSamples:
         """Draw `count` samples; the same `rng` state gives the same samples."""
         if self.mixed:
-            parts = random_poses(self.bank, count, rng)
+            parts = self._poses.sample(count, rng)[0]
         else:
             parts = self.bank.take(rng.integers(len(self.bank), size=count))
         joints = put_together(parts, random_bodies(count, self.config, rng))
@@ -93,23 +97,18 @@ def place_before_camera(
 
     Args:
         joints: [N, 17, 3], metres, y up, the pelvis at the origin.
-        config: Distances, elevations, share of lying people.
+        config: Distances, elevations.
         rng: Source of chance.
 
     Returns:
         [N, 17, 3], camera frame, metres, every joint before the camera.
     """
     count = len(joints)
-    x_axis, y_axis = np.eye(3)[:2]
-    tilted = rng.random(count) < config.lying
-    angle = np.where(tilted, rng.uniform(-1.8, 1.8, count), rng.normal(0, 0.05, count))
-    heading = rng.uniform(0, 2 * np.pi, count)
-    level = np.stack((np.cos(heading), np.zeros(count), np.sin(heading)), axis=1)
-    tilt = rotations_about(level, angle)
-    yaw = rotations_about(np.tile(y_axis, (count, 1)), rng.uniform(0, 2 * np.pi, count))
+    tilt = rotations_about(rng.normal(0, (0.05, 0.0, 0.05), (count, 3)))
+    yaw = turns(1, rng.uniform(0, 2 * np.pi, count))
     # pi turns y up into y down; the rest lets the camera look down.
     elevation = _middling(*config.elevation, count, rng)
-    pitch = rotations_about(np.tile(x_axis, (count, 1)), np.pi + elevation)
+    pitch = turns(0, np.pi + elevation)
     joints = np.einsum("nij,nkj->nki", pitch @ tilt @ yaw, joints)
     low, high = np.log(config.distance)
     distance = np.exp(rng.uniform(low, high, count))

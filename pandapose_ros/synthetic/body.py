@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-FORMAT = "pandapose_bodies_1"
+FORMAT = "pandapose_bodies_2"
 
 
 class Part(IntEnum):
@@ -59,6 +59,7 @@ class Body:
         nose: Vertex at the tip of the nose.
         crown: Vertex at the top of the head.
         description: Human-readable, for example "female1 casualsuit01 shoes03 bob02".
+        held_out: Whether the body is to test on; no body to train on wears its garments.
     """
 
     vertices: Tensor
@@ -71,6 +72,7 @@ class Body:
     nose: int
     crown: int
     description: str
+    held_out: bool
 
 
 _STORED_AS = {
@@ -82,6 +84,9 @@ _STORED_AS = {
     "weights": torch.float16,
     "weight_bones": torch.uint8,
 }
+
+
+_TOLD = ("nose", "crown", "description", "held_out")  # in the file's metadata
 
 
 def save_bodies(path: Path, rig: Rig, bodies: list[Body]) -> None:
@@ -97,7 +102,7 @@ def save_bodies(path: Path, rig: Rig, bodies: list[Body]) -> None:
         for b, body in enumerate(bodies)
         for field, kind in _STORED_AS.items()
     }
-    about = [{"nose": b.nose, "crown": b.crown, "description": b.description} for b in bodies]
+    about = [{name: getattr(body, name) for name in _TOLD} for body in bodies]
     metadata = {
         "format": FORMAT,
         "bone_names": json.dumps(rig.names),
@@ -152,7 +157,5 @@ def _body_from_tensors(tensors: dict[str, Tensor], about: dict) -> Body:
         bone_heads=tensors["bone_heads"],
         weights=weights / weights.sum(1, keepdim=True),
         weight_bones=tensors["weight_bones"].long(),
-        nose=about["nose"],
-        crown=about["crown"],
-        description=about["description"],
+        **{name: about[name] for name in _TOLD},
     )

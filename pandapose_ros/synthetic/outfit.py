@@ -20,6 +20,7 @@ CROWN_VERTEX = 881
 _MOUTH_INSIDE = (13380, 13605)  # teeth and tongue: never seen, left out
 _EYES = (14598, 14741)
 INFLUENCES = 8
+_HELD_OUT_GARMENTS = 0.25  # share of each kind
 # Hair that needs no see-through texture to look like hair.
 _HAIR = ("afro01", "bob01", "bob02", "ponytail01", "short01", "short02", "short03", "short04")
 
@@ -79,6 +80,51 @@ def read_wardrobe(folder: Path) -> Wardrobe:
     )
 
 
+def split_wardrobe(wardrobe: Wardrobe, rng: np.random.Generator) -> tuple[Wardrobe, Wardrobe]:
+    """Hold a quarter of each kind of garment apart, so that test bodies wear nothing known.
+
+    Args:
+        wardrobe: All garments.
+        rng: Decides which ones.
+
+    Returns:
+        What bodies to train on wear, what bodies to test on wear; no garment is in both.
+
+    Raises:
+        ValueError: If there are fewer than two garments of a kind.
+    """
+    parts: tuple[dict[str, list[Garment]], dict[str, list[Garment]]] = ({}, {})
+    for kind, garments in vars(wardrobe).items():
+        if len(garments) < 2:
+            raise ValueError(
+                f"expected at least 2 garments of {kind}, one to be worn in tests only, got "
+                f"{len(garments)}; add some or hold no bodies apart (--test-bodies 0)"
+            )
+        order = rng.permutation(len(garments))
+        apart = max(1, round(_HELD_OUT_GARMENTS * len(garments)))
+        parts[0][kind] = [garments[index] for index in sorted(order[apart:])]
+        parts[1][kind] = [garments[index] for index in sorted(order[:apart])]
+    return Wardrobe(**parts[0]), Wardrobe(**parts[1])
+
+
+def bodies_held_out(count: int, tests: int) -> NDArray[np.bool_]:
+    """Tell which of the bodies of `random_bodies` are for testing: the last ones.
+
+    Args:
+        count: All bodies.
+        tests: How many of them; 0: none.
+
+    Raises:
+        ValueError: If one side would lack one of the sexes.
+    """
+    if tests != 0 and (tests < 2 or count - tests < 2):
+        raise ValueError(
+            "expected at least 2 bodies to train and 2 to test on, so that there are women and "
+            f"men on both sides, got {count} bodies, {tests} of them to test on (--test-bodies)"
+        )
+    return np.arange(count) >= count - tests
+
+
 def random_bodies(count: int, rng: np.random.Generator) -> tuple[Rig, BaseBodies]:
     """Draw adult bodies from Anny; every second one is female.
 
@@ -123,30 +169,39 @@ def random_bodies(count: int, rng: np.random.Generator) -> tuple[Rig, BaseBodies
 
 
 def dressed_bodies(
-    rig: Rig, base: BaseBodies, wardrobe: Wardrobe, rng: np.random.Generator
+    rig: Rig,
+    base: BaseBodies,
+    wardrobes: tuple[Wardrobe, Wardrobe],
+    held_out: NDArray[np.bool_],
+    rng: np.random.Generator,
 ) -> Iterator[Body]:
     """Dress each body at random, one at a time.
 
     Args:
         rig: Of the bodies.
         base: The bodies.
-        wardrobe: What to wear; suits go round so that few repeat.
+        wardrobes: What bodies to train on wear and what those to test on wear, as of
+            `split_wardrobe`; suits go round so that few repeat.
+        held_out: [B], which bodies are to test on.
         rng: Drives every choice.
 
     Yields:
         One dressed body per base body, in order.
     """
-    for b, is_female in enumerate(base.is_female):
+    for b, (is_female, test) in enumerate(zip(base.is_female, held_out, strict=True)):
+        wardrobe = wardrobes[int(test)]
         suits = wardrobe.female_suits if is_female else wardrobe.male_suits
         worn = {
             Part.SUIT: suits[(b // 2) % len(suits)],
             Part.SHOES: wardrobe.shoes[rng.integers(len(wardrobe.shoes))],
             Part.HAIR: wardrobe.hair[rng.integers(len(wardrobe.hair))],
         }
-        yield dress(rig, base, b, worn)
+        yield dress(rig, base, b, worn, held_out=bool(test))
 
 
-def dress(rig: Rig, base: BaseBodies, b: int, worn: dict[Part, Garment]) -> Body:
+def dress(
+    rig: Rig, base: BaseBodies, b: int, worn: dict[Part, Garment], *, held_out: bool = False
+) -> Body:
     """Put garments on one body and merge all into one mesh without hidden parts.
 
     Args:
@@ -154,6 +209,7 @@ def dress(rig: Rig, base: BaseBodies, b: int, worn: dict[Part, Garment]) -> Body
         base: The bodies.
         b: Which one.
         worn: Garment per part.
+        held_out: Whether the body is to test on.
     """
     skin, hidden = base.vertices[b], np.zeros(len(base.vertices[b]), bool)
     vertices, weights, parts = [skin], [base.weights], [_skin_parts(rig, base, b)]
@@ -187,6 +243,7 @@ def dress(rig: Rig, base: BaseBodies, b: int, worn: dict[Part, Garment]) -> Body
         description=" ".join(
             ("female" if base.is_female[b] else "male", *(g.name for g in worn.values()))
         ),
+        held_out=held_out,
     )
 
 

@@ -8,7 +8,13 @@ import numpy as np
 from tqdm import tqdm
 
 from pandapose_ros.synthetic.body import save_bodies
-from pandapose_ros.synthetic.outfit import dressed_bodies, random_bodies, read_wardrobe
+from pandapose_ros.synthetic.outfit import (
+    bodies_held_out,
+    dressed_bodies,
+    random_bodies,
+    read_wardrobe,
+    split_wardrobe,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("bodies.safetensors"), help="file to write"
     )
-    parser.add_argument("--count", type=int, default=24, help="number of bodies")
+    parser.add_argument("--count", type=int, default=40, help="number of bodies")
+    parser.add_argument(
+        "--test-bodies",
+        type=int,
+        default=8,
+        help="bodies to test on only, in garments that no other body wears",
+    )
     parser.add_argument("--seed", type=int, default=0, help="drives every random choice")
 
 
@@ -27,15 +39,19 @@ def run(args: argparse.Namespace) -> int:
     """Bake the bodies; return the exit code."""
     rng = np.random.default_rng(args.seed)
     try:
+        held_out = bodies_held_out(args.count, args.test_bodies)
         wardrobe = read_wardrobe(args.assets)
+        split = split_wardrobe(wardrobe, rng) if held_out.any() else (wardrobe, wardrobe)
         rig, base = random_bodies(args.count, rng)
     except (ImportError, OSError, ValueError) as error:
         print(f"pandapose bake: {error}", file=sys.stderr)
         return 1
-    bodies = list(
-        tqdm(dressed_bodies(rig, base, wardrobe, rng), total=args.count, unit="body", desc="bake")
-    )
+    dressed = dressed_bodies(rig, base, split, held_out, rng)
+    bodies = list(tqdm(dressed, total=args.count, unit="body", desc="bake"))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_bodies(args.out, rig, bodies)
-    print(f"wrote {len(bodies)} bodies to {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
+    print(
+        f"wrote {len(bodies)} bodies, {held_out.sum()} of them to test on, to {args.out} "
+        f"({args.out.stat().st_size / 1e6:.1f} MB)"
+    )
     return 0

@@ -31,9 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `pandapose evaluate`."""
     parser.add_argument("--images", default="", help="folder that `pandapose synthesize` filled")
     parser.add_argument("--clip", default="", help="rendered video; its truth lies beside it")
-    parser.add_argument("--motion", default="", help="npz of clips; the last of them are scored")
+    parser.add_argument("--motion", default="", help="npz of clips; those held apart are scored")
     parser.add_argument(
-        "--held-out-clips", type=int, default=TrainConfig().held_out_clips, help="how many"
+        "--held-out-share",
+        type=float,
+        default=TrainConfig().held_out_share,
+        help="share of each kind of motion that is scored",
     )
     parser.add_argument("--weights", default=str(PACKAGED_WEIGHTS), help="default: the package's")
     parser.add_argument("--out", required=True, help="JSON file to write")
@@ -64,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()
     }
     if args.motion:
-        result["skeletons"] = _skeletons(net, Path(args.motion), args.held_out_clips)
+        result["skeletons"] = _skeletons(net, Path(args.motion), args.held_out_share)
     if args.images or args.clip:
         detector = PersonDetector(find_model_file("pose_detection.tflite"), max(1, args.threads))
         tracker = PeopleTracker(detector, landmark_net, EstimatorConfig(max_people=1))
@@ -81,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _skeletons(net: PandaPose, motion: Path, held_out: int) -> dict[str, dict[str, float]]:
+def _skeletons(net: PandaPose, motion: Path, held_out: float) -> dict[str, dict[str, float]]:
     """Score clips held apart: their own poses and mixed ones, with true and noisy keypoints."""
     _, clips = split_clips(read_motion(motion), held_out)
     bank = take_apart(np.concatenate(list(clips.values())))

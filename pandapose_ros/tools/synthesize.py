@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pandapose_ros.config import TrainConfig
 from pandapose_ros.synthetic.body import load_bodies
 from pandapose_ros.synthetic.poses import read_pool, sample_targets
 from pandapose_ros.synthetic.scene import Samples, render_samples
@@ -26,9 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=448, help="width and height in pixels")
     parser.add_argument("--test", action="store_true", help="use the bodies and clips held out")
     parser.add_argument(
-        "--test-bodies", type=int, default=4, help="bodies held out, the last ones"
+        "--held-out-share",
+        type=float,
+        default=TrainConfig().held_out_share,
+        help="share of the clips of each kind of motion that is held out",
     )
-    parser.add_argument("--test-clips", type=int, default=20, help="clips held out, last by name")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--seed", type=int, default=0, help="drives every random choice")
 
@@ -37,18 +41,17 @@ def run(args: argparse.Namespace) -> int:
     """Render the chunks that do not exist yet; return the exit code."""
     try:
         rig, bodies = load_bodies(args.bodies)
-        pool = read_pool(args.motion, args.test_clips, test=args.test)
-        if len(bodies) <= args.test_bodies:
+        pool = read_pool(args.motion, args.held_out_share, test=args.test)
+        chosen = [b for b, body in enumerate(bodies) if body.held_out == args.test]
+        if not chosen:
+            side = "held out" if args.test else "to train on"
             raise ValueError(
-                f"expected more than {args.test_bodies} bodies, as so many are held out "
-                f"(--test-bodies), got {len(bodies)} in {args.bodies}"
+                f"expected bodies {side}, got none among {len(bodies)} in {args.bodies}; see "
+                "`pandapose bake --test-bodies`"
             )
     except (OSError, ValueError) as error:
         print(f"pandapose synthesize: {error}", file=sys.stderr)
         return 1
-    split = len(bodies) - args.test_bodies
-    allowed = range(split, len(bodies)) if args.test else range(split)
-    chosen = {index: bodies[index] for index in allowed}
     args.out.mkdir(parents=True, exist_ok=True)
     with tqdm(total=args.count, unit="image", desc="synthesize") as progress:
         for chunk, start in enumerate(range(0, args.count, args.chunk)):
@@ -60,29 +63,29 @@ def run(args: argparse.Namespace) -> int:
             # A chunk depends on its own seed only, so an interrupted run goes on to the same end.
             rng = np.random.default_rng((args.seed, int(args.test), chunk))
             torch.manual_seed(int(rng.integers(2**31)))
-            body = rng.choice(list(chosen), count)
-            targets, clip = sample_targets(pool, count, rng)
+            body = rng.choice(chosen, count)
+            targets, clip, family = sample_targets(pool, count, rng)
             rendered = []
             for low in range(0, count, args.batch):
                 some = slice(low, low + args.batch)
-                people = [chosen[index] for index in body[some]]
+                people = [bodies[index] for index in body[some]]
                 asked = targets[some].to(args.device)
                 rendered.append(render_samples(rig, people, asked, (args.size, args.size), rng))
                 progress.update(len(people))
-            _save_chunk(path, rendered, body, np.array(pool.names)[clip.numpy()], rng)
+            names = np.array(pool.names)[clip]
+            _save_chunk(path, rendered, {"body": body, "clip": names, "family": family}, rng)
     return 0
 
 
 def _save_chunk(
     path: Path,
     rendered: list[Samples],
-    body: NDArray[np.integer],
-    clip: NDArray[np.str_],
+    told: dict[str, Any],
     rng: np.random.Generator,
 ) -> None:
     """Write one chunk; the file appears whole or not at all."""
     images = np.concatenate([samples.images.cpu().numpy() for samples in rendered])
-    encoded = [_encode_jpeg(image, int(rng.integers(45, 96))) for image in images]
+    encoded = [_encode_jpeg(image, int(rng.integers(35, 96))) for image in images]
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.savez(
@@ -91,8 +94,7 @@ def _save_chunk(
             offsets=np.cumsum([0, *(len(jpeg) for jpeg in encoded)]),
             joints=np.concatenate([samples.joints.cpu().numpy() for samples in rendered]),
             K=np.concatenate([samples.K.cpu().numpy() for samples in rendered]),
-            body=body,
-            clip=clip,
+            **told,
         )
     partial.replace(path)
 

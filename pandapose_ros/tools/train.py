@@ -92,7 +92,7 @@ def _samplers(motion: Path, config: TrainConfig) -> tuple[SkeletonSampler, Skele
     """Return what to train on and what to score on: clips held apart."""
     banks = [
         take_apart(np.concatenate(list(clips.values())))
-        for clips in split_clips(read_motion(motion), config.held_out_clips)
+        for clips in split_clips(read_motion(motion), config.held_out_share)
     ]
     samples = SkeletonSampleConfig()
     return SkeletonSampler(banks[0], samples), SkeletonSampler(banks[1], samples, mixed=False)

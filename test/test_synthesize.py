@@ -1,0 +1,60 @@
+import argparse
+
+import cv2
+import numpy as np
+import torch
+from synthetic_people import RIG, made_up_body
+
+from pandapose_ros.data.pose_sampler import Family
+from pandapose_ros.synthetic.body import save_bodies
+from pandapose_ros.synthetic.rig import gather, rest_joints
+from pandapose_ros.tools import synthesize
+
+
+def synthesize_arguments(folder, *more):
+    parser = argparse.ArgumentParser()
+    synthesize.add_arguments(parser)
+    paths = [str(folder / "bodies.safetensors"), str(folder / "motion.npz")]
+    common = ["--out", str(folder / "out"), "--count", "6", "--chunk", "4", "--size", "64"]
+    return parser.parse_args([*paths, *common, *more])
+
+
+def test_synthesize_writes_chunks_of_its_half_and_resumes(tmp_path):
+    bodies = [made_up_body(), made_up_body(), made_up_body(held_out=True)]
+    save_bodies(tmp_path / "bodies.safetensors", RIG, bodies)
+    rest = rest_joints(RIG, gather(bodies[:1], torch.device("cpu")))[0].numpy()
+    y_up = np.stack((rest[:, 0], rest[:, 2], -rest[:, 1]), axis=-1)
+    np.savez(tmp_path / "motion.npz", a_1=y_up[None], a_2=y_up[None], b=y_up[None])
+    assert synthesize.run(synthesize_arguments(tmp_path)) == 0
+    chunks = sorted((tmp_path / "out").iterdir())
+    assert [path.name for path in chunks] == ["chunk_0000.npz", "chunk_0001.npz"]
+    with np.load(chunks[1], allow_pickle=False) as chunk:
+        assert chunk["joints"].shape == (2, 17, 3)
+        assert chunk["K"].shape == (2, 3, 3)
+        assert set(chunk["body"]) <= {0, 1}
+        assert set(chunk["clip"]) <= {"a_1", "b"}
+        assert set(chunk["family"]) <= set(Family)
+        start, end = chunk["offsets"][1:3]
+        image = cv2.imdecode(chunk["jpeg"][start:end], cv2.IMREAD_COLOR)
+        assert image is not None
+        assert image.shape == (64, 64, 3)
+        first = chunk["jpeg"]
+    chunks[1].unlink()
+    untouched = chunks[0].stat().st_mtime_ns
+    assert synthesize.run(synthesize_arguments(tmp_path)) == 0
+    assert chunks[0].stat().st_mtime_ns == untouched
+    with np.load(chunks[1], allow_pickle=False) as chunk:
+        np.testing.assert_array_equal(chunk["jpeg"], first)
+    other = synthesize_arguments(tmp_path, "--test")
+    other.out = tmp_path / "test"
+    assert synthesize.run(other) == 0
+    with np.load(tmp_path / "test" / "chunk_0000.npz", allow_pickle=False) as chunk:
+        assert set(chunk["body"]) == {2}
+        assert set(chunk["clip"]) == {"a_2"}
+
+
+def test_synthesize_needs_bodies_of_its_half(tmp_path, capsys):
+    save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body()])
+    np.savez(tmp_path / "motion.npz", a=np.zeros((1, 17, 3)), a_1=np.zeros((1, 17, 3)))
+    assert synthesize.run(synthesize_arguments(tmp_path, "--test")) == 1
+    assert "expected bodies held out, got none among 1" in capsys.readouterr().err
