@@ -1,10 +1,12 @@
 # make demo [INPUT=FILE|WEBCAM]   a video becomes skeletons: pictures and numbers in demo/
+# make demo VIEW=1 [INPUT=...]    the same live, in a browser
 # make test [ARGS=...]            the tests, with pytest's arguments
 # make lint | colcon | clean      style and types | build and test with colcon | delete all made
 # PYTHON=python3.12 chooses the interpreter for .venv, made by the first call.
 
 PYTHON ?= python3
 INPUT ?=
+VIEW ?=
 ARGS ?=
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -28,8 +30,8 @@ RUN := PYTHONPATH=$(CURDIR) $(ROS_ENV)
 .PHONY: demo test lint colcon clean
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/models.stamp
-	@$(RUN) pandapose demo $(if $(INPUT),"$(INPUT)")
+demo: $(VENV)/models.stamp $(if $(VIEW),$(VENV)/view.stamp)
+	@$(RUN) pandapose demo $(if $(INPUT),"$(INPUT)") $(if $(VIEW),--view)
 
 # A domain of its own keeps a robot's or another run's topics out; one thread a process keeps the
 # many processes of the tests from waiting for each other.
@@ -60,7 +62,10 @@ clean:
 $(VENV)/run.stamp: requirements.txt requirements-python.txt requirements-build.txt
 	@scripts/install.sh packages $^ && touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt | $(VENV)/run.stamp
+$(VENV)/dev.stamp: requirements-dev.txt requirements-view.txt | $(VENV)/run.stamp
+	@scripts/install.sh packages $^ && touch $@
+
+$(VENV)/view.stamp: requirements-view.txt | $(VENV)/run.stamp
 	@scripts/install.sh packages $^ && touch $@
 
 $(VENV)/package.stamp: $(VENV)/run.stamp $(BUILT)

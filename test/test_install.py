@@ -14,7 +14,7 @@ from rclpy.node import Node
 
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = Path("share", "ament_index", "resource_index")
-PROGRAMS = ["pandapose", "pose_node", "video_camera"]
+PROGRAMS = ["pandapose", "pose_node", "video_camera", "viewer"]
 
 
 def prefixes():

@@ -28,7 +28,7 @@ DISTRIBUTIONS = {
     "ai_edge_litert": "ai-edge-litert",
 }
 # Taken when they are there, and what for is said where they are not.
-OPTIONAL = {"cv_bridge", "anny"}
+OPTIONAL = {"cv_bridge", "anny", "viser"}
 
 
 def layer(file):

@@ -9,6 +9,7 @@ from pandapose_ros.config.node import NodeConfig, RecorderConfig, VideoCameraCon
 from pandapose_ros.config.pictures import PictureConfig
 from pandapose_ros.config.poses import PoseConfig
 from pandapose_ros.config.training import LossConfig, SkeletonSampleConfig, TrainConfig
+from pandapose_ros.config.viewer import ViewerConfig
 
 __all__ = [
     "EstimatorConfig",
@@ -21,4 +22,5 @@ __all__ = [
     "SkeletonSampleConfig",
     "TrainConfig",
     "VideoCameraConfig",
+    "ViewerConfig",
 ]

@@ -6,7 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
-import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import try_shutdown
@@ -14,14 +13,12 @@ from sensor_msgs.msg import Image
 from tqdm import tqdm
 
 from pandapose_ros.config import RecorderConfig
-from pandapose_ros.msg import AnchorSet3D, AnchorSet3DArray, Skeleton3D, Skeleton3DArray
+from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray
 from pandapose_ros.node.images import image_from_message
 from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.node.readback import pose_from_messages
 from pandapose_ros.node.running import spin, start_ros
-from pandapose_ros.pose import AnchorVotes, Pose, RootSource
 from pandapose_ros.recording import Recording, Result
-
-_NO_ANCHORS = AnchorVotes(np.zeros((0, 3)), np.zeros((0, 1)), np.zeros(0, int), np.zeros(0, int))
 
 
 class Recorder(Node):
@@ -56,7 +53,9 @@ class Recorder(Node):
             sets = self._anchors.get(stamp_ns)
             # In the order of the skeletons, as the node publishes both.
             anchors = sets.sets if sets else [None] * len(message.skeletons)
-            poses = [_pose(s, a) for s, a in zip(message.skeletons, anchors, strict=True)]
+            poses = [
+                pose_from_messages(s, a) for s, a in zip(message.skeletons, anchors, strict=True)
+            ]
             self._recording.results.append(Result(stamp_ns, received_ns, poses))
         self._recording.save(Path(self.config.out))
 
@@ -90,44 +89,6 @@ def _jpeg(message: Image) -> bytes:
 def _nanoseconds(message: Image | Skeleton3DArray | AnchorSet3DArray) -> int:
     """Return a message's stamp as one number."""
     return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-
-
-def _xyz(points: list) -> np.ndarray:
-    """Convert points to an array [N, 3]."""
-    return np.array([(p.x, p.y, p.z) for p in points]).reshape(-1, 3)
-
-
-def _pose(skeleton: Skeleton3D, anchors: AnchorSet3D | None) -> Pose:
-    """Turn a message back into a pose with pelvis-relative joints."""
-    joints = skeleton.joints
-    positions, root = _xyz([j.position for j in joints]), _xyz([skeleton.root_position])[0]
-    source = RootSource(skeleton.root_source)
-    origin = np.zeros(3) if source is RootSource.NONE else root
-    roi = skeleton.roi
-    votes = _NO_ANCHORS
-    if anchors is not None:
-        owners = np.array(anchors.joint_index, np.int64)
-        votes = AnchorVotes(
-            positions=_xyz(list(anchors.positions)) - origin,
-            weights=np.array(anchors.weights)[:, None],
-            kinds=np.array(anchors.kinds),
-            owners=np.where(owners == AnchorSet3D.GLOBAL_JOINT, -1, owners),
-        )
-    return Pose(
-        id=int("".join(filter(str.isdigit, skeleton.id)) or 0),
-        is_new=skeleton.tracking_state == Skeleton3D.TRACKING_NEW,
-        joints=positions - origin,
-        root=None if source is RootSource.NONE else root,
-        root_covariance=None,
-        root_source=source,
-        joint_scores=np.array([j.confidence for j in joints]),
-        keypoints=np.array([(j.u, j.v) for j in joints]),
-        box_xyxy=np.array(
-            (roi.x_offset, roi.y_offset, roi.x_offset + roi.width, roi.y_offset + roi.height)
-        ),
-        score=skeleton.confidence,
-        anchors=votes,
-    )
 
 
 def main() -> int:

@@ -3,9 +3,7 @@
 import argparse
 import json
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,10 +16,11 @@ from numpy.typing import NDArray
 from pandapose_ros import metrics
 from pandapose_ros.recording import Recording
 from pandapose_ros.tools.estimate import write_pictures
+from pandapose_ros.tools.processes import find_shared, start_node, stop, wait_for_first_end
 
 _CLIP = Path("config", "demo", "walk.mp4")
 _RATE = 10.0  # of a video of a single image [Hz]
-_POLL_SECONDS, _DRAIN_SECONDS, _STOP_SECONDS = 0.1, 1.5, 20.0
+_POLL_SECONDS, _DRAIN_SECONDS = 0.1, 1.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=0.0, help="images per second; 0: the clip's")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long to use a webcam")
     parser.add_argument("--truth", type=Path, help=".npz with joints [T, 17, 3], K and fps")
+    parser.add_argument(
+        "--view",
+        action="store_true",
+        help="show the clip in a browser, again and again, instead of writing pictures",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     source = args.input or str(find_shared(_CLIP))
     truth_file = args.truth or (None if args.input else find_shared(_CLIP.with_suffix(".npz")))
     truth = dict(np.load(truth_file, allow_pickle=False)) if truth_file else None
+    if args.view:
+        return show(source, truth, args.rate)
     args.out.mkdir(parents=True, exist_ok=True)
     recording_file = args.out / "recording.npz"
     for old in (recording_file, *args.out.glob("[0-9]*.jpg"), args.out / "annotated.mp4"):
@@ -53,22 +59,32 @@ def run(args: argparse.Namespace) -> int:
     return 0 if summary["skeletons"] else 1
 
 
-def find_shared(path: Path) -> Path:
-    """Find a file of the package's share folder, in the source tree or where it is installed.
+def show(source: str, truth: dict[str, NDArray] | None, rate: float) -> int:
+    """Run camera, node and viewer until one of them ends or all are interrupted."""
+    namespace = f"/pandapose_demo_{os.getpid()}"
+    skeletons = f"{namespace}/pose_node/skeletons"
+    camera = describe_camera(source, truth, rate) | {"loop": True}
+    processes = [
+        ("viewer", start_node("viewer", namespace, {"skeletons": skeletons}, {})),
+        ("pose_node", start_node("pose_node", namespace, {}, {"image": "image_raw"})),
+        ("video_camera", start_node("video_camera", namespace, camera, {})),
+    ]
+    try:
+        name, code = wait_for_first_end(processes)
+    finally:
+        stop(processes)
+    if code:
+        raise ValueError(f"{name} failed; see its message above")
+    return code
 
-    Args:
-        path: Relative to the share folder, such as config/demo/walk.mp4.
 
-    Raises:
-        FileNotFoundError: If it is nowhere.
-    """
-    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    folders = [Path(__file__).parents[2]]
-    folders += [Path(prefix, "share", "pandapose_ros") for prefix in prefixes if prefix]
-    for folder in folders:
-        if (folder / path).exists():
-            return folder / path
-    raise FileNotFoundError(f"{path} is in none of {', '.join(map(str, folders))}; reinstall")
+def describe_camera(source: str, truth: dict[str, NDArray] | None, rate: float) -> dict:
+    """Return the parameters of the camera that plays the clip."""
+    camera: dict = {"source": source, "rate": rate}
+    if truth is not None:
+        width = float(cv2.VideoCapture(source).get(cv2.CAP_PROP_FRAME_WIDTH))
+        camera["field_of_view"] = float(2 * np.arctan(width / 2 / truth["K"][0, 0]))
+    return camera
 
 
 def run_processes(
@@ -77,10 +93,7 @@ def run_processes(
     """Run the three nodes until the camera is through; raise ValueError if one fails."""
     namespace = f"/pandapose_demo_{os.getpid()}"
     is_webcam = source.isdigit()
-    camera = {"source": source, "rate": args.rate, "wait_for_subscribers": 2}
-    if truth is not None:
-        width = float(cv2.VideoCapture(source).get(cv2.CAP_PROP_FRAME_WIDTH))
-        camera["field_of_view"] = float(2 * np.arctan(width / 2 / truth["K"][0, 0]))
+    camera = describe_camera(source, truth, args.rate) | {"wait_for_subscribers": 2}
     frames = 0 if is_webcam else int(cv2.VideoCapture(source).get(cv2.CAP_PROP_FRAME_COUNT))
     images = {"image": "image_raw"}
     topics = {name: f"pose_node/{name}" for name in ("skeletons", "anchors")}
@@ -104,21 +117,6 @@ def run_processes(
         raise ValueError("the listener left no recording; see its messages above")
 
 
-def start_node(
-    name: str, namespace: str, parameters: dict[str, object], remaps: dict[str, str]
-) -> subprocess.Popen:
-    """Start a node of this package as a process of its own."""
-    command = [sys.executable, "-m", f"pandapose_ros.node.{name}", "--ros-args"]
-    command += ["-r", f"__ns:={namespace}"]
-    for old, new in remaps.items():
-        command += ["-r", f"{old}:={new}"]
-    for key, value in parameters.items():
-        # A quoted text stays one for the YAML parser, as a webcam's index must.
-        text = f"'{value}'" if isinstance(value, str) else str(value)
-        command += ["-p", f"{key}:={text}"]
-    return subprocess.Popen(command)
-
-
 def wait_for_end(
     camera: subprocess.Popen, node: subprocess.Popen, listener: subprocess.Popen
 ) -> None:
@@ -134,17 +132,6 @@ def wait_for_end(
     # The last image is still on its way through the node.
     with suppress(subprocess.TimeoutExpired):
         listener.wait(_DRAIN_SECONDS)
-
-
-def stop(processes: list[tuple[str, subprocess.Popen]]) -> None:
-    """Ask processes to end, one after the other; kill what does not."""
-    for _name, process in processes:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
 
 
 def summarise(recording: Recording, truth: dict[str, NDArray] | None) -> dict:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 # Modules are imported only when called: PyTorch alone takes over a second to load.
 _COMMANDS = {
     "demo": "run camera, node and listener as ROS 2 processes on a clip and draw the result",
+    "view": "show skeletons, anchors and the camera's image in a browser",
     "estimate": "estimate skeletons in pictures or a video, without ROS",
     "fetch-models": "fetch the two BlazePose files once and check them",
     "parameters": "write the reference page of the nodes' parameters",

@@ -1,0 +1,127 @@
+"""The latest of all that is said about skeletons, with what has the same stamp side by side."""
+
+import time
+from collections import OrderedDict
+from typing import TypeVar
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray, SkeletonInfo
+from pandapose_ros.node.sources import Source
+
+Message = TypeVar("Message")
+
+# Images wait for their skeletons, which come later by the time of the estimate.
+_IMAGES_KEPT, _ANCHORS_KEPT = 30, 5
+_RATE_INERTIA = 0.9
+# Best effort matches every publisher, and a slow listener holds up nobody.
+_LIVE = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Listener:
+    """Subscribe to one source until `close`.
+
+    Attributes:
+        source: What is listened to.
+        skeletons: The newest message; None before the first.
+        info: What the joints mean.
+        camera_info: The newest calibration.
+        period: Mean time between skeleton messages, seconds; NaN before the second.
+    """
+
+    def __init__(self, node: Node, source: Source) -> None:
+        """Subscribe to everything but the anchors.
+
+        Args:
+            node: The node to subscribe from.
+            source: What to listen to.
+        """
+        self._node = node
+        self.source = source
+        self.skeletons: Skeleton3DArray | None = None
+        self.info: SkeletonInfo | None = None
+        self.camera_info: CameraInfo | None = None
+        self.period = float("nan")
+        self._heard_at = time.monotonic()
+        self._images: OrderedDict[int, Image | CompressedImage] = OrderedDict()
+        self._anchors: OrderedDict[int, AnchorSet3DArray] = OrderedDict()
+        self._anchors_subscription: Subscription | None = None
+        kind = CompressedImage if source.is_compressed else Image
+        wanted = [
+            (SkeletonInfo, source.info, self._on_info, _LATCHED),
+            (CameraInfo, source.camera_info, self._on_camera_info, _LIVE),
+            (kind, source.image, self._on_image, _LIVE),
+            (Skeleton3DArray, source.skeletons, self._on_skeletons, _LIVE),
+        ]
+        self._subscriptions = [
+            node.create_subscription(kind, topic, callback, qos)
+            for kind, topic, callback, qos in wanted
+            if topic
+        ]
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self.hear_anchors(wanted=False)
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def hear_anchors(self, *, wanted: bool) -> None:
+        """Listen to the anchors or not: they are made only while somebody does."""
+        subscription = self._anchors_subscription
+        if wanted and subscription is None and self.source.anchors:
+            self._anchors_subscription = self._node.create_subscription(
+                AnchorSet3DArray, self.source.anchors, self._on_anchors, _LIVE
+            )
+        elif not wanted and subscription is not None:
+            self._node.destroy_subscription(subscription)
+            self._anchors_subscription = None
+            self._anchors.clear()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last skeletons, or since the subscription."""
+        return time.monotonic() - self._heard_at
+
+    def anchors_of(self, skeletons: Skeleton3DArray) -> AnchorSet3DArray | None:
+        """Return the anchors of the same image, if they have come."""
+        return self._anchors.get(_stamp(skeletons))
+
+    def image_of(self, skeletons: Skeleton3DArray) -> Image | CompressedImage | None:
+        """Return the image that skeletons were made from, if it is still there."""
+        return self._images.get(_stamp(skeletons))
+
+    def _on_skeletons(self, message: Skeleton3DArray) -> None:
+        now = time.monotonic()
+        if self.skeletons is not None:
+            period = now - self._heard_at
+            inertia = 0.0 if self.period != self.period else _RATE_INERTIA
+            self.period = period if not inertia else inertia * self.period + 0.1 * period
+        self._heard_at, self.skeletons = now, message
+
+    def _on_anchors(self, message: AnchorSet3DArray) -> None:
+        _keep(self._anchors, message, _ANCHORS_KEPT)
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        _keep(self._images, message, _IMAGES_KEPT)
+
+    def _on_info(self, message: SkeletonInfo) -> None:
+        self.info = message
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self.camera_info = message
+
+
+def _stamp(message: Skeleton3DArray | AnchorSet3DArray | Image | CompressedImage) -> int:
+    """Return a message's stamp as one number."""
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def _keep(messages: "OrderedDict[int, Message]", message: Message, count: int) -> None:
+    """Remember a message by its stamp, and forget the oldest."""
+    messages[_stamp(message)] = message  # type: ignore[arg-type]
+    while len(messages) > count:
+        messages.popitem(last=False)

@@ -1,0 +1,210 @@
+"""The 3D scene that a browser shows, and the check-boxes for its layers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import viser
+from numpy.typing import NDArray
+
+from pandapose_ros.node.conversions import placed
+from pandapose_ros.node.scene_person import ScenePerson
+from pandapose_ros.pose import Pose
+from pandapose_ros.skeleton import Skeleton
+
+_ALL_JOINTS = "all joints"
+_FIELD_OF_VIEW = 0.8  # rad, of the browser's view
+_IMAGE_DISTANCE = 0.6  # m, from the camera to where its image is shown
+_FLOOR_GAP = 0.05  # m, from the ankle joint to the floor
+_FLOOR_INERTIA = 0.9
+
+
+class _Server(viser.ViserServer):
+    """A server that cannot be shared: viser's button would tunnel the camera to the internet."""
+
+    def request_share_url(self, verbose: bool = True) -> str | None:
+        return None
+
+
+class LiveScene:
+    """Serve one scene to any number of browsers; check-boxes count for all of them."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """Start to serve, in threads of its own.
+
+        Args:
+            host: Address to bind to.
+            port: The next free one is taken if this is not; see `url`.
+        """
+        self._server = _Server(host=host, port=port, label="PandaPose", verbose=False)
+        # The host may be 0.0.0.0, which no browser can open.
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        self.url = f"http://{shown}:{self._server.get_port()}"
+        self._server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
+        self._server.scene.world_axes.visible = False
+        # Shadows cost a weak computer more than all the rest.
+        self._server.scene.configure_default_lights(cast_shadow=False)
+        self._server.scene.configure_environment_map(None)
+        self._server.scene.add_light_ambient("/light", intensity=1.5)
+        self._people: list[ScenePerson] = []
+        self._floor_height: float | None = None
+        self._skeleton: Skeleton | None = None
+        self._frustum: viser.CameraFrustumHandle | None = None
+        self._seen_clients: set[int] = set()
+        self._make_panel()
+        self.set_up(optical=True)
+
+    def _make_panel(self) -> None:
+        gui = self._server.gui
+        self._status = gui.add_markdown("waiting for skeletons")
+        with gui.add_folder("Show"):
+            self._show_people = gui.add_checkbox("People", initial_value=True)
+            self._show_labels = gui.add_checkbox("Names", initial_value=True)
+            self._show_anchors = gui.add_checkbox("Anchors", initial_value=True)
+            self._show_votes = gui.add_checkbox("Votes", initial_value=True)
+            self._show_camera = gui.add_checkbox("Camera", initial_value=True)
+            self._show_floor = gui.add_checkbox("Floor", initial_value=True)
+        choices: tuple[str, ...] = (_ALL_JOINTS,)
+        self._joint_choice = gui.add_dropdown("Anchors of", choices)
+        self._least_score = gui.add_slider("Confidence", 0.0, 1.0, 0.05, initial_value=0.0)
+        button = gui.add_button("Look at the people")
+        button.on_click(lambda _event: self._seen_clients.clear())
+        self._floor = self._server.scene.add_grid(
+            "/floor",
+            infinite_grid=True,
+            cell_color=(60, 64, 74),
+            section_color=(84, 90, 102),
+            fade_distance=14.0,
+            plane="xz",
+        )
+
+    def stop(self) -> None:
+        """Serve no more."""
+        self._server.stop()
+
+    @property
+    def watchers(self) -> int:
+        """How many browsers look."""
+        return len(self._server.get_clients())
+
+    @property
+    def wants_anchors(self) -> bool:
+        """Whether anchors or their votes are shown."""
+        return self._show_anchors.value or self._show_votes.value
+
+    @property
+    def wants_image(self) -> bool:
+        """Whether the camera's image is shown."""
+        return self._show_camera.value
+
+    def set_up(self, *, optical: bool) -> None:
+        """Say what is up: -y in an optical frame (REP 103), +z in others."""
+        self._is_optical = optical
+        self._server.scene.set_up_direction("-y" if optical else "+z")
+        self._floor.plane = "xz" if optical else "xy"
+        self._floor_height = None
+        self._seen_clients.clear()
+
+    def set_skeleton(self, skeleton: Skeleton) -> None:
+        """Say what the joints of all poses to come mean."""
+        if skeleton == self._skeleton:
+            return
+        self._skeleton = skeleton
+        self._joint_choice.options = (_ALL_JOINTS, *skeleton.joint_names)
+
+    def set_status(self, text: str) -> None:
+        """Show a text (Markdown) at the top of the panel."""
+        self._status.content = text
+
+    def draw_people(self, poses: Sequence[Pose]) -> None:
+        """Show these people and no others.
+
+        Args:
+            poses: People; those without a root have no place and are left out.
+        """
+        if self._skeleton is None:
+            return
+        shown = [pose for pose in poses if pose.root is not None]
+        choice = self._joint_choice.value
+        names = self._skeleton.joint_names
+        joint = names.index(choice) if choice in names else None
+        with self._server.atomic():
+            while len(self._people) < len(shown):
+                self._people.append(ScenePerson(self._server.scene, len(self._people)))
+            for person, pose in zip(self._people, shown, strict=False):
+                person.draw_body(
+                    pose,
+                    self._skeleton,
+                    self._least_score.value,
+                    visible=self._show_people.value,
+                )
+                person.draw_label(pose, up=self._up, visible=self._show_labels.value)
+                person.draw_anchors(pose, joint, visible=self._show_anchors.value)
+                person.draw_votes(pose, self._skeleton, joint, visible=self._show_votes.value)
+            for person in self._people[len(shown) :]:
+                person.hide()
+            self._draw_floor(shown)
+        self._look_at(shown)
+
+    @property
+    def _up(self) -> NDArray[np.floating]:
+        return np.array((0.0, -1.0, 0.0) if self._is_optical else (0.0, 0.0, 1.0))
+
+    def _draw_floor(self, poses: Sequence[Pose]) -> None:
+        """Move the floor to below the lowest joint, slowly."""
+        self._floor.visible = self._show_floor.value
+        heights = [placed(pose.joints, pose) @ self._up for pose in poses]
+        known = [height for heights in heights for height in heights if np.isfinite(height)]
+        if not known:
+            return
+        height = float(min(known)) - _FLOOR_GAP
+        if self._floor_height is not None:
+            height += _FLOOR_INERTIA * (self._floor_height - height)
+        self._floor_height = height
+        self._floor.position = height * self._up
+
+    def _look_at(self, poses: Sequence[Pose]) -> None:
+        """Turn the view of each browser that has just come to the people."""
+        roots = [root for p in poses if (root := p.root) is not None and np.isfinite(root).all()]
+        new = {i: c for i, c in self._server.get_clients().items() if i not in self._seen_clients}
+        if not roots or not new:
+            return
+        centre = np.mean(roots, axis=0)
+        ahead = centre - self._up * (centre @ self._up)
+        distance = max(float(np.linalg.norm(ahead)), 1.0)
+        ahead /= max(float(np.linalg.norm(ahead)), 1e-9)
+        right = np.cross(ahead, self._up)
+        # From behind the camera's right shoulder: its image and the people are both in view.
+        eye = (0.3 * distance + 0.5) * right + 0.4 * distance * self._up - 0.25 * distance * ahead
+        for number, client in new.items():
+            client.camera.up_direction = self._up
+            client.camera.fov = _FIELD_OF_VIEW
+            client.camera.position = eye
+            client.camera.look_at = 0.75 * centre
+            self._seen_clients.add(number)
+
+    def draw_camera(self, image: NDArray[np.uint8] | None, field_of_view: float = 0.0) -> None:
+        """Show where the camera is, at the origin, and what it sees.
+
+        Args:
+            image: RGB uint8 [H, W, 3]; None: the camera has no place in the people's frame.
+            field_of_view: Vertical, radians.
+        """
+        visible = image is not None and self._show_camera.value
+        if image is not None and visible:
+            aspect = image.shape[1] / image.shape[0]
+            if self._frustum is None:
+                self._frustum = self._server.scene.add_camera_frustum(
+                    "/camera",
+                    fov=field_of_view,
+                    aspect=aspect,
+                    scale=_IMAGE_DISTANCE,
+                    thickness=0.006,
+                    color=(150, 156, 170),
+                    format="jpeg",
+                    cast_shadow=False,
+                    receive_shadow=False,
+                )
+            self._frustum.fov, self._frustum.aspect = field_of_view, aspect
+            self._frustum.image = image
+        if self._frustum is not None:
+            self._frustum.visible = visible

@@ -1,0 +1,90 @@
+"""Which skeletons there are on the graph, and what belongs to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rclpy.node import Node
+
+_SKELETONS = "pandapose_ros/msg/Skeleton3DArray"
+_INFO, _ANCHORS = "pandapose_ros/msg/SkeletonInfo", "pandapose_ros/msg/AnchorSet3DArray"
+_IMAGE, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+_CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Name the topics of one stream of skeletons; empty: there is none.
+
+    Attributes:
+        skeletons: The skeletons.
+        info: Their description.
+        anchors: Their anchors.
+        image: The images that they are made from.
+        camera_info: The calibration of these images.
+        is_compressed: Whether the images are CompressedImage.
+    """
+
+    skeletons: str
+    info: str = ""
+    anchors: str = ""
+    image: str = ""
+    camera_info: str = ""
+    is_compressed: bool = False
+
+
+def skeleton_topics(node: Node) -> list[str]:
+    """List the topics on which skeletons are published, by name.
+
+    Args:
+        node: From where to look.
+    """
+    return sorted(
+        name
+        for name, types in node.get_topic_names_and_types()
+        if _SKELETONS in types and node.count_publishers(name)
+    )
+
+
+def find_source(node: Node, skeletons: str, image: str = "") -> Source:
+    """Find what belongs to a topic of skeletons, by what its publisher hears and says.
+
+    Args:
+        node: From where to look.
+        skeletons: Resolved topic.
+        image: Resolved topic of the images; empty: those that the publisher subscribes to, or, if
+            it is a player of recordings, those that it publishes.
+
+    Raises:
+        rclpy's NodeNameNonExistentError: If the publisher has just gone.
+    """
+    heard: dict[str, list[str]] = {}
+    said: dict[str, list[str]] = {}
+    for publisher in node.get_publishers_info_by_topic(skeletons):
+        name = (publisher.node_name, publisher.node_namespace)
+        heard |= dict(node.get_subscriber_names_and_types_by_node(*name))
+        said |= dict(node.get_publisher_names_and_types_by_node(*name))
+    camera_infos = heard if _of_types(heard, _CAMERA_INFO) else said
+    if image:
+        heard = camera_infos = dict(node.get_topic_names_and_types())
+        images = heard
+    else:
+        images = heard if _of_types(heard, _IMAGE, _COMPRESSED) else said
+        image = _most_alike(_of_types(images, _IMAGE, _COMPRESSED), skeletons)
+    return Source(
+        skeletons,
+        info=_most_alike(_of_types(said, _INFO), skeletons),
+        anchors=_most_alike(_of_types(said, _ANCHORS), skeletons),
+        image=image,
+        camera_info=_most_alike(_of_types(camera_infos, _CAMERA_INFO), image or skeletons),
+        is_compressed=_COMPRESSED in images.get(image, ()),
+    )
+
+
+def _of_types(topics: Mapping[str, list[str]], *types: str) -> list[str]:
+    return sorted(name for name, kinds in topics.items() if set(types) & set(kinds))
+
+
+def _most_alike(topics: list[str], other: str) -> str:
+    """Return the topic whose name has most parts in common with another's; empty without any."""
+    parts = set(other.split("/"))
+    return max(topics, key=lambda topic: len(parts & set(topic.split("/"))), default="")

@@ -1,0 +1,219 @@
+"""Node `viewer`: shows skeletons, anchors and the camera's image in a browser."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.logging import get_logger
+from rclpy.node import Node
+from rclpy.utilities import try_shutdown
+
+from pandapose_ros.config import EstimatorConfig, ViewerConfig
+from pandapose_ros.geometry import intrinsics_from_field_of_view
+from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray
+from pandapose_ros.node.compressed import decode
+from pandapose_ros.node.intrinsics import intrinsics_from_message
+from pandapose_ros.node.listener import Listener
+from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.node.readback import pose_from_messages, skeleton_from_message
+from pandapose_ros.node.running import spin, start_ros
+from pandapose_ros.node.sources import find_source, skeleton_topics
+from pandapose_ros.node.stamps import nanoseconds
+from pandapose_ros.pose import Pose
+
+if TYPE_CHECKING:
+    from pandapose_ros.node.live_scene import LiveScene
+
+_SEARCH_PERIOD = 1.0
+# People vanish when their node has said nothing for this long.
+_SILENCE = 1.5
+# Longest wait for what has the same stamp as skeletons that are there.
+_PATIENCE = 0.3
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Viewer(Node):
+    """Listen to a pose_node while a browser looks, and draw what it says.
+
+    Nothing is subscribed to without a browser: pose_node builds its anchors for subscribers only.
+    """
+
+    def __init__(self, **node_options: Any) -> None:
+        """Read the parameters; `serve` has to follow.
+
+        Args:
+            node_options: As of `rclpy.node.Node`, which checks them.
+
+        Raises:
+            ValueError: If a parameter is wrong.
+        """
+        super().__init__("viewer", **node_options)
+        parameters = Parameters(self, ViewerConfig)
+        if parameters.problems:
+            raise ValueError("; ".join(parameters.problems))
+        self.config = parameters.get(ViewerConfig)
+        self.scene: LiveScene | None = None
+        self._listener: Listener | None = None
+        self._drawn: Skeleton3DArray | None = None
+        self._frames = ("", "")
+        self._next_search = 0.0
+
+    def serve(self, scene: "LiveScene") -> None:
+        """Draw into a scene from now on, and stop it at the end."""
+        self.scene = scene
+        self.get_logger().info(f"open {scene.url} in a browser")
+        if self.config.host not in _LOOPBACK:
+            self.get_logger().warning(
+                f"whoever reaches port {scene.url.rsplit(':', 1)[1]} of this computer sees the "
+                "camera's images: there is no password and no encryption"
+            )
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1 / self.config.rate, lambda: self._update(scene), clock=clock)
+
+    def destroy_node(self) -> None:
+        """Serve no more."""
+        if self.scene is not None:
+            self.scene.stop()
+        super().destroy_node()
+
+    def _update(self, scene: "LiveScene") -> None:
+        """Do what a moment asks for: search, draw, or nothing while nobody looks."""
+        if not scene.watchers:
+            self._hang_up()
+            return
+        listener = self._listener
+        is_silent = listener is None or listener.silence > _SILENCE
+        if time.monotonic() >= self._next_search and (
+            is_silent or not (listener and listener.source.image)
+        ):
+            self._next_search = time.monotonic() + _SEARCH_PERIOD
+            self._search()
+        if is_silent:
+            scene.draw_people(())
+            topic = f" on {listener.source.skeletons}" if listener else ""
+            scene.set_status(f"**no skeletons**{topic}: does pose_node run and get images?")
+        elif listener is not None and listener.info is not None:
+            listener.hear_anchors(wanted=scene.wants_anchors)
+            self._draw(scene, listener)
+
+    def _search(self) -> None:
+        """Listen to the skeletons that are asked for, or to the first there are."""
+        topics = skeleton_topics(self)
+        wanted = self.config.skeletons
+        topic = self.resolve_topic_name(wanted) if wanted else next(iter(topics), "")
+        image = self.config.image
+        if not topic:
+            return
+        try:
+            source = find_source(self, topic, self.resolve_topic_name(image) if image else "")
+        except RuntimeError:  # the publisher has just gone
+            return
+        if self._listener is not None and self._listener.source == source:
+            return
+        self._hang_up()
+        self._listener = Listener(self, source)
+        others = ", ".join(name for name in topics if name != topic)
+        also = f"; there are also {others} (parameter skeletons)" if others else ""
+        self.get_logger().info(f"showing {topic} on {source.image or 'no image'}{also}")
+
+    def _hang_up(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        self._listener = self._drawn = None
+
+    def _draw(self, scene: "LiveScene", listener: Listener) -> None:
+        message = listener.skeletons
+        if message is None or message is self._drawn or listener.info is None:
+            return
+        anchors, image = listener.anchors_of(message), listener.image_of(message)
+        is_whole = (anchors is not None or not scene.wants_anchors) and image is not None
+        if not is_whole and listener.silence < _PATIENCE and self._drawn is not None:
+            return
+        self._drawn = message
+        frames = (message.header.frame_id, image.header.frame_id if image else "")
+        scene.set_skeleton(skeleton_from_message(listener.info))
+        if frames != self._frames:
+            self._frames = frames
+            # Skeletons may be in the world's frame: then the camera has no place that we know.
+            scene.set_up(optical=frames[0].endswith("optical_frame") or frames[0] == frames[1])
+        poses = _poses(message, anchors)
+        scene.draw_people(poses)
+        if image is not None:
+            self._draw_camera(scene, listener, image, is_placed=frames[0] == frames[1])
+        scene.set_status(self._status(listener, message, poses))
+
+    def _draw_camera(
+        self, scene: "LiveScene", listener: Listener, image: Any, *, is_placed: bool
+    ) -> None:
+        if not is_placed or not scene.wants_image:
+            scene.draw_camera(None)
+            return
+        try:
+            pixels = decode(image)
+        except ValueError as error:
+            self.get_logger().error(f"image not shown: {error}", once=True)
+            return
+        height, width = pixels.shape[:2]
+        K = intrinsics_from_field_of_view(EstimatorConfig().field_of_view, width, height)
+        if listener.camera_info is not None:
+            try:
+                K = intrinsics_from_message(listener.camera_info, width, height)[0]
+            except ValueError as error:
+                self.get_logger().warning(f"camera_info is of no use: {error}", once=True)
+        field_of_view = float(2 * np.arctan(height / 2 / K[1, 1]))
+        scale = min(1.0, self.config.image_width / width)
+        if scale < 1:
+            size = (round(width * scale), round(height * scale))
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        scene.draw_camera(np.asarray(pixels, np.uint8), field_of_view)
+
+    def _status(self, listener: Listener, message: Skeleton3DArray, poses: list[Pose]) -> str:
+        """Return a line on the stream, and one on each person without a place."""
+        age = self.get_clock().now().nanoseconds - nanoseconds(message.header.stamp)
+        rate = 1 / listener.period if listener.period > 0 else float("nan")
+        lines = [f"**{len(poses)}** in view, {rate:.0f} Hz, {age / 1e6:.0f} ms after the image"]
+        if any(pose.root is None for pose in poses):
+            lines.append("People without a place are not shown: set `field_of_view`.")
+        return "\n\n".join([*lines, f"`{listener.source.skeletons}`"])
+
+
+def _poses(skeletons: Skeleton3DArray, anchors: AnchorSet3DArray | None) -> list[Pose]:
+    """Convert everybody, each with the anchors at the same place of the other list."""
+    sets = anchors.sets if anchors is not None else []
+    known = len(sets) == len(skeletons.skeletons)
+    return [
+        pose_from_messages(skeleton, sets[number] if known else None)
+        for number, skeleton in enumerate(skeletons.skeletons)
+        if len(skeleton.joints)
+    ]
+
+
+def main() -> int:
+    """Show what there is until told to end; return the exit code."""
+    ending = start_ros()
+    viewer: Viewer | None = None
+    try:
+        from pandapose_ros.node.live_scene import LiveScene
+
+        viewer = Viewer()
+        viewer.serve(LiveScene(viewer.config.host, viewer.config.port))
+        spin(viewer, ending.is_set)
+    except ModuleNotFoundError as error:
+        get_logger("viewer").error(f"{error}: pip install 'viser>=1.1,<2'")
+        return 1
+    except (OSError, ValueError) as error:
+        get_logger("viewer").error(str(error))
+        return 1
+    finally:
+        if viewer is not None:
+            viewer.destroy_node()
+        try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
