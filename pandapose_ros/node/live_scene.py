@@ -63,8 +63,7 @@ class LiveScene:
             self._show_votes = gui.add_checkbox("Votes", initial_value=True)
             self._show_camera = gui.add_checkbox("Camera", initial_value=True)
             self._show_floor = gui.add_checkbox("Floor", initial_value=True)
-        choices: tuple[str, ...] = (_ALL_JOINTS,)
-        self._joint_choice = gui.add_dropdown("Anchors of", choices)
+        self._joint_choice = gui.add_dropdown("Anchors of", [_ALL_JOINTS])
         self._least_score = gui.add_slider("Confidence", 0.0, 1.0, 0.05, initial_value=0.0)
         button = gui.add_button("Look at the people")
         button.on_click(lambda _event: self._seen_clients.clear())
@@ -109,7 +108,7 @@ class LiveScene:
         if skeleton == self._skeleton:
             return
         self._skeleton = skeleton
-        self._joint_choice.options = (_ALL_JOINTS, *skeleton.joint_names)
+        self._joint_choice.options = [_ALL_JOINTS, *skeleton.joint_names]
 
     def set_status(self, text: str) -> None:
         """Show a text (Markdown) at the top of the panel."""

@@ -183,10 +183,10 @@ class Viewer(Node):
 
 def _poses(skeletons: Skeleton3DArray, anchors: AnchorSet3DArray | None) -> list[Pose]:
     """Convert everybody, each with the anchors at the same place of the other list."""
-    sets = anchors.sets if anchors is not None else []
-    known = len(sets) == len(skeletons.skeletons)
+    sets = list(anchors.sets) if anchors is not None else []
+    has_anchors = len(sets) == len(skeletons.skeletons)
     return [
-        pose_from_messages(skeleton, sets[number] if known else None)
+        pose_from_messages(skeleton, sets[number] if has_anchors else None)
         for number, skeleton in enumerate(skeletons.skeletons)
         if len(skeleton.joints)
     ]
