@@ -14,7 +14,7 @@ COLCON := build/colcon
 
 # Sources are used as they are in the tree; only messages need an installation.
 BUILT := setup.py pyproject.toml package.xml CMakeLists.txt \
-  $(wildcard cmake/* msg/* config/* config/*/* launch/*)
+  $(wildcard cmake/* cmake/*/* msg/* config/* config/*/* launch/*)
 
 # What an interrupted installation left behind may look whole.
 $(shell scripts/install.sh discard)

@@ -34,10 +34,10 @@ class BuildWithCMake(build_ext):
         shutil.rmtree(prefix, ignore_errors=True)  # what an earlier build installed
         shutil.rmtree(self.build_lib, ignore_errors=True)
         build_with_cmake(prefix)
-        package = prefix / "python" / "pandapose_ros"
-        sources = shutil.ignore_patterns("*.c")  # of the compiled messages; of no use there
-        shutil.copytree(package, Path(self.build_lib) / package.name, ignore=sources)
-        shutil.rmtree(package.parent)
+        packages = prefix / "python"  # ours, and tf2_msgs where there is none
+        sources = shutil.ignore_patterns("*.c", "*.egg-info")  # of the messages; of no use there
+        shutil.copytree(packages, self.build_lib, ignore=sources, dirs_exist_ok=True)
+        shutil.rmtree(packages)
         for file in filter(Path.is_file, prefix.rglob("*")):
             folder = file.parent.relative_to(prefix)
             self.distribution.data_files.append((str(folder), [str(file)]))
@@ -59,6 +59,7 @@ def build_with_cmake(prefix):
         f"-DCMAKE_INSTALL_PREFIX={prefix}",
         f"-DCMAKE_PROJECT_INCLUDE={ROOT / 'cmake' / 'pypi_wheels.cmake'}",
         "-DPYTHON_INSTALL_DIR=python",
+        "-DPANDAPOSE_WITH_MISSING_MESSAGES=ON",
         f"-DPython3_EXECUTABLE={sys.executable}",
     ]
     install = ["cmake", "--build", build, "--target", "install"]

@@ -92,6 +92,15 @@ def test_ament_index_knows_package_and_messages(prefix):
     assert manifest.read_text() == (ROOT / "package.xml").read_text()
 
 
+def test_the_message_of_tf_is_there_as_on_any_robot():
+    # Its type hash, which publishers and subscribers compare, is that of ROS 2's own package.
+    found = [Path(p, "share", "tf2_msgs", "msg", "TFMessage.json") for p in prefixes()]
+    texts = [file.read_text() for file in found if file.exists()]
+    assert texts
+    type_hash = "RIHS01_e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087"
+    assert all(type_hash in text for text in texts)
+
+
 def test_weights_are_installed(environment, tmp_path):
     code = "import pandapose_ros.config as c; print(c.__file__)"
     result = run([sys.executable, "-c", code], environment, tmp_path)
