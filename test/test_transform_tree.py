@@ -1,0 +1,120 @@
+import threading
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation, Slerp
+
+from pandapose_ros.transform_tree import Motion, TransformError, TransformTree
+
+SECOND = 10**9
+RANDOM = np.random.default_rng(3)
+
+
+def motion(seconds, translation=(0, 0, 0), rotation=None):
+    rotation = Rotation.identity() if rotation is None else rotation
+    return Motion(round(seconds * SECOND), np.array(translation, float), rotation.as_quat())
+
+
+@pytest.fixture
+def tree():
+    """odom -> base (moving) -> mast (still) -> camera (still); odom -> goal (still)."""
+    tree = TransformTree()
+    turn = Rotation.from_euler("z", 90, degrees=True)
+    tree.add("base", "odom", motion(1.0), is_static=False)
+    tree.add("base", "odom", motion(2.0, (2, 0, 0), turn), is_static=False)
+    tree.add("mast", "base", motion(0.0, (0, 0, 1)), is_static=True)
+    tilt = Rotation.from_euler("x", -90, degrees=True)
+    tree.add("camera", "mast", motion(0.0, (0, 0, 0.5), tilt), is_static=True)
+    tree.add("goal", "odom", motion(0.0, (5, 5, 0)), is_static=True)
+    return tree
+
+
+def test_a_look_up_climbs_and_descends_and_interpolates(tree):
+    there = tree.look_up("goal", "camera", round(1.5 * SECOND))
+    half = Rotation.from_euler("z", 45, degrees=True)
+    expected = half.apply([0, 1, 1.5]) - (4, 5, 0)
+    # One metre ahead of the camera (z) is one metre to the base's y.
+    np.testing.assert_allclose(there.apply(np.array([0, 0, 1.0])), expected, atol=1e-12)
+    back = tree.look_up("camera", "goal", round(1.5 * SECOND))
+    np.testing.assert_allclose(back.apply(expected), [0, 0, 1], atol=1e-12)
+
+
+def test_turns_are_interpolated_at_constant_speed():
+    for _ in range(20):
+        ends = Rotation.random(2, random_state=RANDOM)
+        tree = TransformTree()
+        for seconds, rotation in zip((1.0, 2.0), ends, strict=True):
+            tree.add("b", "a", motion(seconds, rotation=rotation), is_static=False)
+        found = tree.look_up("a", "b", round(1.3 * SECOND)).rotation
+        np.testing.assert_allclose(found, Slerp([1, 2], ends)(1.3).as_matrix(), atol=1e-9)
+
+
+def test_time_zero_is_the_newest_that_is_known_of_all(tree):
+    tree.add("wheel", "base", motion(1.5, (0, 1, 0)), is_static=False)
+    newest = tree.look_up("odom", "wheel", 0)
+    np.testing.assert_allclose(newest.translation[0], 1 - np.sqrt(0.5), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "seconds", "text"),
+    [
+        ("map", "camera", 1.5, "frame 'map' is not known to tf; known: base, camera, goal"),
+        ("odom", "lens", 1.5, "frame 'lens' is not known"),
+        ("odom", "camera", 2.25, "'base' to 'odom' is asked for 0.250 s after the last"),
+        ("odom", "camera", 0.9, "'base' to 'odom' is asked for 0.100 s before the first"),
+        ("odom", "island", 1.5, "'island' and 'odom' are not connected: .* 'sea' to 'odom'"),
+    ],
+)
+def test_a_failure_names_what_is_missing(tree, target, source, seconds, text):
+    tree.add("island", "sea", motion(0), is_static=True)
+    with pytest.raises(TransformError, match=text):
+        tree.look_up(target, source, round(seconds * SECOND))
+
+
+def test_an_empty_tree_says_so_and_a_frame_is_where_it_is():
+    with pytest.raises(TransformError, match="not known to tf; known: -"):
+        TransformTree().look_up("a", "b", 0)
+    np.testing.assert_array_equal(TransformTree().look_up("a", "a", 5).translation, 0)
+
+
+def test_a_look_up_waits_for_what_comes(tree):
+    def come():
+        tree.add("base", "odom", motion(3.0, (4, 0, 0)), is_static=False)
+
+    timer = threading.Timer(0.1, come)
+    timer.start()
+    found = tree.look_up("odom", "base", 3 * SECOND, timeout=10.0)
+    np.testing.assert_allclose(found.translation, [4, 0, 0])
+    timer.join()
+
+
+def test_the_last_ten_seconds_are_kept_and_messages_may_be_late():
+    tree = TransformTree()
+    for seconds in (5.0, 20.0, 12.0, 11.0):
+        tree.add("b", "a", motion(seconds, (seconds, 0, 0)), is_static=False)
+    for seconds in (11.0, 11.5, 19.0):
+        found = tree.look_up("a", "b", round(seconds * SECOND)).translation[0]
+        assert found == pytest.approx(seconds)
+    with pytest.raises(TransformError, match="before the first"):
+        tree.look_up("a", "b", 6 * SECOND)
+
+
+def test_after_time_has_gone_back_only_what_is_still_stays(tree):
+    tree.clear()
+    with pytest.raises(TransformError):
+        tree.look_up("odom", "base", round(1.5 * SECOND))
+    assert tree.look_up("base", "camera", 0).translation[2] == 1.5
+    tree.add("base", "odom", motion(0.5), is_static=False)
+    assert tree.look_up("odom", "camera", SECOND // 2).translation[2] == 1.5
+
+
+def test_nonsense_is_ignored_and_loops_end(tree):
+    nan, zero = np.full(3, np.nan), np.zeros(4)
+    tree.add("x", "odom", Motion(0, nan, np.array([0, 0, 0, 1.0])), is_static=True)
+    tree.add("x", "odom", Motion(0, np.zeros(3), zero), is_static=True)
+    with pytest.raises(TransformError, match="'x' is not known"):
+        tree.look_up("odom", "x", 0)
+    tree.add("p", "q", motion(0), is_static=True)
+    tree.add("q", "p", motion(0), is_static=True)
+    with pytest.raises(TransformError, match="not connected"):
+        tree.look_up("odom", "p", 0)
