@@ -3,10 +3,16 @@
 import math
 from dataclasses import Field, fields
 
-from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, VideoCameraConfig
+from pandapose_ros.config import (
+    EstimatorConfig,
+    NodeConfig,
+    PictureConfig,
+    VideoCameraConfig,
+    WorldConfig,
+)
 
 _NODES = {
-    "pose_node": (EstimatorConfig, NodeConfig, PictureConfig),
+    "pose_node": (EstimatorConfig, NodeConfig, WorldConfig, PictureConfig),
     "video_camera": (VideoCameraConfig,),
 }
 _ROS_TYPES = {bool: "bool", int: "integer", float: "double", str: "string"}

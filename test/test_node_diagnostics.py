@@ -32,6 +32,7 @@ PIPELINE = PipelineReport(
     rate=29.5,
     people=2,
     latencies={"decode": (0.001, 0.002), "estimate": (0.02, 0.0314)},
+    transforms="not used",
 )
 MODEL = ModelInfo("pandapose_blazepose", "1", "ab" * 32)
 COUNTS = NodeStatistics(received=90, processed=80, people=160, dropped_busy=10)
@@ -92,10 +93,12 @@ def test_levels_of_the_input(changes, level, text):
         ({"dropped_busy": 3, "dropped_old": 1}, WARN, "dropped busy 3, dropped old 1"),
         ({"failed": 1, "dropped_busy": 2}, ERROR, "failed 1"),
         ({"dropped_disabled": 4}, OK, "2 people"),
+        ({"dropped_untransformed": 5}, WARN, "untransformed 5; no transform to 'map'"),
     ],
 )
 def test_levels_of_the_pipeline(recent, level, text):
-    status = judge(REPORT, NodeStatistics(**recent))["pipeline"]
+    report = replace(REPORT, pipeline=replace(PIPELINE, transforms="no transform to 'map'"))
+    status = judge(report, NodeStatistics(**recent))["pipeline"]
     assert status.level == level
     assert text in status.message
 
@@ -107,7 +110,7 @@ def test_camera_info_that_was_refused_is_a_warning():
 
 
 def test_no_image_ever_is_stale_and_inactive_is_ok():
-    before = PIPELINE.__class__(True, 0.0, 0, {"decode": (np.nan, np.nan)})
+    before = replace(PIPELINE, rate=0.0, people=0, latencies={"decode": (np.nan, np.nan)})
     statuses = judge(replace(REPORT, counts=NodeStatistics(), pipeline=before))
     assert [statuses[name].level for name in ("input", "pipeline")] == [STALE, STALE]
     assert values(statuses["pipeline"])["decode p95 [ms]"] == "unknown"

@@ -8,10 +8,16 @@ import yaml
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, VideoCameraConfig
+from pandapose_ros.config import (
+    EstimatorConfig,
+    NodeConfig,
+    PictureConfig,
+    VideoCameraConfig,
+    WorldConfig,
+)
 from pandapose_ros.node.parameters import Parameters
 
-CONFIGS = (EstimatorConfig, NodeConfig, PictureConfig)
+CONFIGS = (EstimatorConfig, NodeConfig, WorldConfig, PictureConfig)
 
 
 @pytest.fixture

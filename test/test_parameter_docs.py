@@ -3,7 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, VideoCameraConfig
+from pandapose_ros.config import (
+    EstimatorConfig,
+    NodeConfig,
+    PictureConfig,
+    VideoCameraConfig,
+    WorldConfig,
+)
 from pandapose_ros.parameter_docs import parameters_page
 from pandapose_ros.tools.main import main
 
@@ -18,7 +24,7 @@ def test_the_committed_page_is_up_to_date():
 @pytest.mark.parametrize(
     ("node", "configs"),
     [
-        ("pose_node", (EstimatorConfig, NodeConfig, PictureConfig)),
+        ("pose_node", (EstimatorConfig, NodeConfig, WorldConfig, PictureConfig)),
         ("video_camera", (VideoCameraConfig,)),
     ],
 )

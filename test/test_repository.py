@@ -28,7 +28,7 @@ DISTRIBUTIONS = {
     "ai_edge_litert": "ai-edge-litert",
 }
 # Taken when they are there, and what for is said where they are not.
-OPTIONAL = {"cv_bridge", "anny", "viser"}
+OPTIONAL = {"cv_bridge", "anny", "foxglove_msgs", "hri_msgs", "viser"}
 
 
 def layer(file):

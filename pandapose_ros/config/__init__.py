@@ -10,6 +10,7 @@ from pandapose_ros.config.pictures import PictureConfig
 from pandapose_ros.config.poses import PoseConfig
 from pandapose_ros.config.training import LossConfig, SkeletonSampleConfig, TrainConfig
 from pandapose_ros.config.viewer import ViewerConfig
+from pandapose_ros.config.world import WorldConfig
 
 __all__ = [
     "EstimatorConfig",
@@ -23,4 +24,5 @@ __all__ = [
     "TrainConfig",
     "VideoCameraConfig",
     "ViewerConfig",
+    "WorldConfig",
 ]

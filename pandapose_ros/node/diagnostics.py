@@ -57,12 +57,14 @@ class PipelineReport:
         rate: Skeleton messages per second.
         people: In the last image.
         latencies: p50 and p95 of each step, seconds; NaN before the first image.
+        transforms: Between which frames people were moved last, or why that failed.
     """
 
     enabled: bool
     rate: float
     people: int
     latencies: Mapping[str, tuple[float, float]]
+    transforms: str
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,7 @@ def _pipeline_status(report: Report, recent: NodeStatistics) -> DiagnosticStatus
         "rate out [Hz]": f"{state.rate:.2f}",
         "people": str(state.people),
         "processed": str(report.counts.processed),
+        "tf": state.transforms,
     }
     for step, percentiles in state.latencies.items():
         for percent, seconds in zip((50, 95), percentiles, strict=True):
@@ -224,7 +227,8 @@ def _judge_pipeline(
     if recent.failed:
         return _ERROR, f"in the last second: {lost}; the log tells why"
     if lost:
-        return _WARN, f"in the last second: {lost}"
+        reason = f"; {state.transforms}" if recent.dropped_untransformed else ""
+        return _WARN, f"in the last second: {lost}{reason}"
     return _OK, f"{state.people} people, {state.rate:.1f} skeleton messages per second"
 
 

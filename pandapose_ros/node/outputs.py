@@ -24,6 +24,7 @@ from pandapose_ros.node.conversions import (
 from pandapose_ros.node.evidence_markers import anchor_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
 from pandapose_ros.node.qos_report import explain_subscriptions
+from pandapose_ros.node.world import Placed
 from pandapose_ros.pose import ModelInfo, Pose
 from pandapose_ros.skeleton import Skeleton
 
@@ -54,21 +55,19 @@ class Outputs:
         """Publish the latched description of the joints and the model."""
         self._info.publish(skeleton_info_message(self._skeleton, model))
 
-    def publish(
-        self, poses: Sequence[Pose], header: Header, style: PictureConfig, *, tracking: bool
-    ) -> None:
+    def publish(self, placed: Placed, style: PictureConfig, *, tracking: bool) -> None:
         """Publish the people of one image, first the skeletons.
 
         Args:
-            poses: People; may be empty.
-            header: Stamp of the image and its optical frame.
+            placed: The people, in the frame to publish in; may be nobody.
             style: How markers are drawn.
             tracking: Whether people have names.
         """
+        poses, header = placed.poses, placed.header
         message = skeletons_message(poses, header, self._skeleton.name, tracking=tracking)
         self._skeletons.publish(message)
         if self._markers.get_subscription_count():
-            markers = person_markers(poses, self._skeleton, header, style)
+            markers = person_markers(poses, self._skeleton, header, style, placed.camera)
             self._markers.publish(self._people_in_rviz.replace(markers, header))
         if self._anchors.get_subscription_count():
             self._anchors.publish(anchors_message(poses, header, tracking=tracking))

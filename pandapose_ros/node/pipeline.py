@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig
+from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.geometry import Array
 from pandapose_ros.lens import Distortion
@@ -20,6 +20,9 @@ from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.worker import Frame
+from pandapose_ros.node.world import Placed, World
+from pandapose_ros.pose import Pose
+from pandapose_ros.transform_tree import TransformError
 
 # camera_info may come a moment after the first images without being missed.
 _CAMERA_INFO_GRACE = 1.0
@@ -35,6 +38,7 @@ class FramePipeline:
         node: Gives the clock and the log.
         parameters: Read anew for every frame.
         estimator: Finds and lifts the people.
+        world: Places them in another frame.
         outputs: Publishes them.
         statistics: Counts what became of the frames.
         timings: Takes the time of each step.
@@ -43,6 +47,7 @@ class FramePipeline:
     node: Node
     parameters: Parameters
     estimator: PoseEstimator
+    world: World
     outputs: Outputs
     statistics: NodeStatistics
     timings: Timings
@@ -71,6 +76,7 @@ class FramePipeline:
         try:
             self.people_in_view = 0
             self.estimator.reset()
+            self.world.clear(transforms=False)
             self.outputs.clear_markers()
         except Exception as error:  # the worker's thread has to live on
             self._notices.error(f"cannot start anew, {type(error).__name__}: {error}")
@@ -99,10 +105,24 @@ class FramePipeline:
             poses = self.estimator.estimate(image, K, distortion)
         style = self.parameters.get(PictureConfig)
         with self.timings.publish.measure():
-            self.outputs.publish(poses, header, style, tracking=settings.tracking)
-            # Counted here, so that whoever has seen the skeletons finds them counted.
-            self._count(len(poses))
+            placed = self._place(poses, header)
+            if placed is not None:
+                self.outputs.publish(placed, style, tracking=settings.tracking)
+                # Counted here, so that whoever has seen the skeletons finds them counted.
+                self._count(len(poses))
+                if settings.tracking:
+                    self.world.publish(placed, header, image)
             self.outputs.publish_debug_image(image, poses, header, style.marker_score)
+
+    def _place(self, poses: list[Pose], header: Header) -> Placed | None:
+        """Move people to the frame to publish in; None, after having said why, if that fails."""
+        timeout = self.parameters.get(WorldConfig).transform_timeout
+        try:
+            return self.world.place(poses, header, timeout)
+        except TransformError as error:
+            self.statistics.dropped_untransformed += 1
+            self._notices.error(f"people dropped: {error}", again_after=10.0)
+            return None
 
     def _count(self, people: int) -> None:
         self.timings.images_out.count()
@@ -140,6 +160,7 @@ class FramePipeline:
         if self._last_stamp_ns - stamp_ns > _TIME_JUMP_NS:
             self.node.get_logger().info("the images' stamps went back: tracking starts anew")
             self.estimator.reset()
+            self.world.clear(transforms=True)
         self._last_stamp_ns = stamp_ns
 
     def _intrinsics(

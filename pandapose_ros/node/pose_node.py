@@ -8,7 +8,7 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.utilities import try_shutdown
 
-from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig
+from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.diagnostics import (
     Diagnostics,
@@ -25,6 +25,7 @@ from pandapose_ros.node.running import spin, start_ros
 from pandapose_ros.node.services import Services
 from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.worker import Frame, LatestFrameWorker
+from pandapose_ros.node.world import World
 
 # Longest time to wait for the image at work when the node is deactivated.
 _STOP_TIMEOUT = 10.0
@@ -49,11 +50,12 @@ class PoseNode(LifecycleNode):
         """
         super().__init__("pose_node", **node_options)
         self.is_shut_down = False
-        self.parameters = Parameters(self, EstimatorConfig, NodeConfig, PictureConfig)
+        self.parameters = Parameters(self, EstimatorConfig, NodeConfig, WorldConfig, PictureConfig)
         self.statistics = NodeStatistics()
         self.timings = Timings()
         self._is_enabled = True
         self._estimator: PoseEstimator | None = None
+        self._world: World | None = None
         self._outputs: Outputs | None = None
         self._controls: Services | None = None
         self._diagnostics: Diagnostics | None = None
@@ -75,11 +77,12 @@ class PoseNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         started = time.monotonic()
         try:
+            self._world = World(self, self.parameters.get(WorldConfig))
             self._estimator = PoseEstimator(self.parameters.get(EstimatorConfig))
             self._estimator.warm_up()
         except Exception as error:  # rclpy would swallow it without a word
-            logger.error(f"cannot load the estimator: {error or type(error).__name__}")
-            self._estimator = None
+            logger.error(f"cannot be configured: {error or type(error).__name__}")
+            self._free()
             return TransitionCallbackReturn.FAILURE
         self._outputs = Outputs(self, self._estimator.skeleton)
         self._is_enabled = True
@@ -93,7 +96,7 @@ class PoseNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to listen and to publish."""
-        if self._estimator is None or self._outputs is None:
+        if self._estimator is None or self._outputs is None or self._world is None:
             return TransitionCallbackReturn.ERROR
         result = super().on_activate(state)
         self._estimator.reset()
@@ -103,6 +106,7 @@ class PoseNode(LifecycleNode):
             node=self,
             parameters=self.parameters,
             estimator=self._estimator,
+            world=self._world,
             outputs=self._outputs,
             statistics=self.statistics,
             timings=self.timings,
@@ -184,10 +188,10 @@ class PoseNode(LifecycleNode):
         self.get_logger().info(f"images: {self.statistics}")
 
     def _free(self) -> None:
-        for part in (self._controls, self._diagnostics, self._outputs):
+        for part in (self._controls, self._diagnostics, self._world, self._outputs):
             if part is not None:
                 part.destroy()
-        self._controls = self._diagnostics = self._outputs = self._estimator = None
+        self._controls = self._diagnostics = self._world = self._outputs = self._estimator = None
 
     def _on_frame(self, frame: Frame) -> None:
         """Store the frame; runs in the executor's thread."""
@@ -222,6 +226,7 @@ class PoseNode(LifecycleNode):
                 rate=self.timings.images_out.hz,
                 people=self._pipeline.people_in_view,
                 latencies=self.timings.latencies(),
+                transforms=self._world.state if self._world is not None else "not used",
             )
         return Report(
             input=images,

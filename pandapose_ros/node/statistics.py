@@ -28,6 +28,7 @@ class NodeStatistics:
         dropped_busy: Replaced by a newer image before their turn came.
         dropped_undecodable: Unknown encoding, short data, zero size, wrong step.
         dropped_old: Older than `max_image_age` when their turn came.
+        dropped_untransformed: There was no transform to `target_frame` at their time.
         dropped_disabled: Arrived or waiting while `~/enable` was false.
         dropped_inactive: Waiting when the node was deactivated.
         failed: The estimator raised an error.
@@ -40,6 +41,7 @@ class NodeStatistics:
     dropped_busy: int = 0
     dropped_undecodable: int = 0
     dropped_old: int = 0
+    dropped_untransformed: int = 0
     dropped_disabled: int = 0
     dropped_inactive: int = 0
     failed: int = 0

@@ -1,0 +1,57 @@
+"""A tf frame per person: `body_` and the person's name, as REP 155 describes it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from std_msgs.msg import Header
+
+from pandapose_ros.body_frame import BodyRotations
+from pandapose_ros.node.conversions import person_name
+from pandapose_ros.pose import Pose
+from pandapose_ros.transform import quaternion_from_rotation
+
+_QUEUE = 100  # as of tf2_ros
+
+
+class BodyFrames:
+    """Publish where people are and which way they face, on /tf."""
+
+    def __init__(self, node: Node) -> None:
+        """Create the publisher.
+
+        Raises:
+            RuntimeError: If tf2_msgs is not installed.
+        """
+        try:
+            from tf2_msgs.msg import TFMessage
+        except ImportError as error:
+            raise RuntimeError(
+                f"publish_tf needs tf2_msgs ({error}): sudo apt install ros-$ROS_DISTRO-tf2-msgs, "
+                "or set publish_tf to false"
+            ) from error
+        self._message = TFMessage
+        self._node = node
+        self._rotations = BodyRotations()
+        # A lifecycle publisher would do no more: nobody calls `publish` while inactive.
+        self._publisher = node.create_publisher(TFMessage, "/tf", QoSProfile(depth=_QUEUE))
+
+    def publish(self, poses: Sequence[Pose], header: Header) -> None:
+        """Publish the frames of people who have a place, children of the header's frame."""
+        transforms = []
+        for pose, rotation in self._rotations.update(poses):
+            x, y, z = np.asarray(pose.root, np.float64).tolist()
+            frame = f"body_{person_name(pose.id)}"
+            stamped = TransformStamped(header=header, child_frame_id=frame)
+            stamped.transform.translation = Vector3(x=x, y=y, z=z)
+            qx, qy, qz, qw = quaternion_from_rotation(rotation)
+            stamped.transform.rotation = Quaternion(x=qx, y=qy, z=qz, w=qw)
+            transforms.append(stamped)
+        if transforms:
+            self._publisher.publish(self._message(transforms=transforms))
+
+    def destroy(self) -> None:
+        """Remove the publisher."""
+        self._node.destroy_publisher(self._publisher)

@@ -1,0 +1,160 @@
+"""Transforms from /tf: by tf2_ros, and by a tree of our own in an environment of wheels.
+
+No registry has tf2_ros; what pip installs of this package brings the message of /tf along.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+from geometry_msgs.msg import TransformStamped
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.time import Time
+
+from pandapose_ros.transform import Transform
+from pandapose_ros.transform_tree import Motion, TransformError, TransformTree
+
+_QUEUE = 100  # as of tf2_ros
+_POLL = 0.005
+
+
+class Transforms(Protocol):
+    """Look transforms up; called from the worker's thread while the executor spins."""
+
+    def look_up(self, target: str, source: str, stamp_ns: int, timeout: float) -> Transform:
+        """Return the transform from `source` to `target` at a time; 0: the newest.
+
+        Raises:
+            TransformError: If there is none within `timeout` seconds.
+        """
+        ...
+
+    def clear(self) -> None:
+        """Forget all that moves, as when time has gone back."""
+        ...
+
+    def destroy(self) -> None:
+        """Unsubscribe."""
+        ...
+
+
+def open_transforms(node: Node) -> Transforms:
+    """Subscribe to /tf and /tf_static.
+
+    Raises:
+        RuntimeError: If neither tf2_ros nor tf2_msgs is installed.
+    """
+    try:
+        return Tf2Transforms(node)
+    except ImportError:
+        pass
+    try:
+        return TreeTransforms(node)
+    except ImportError as error:
+        raise RuntimeError(
+            f"target_frame needs tf2_ros ({error}): sudo apt install ros-$ROS_DISTRO-tf2-ros, or "
+            "leave target_frame empty"
+        ) from error
+
+
+class Tf2Transforms:
+    """Look up with tf2_ros."""
+
+    def __init__(self, node: Node) -> None:
+        """Start to listen.
+
+        Raises:
+            ImportError: If tf2_ros is not installed.
+        """
+        from tf2_ros import (  # pyright: ignore[reportMissingImports]
+            Buffer,
+            TransformException,
+            TransformListener,
+        )
+
+        self._error = TransformException
+        self._buffer = Buffer()
+        self._listener = TransformListener(self._buffer, node)
+
+    def look_up(self, target: str, source: str, stamp_ns: int, timeout: float) -> Transform:
+        """See `Transforms`. By polling: tf2_ros would wait in simulated time, which may stop."""
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
+            except self._error as error:
+                if time.monotonic() >= end:
+                    raise TransformError(str(error)) from error
+                time.sleep(_POLL)
+            else:
+                motion = _motion(found)
+                return motion.transform()
+
+    def clear(self) -> None:
+        """See `Transforms`."""
+        self._buffer.clear()
+
+    def destroy(self) -> None:
+        """See `Transforms`."""
+        self._listener.unregister()
+
+
+class TreeTransforms:
+    """Look up in a tree of our own."""
+
+    def __init__(self, node: Node) -> None:
+        """Start to listen.
+
+        Raises:
+            ImportError: If tf2_msgs is not installed.
+        """
+        from tf2_msgs.msg import TFMessage
+
+        self._node = node
+        self._tree = TransformTree()
+        latched = QoSProfile(depth=_QUEUE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+        def on_moving(message: TFMessage) -> None:
+            self._add(message.transforms, is_static=False)
+
+        def on_static(message: TFMessage) -> None:
+            self._add(message.transforms, is_static=True)
+
+        self._subscriptions = [
+            node.create_subscription(TFMessage, "/tf", on_moving, QoSProfile(depth=_QUEUE)),
+            node.create_subscription(TFMessage, "/tf_static", on_static, latched),
+        ]
+
+    def look_up(self, target: str, source: str, stamp_ns: int, timeout: float) -> Transform:
+        """See `Transforms`."""
+        return self._tree.look_up(target, source, stamp_ns, timeout)
+
+    def clear(self) -> None:
+        """See `Transforms`."""
+        self._tree.clear()
+
+    def destroy(self) -> None:
+        """See `Transforms`."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def _add(self, transforms: Iterable[TransformStamped], *, is_static: bool) -> None:
+        for stamped in transforms:
+            child, parent = stamped.child_frame_id, stamped.header.frame_id
+            self._tree.add(child, parent, _motion(stamped), is_static=is_static)
+
+
+def _motion(stamped: TransformStamped) -> Motion:
+    """Convert a message."""
+    stamp, moved, turned = (
+        stamped.header.stamp,
+        stamped.transform.translation,
+        stamped.transform.rotation,
+    )
+    return Motion(
+        stamp.sec * 10**9 + stamp.nanosec,
+        np.array([moved.x, moved.y, moved.z]),
+        np.array([turned.x, turned.y, turned.z, turned.w]),
+    )

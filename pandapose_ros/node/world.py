@@ -1,0 +1,103 @@
+"""People in the world: in the frame that was asked for, as tf frames, and for REP 155."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from std_msgs.msg import Header
+
+from pandapose_ros.config import WorldConfig
+from pandapose_ros.node.body_frames import BodyFrames
+from pandapose_ros.node.hri import HriBridge
+from pandapose_ros.node.transforms import open_transforms
+from pandapose_ros.pose import Pose
+from pandapose_ros.transform import IDENTITY, Transform, move_pose
+from pandapose_ros.transform_tree import TransformError
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Hold the people of one image in the frame that is published in.
+
+    Attributes:
+        poses: In that frame.
+        header: Stamp of the image, and that frame.
+        camera: From the camera's optical frame to that frame.
+    """
+
+    poses: Sequence[Pose]
+    header: Header
+    camera: Transform
+
+
+class World:
+    """Place people in `target_frame`, and publish their frames and what REP 155 asks for."""
+
+    def __init__(self, node: Node, config: WorldConfig) -> None:
+        """Subscribe and create publishers as configured.
+
+        Args:
+            node: Subscribes and publishes.
+            config: Of which only `transform_timeout` may change later.
+
+        Raises:
+            RuntimeError: If a ROS package is missing that is needed; the message names the remedy.
+        """
+        self._target = config.target_frame.lstrip("/")
+        self._transforms = open_transforms(node) if self._target else None
+        self._frames = BodyFrames(node) if config.publish_tf else None
+        self._hri = HriBridge(node) if config.publish_hri else None
+        self.state = f"no image placed in {self._target} yet" if self._target else "not used"
+
+    def place(self, poses: Sequence[Pose], header: Header, timeout: float) -> Placed:
+        """Move people to the target frame.
+
+        Args:
+            poses: People in the camera's optical frame.
+            header: Stamp of the image and that frame.
+            timeout: How long to wait for the transform, seconds.
+
+        Raises:
+            TransformError: If there is no transform at the image's time; the message names
+                the frame that is missing. Nothing may be published then.
+        """
+        if self._transforms is None:
+            return Placed(poses, header, IDENTITY)
+        source = header.frame_id.lstrip("/")
+        stamp_ns = header.stamp.sec * 10**9 + header.stamp.nanosec
+        try:
+            camera = self._transforms.look_up(self._target, source, stamp_ns, timeout)
+        except TransformError as error:
+            self.state = f"no transform from '{source}' to '{self._target}': {error}"
+            raise TransformError(self.state) from error
+        self.state = f"from {source} to {self._target}"
+        target = Header(stamp=header.stamp, frame_id=self._target)
+        return Placed([move_pose(pose, camera) for pose in poses], target, camera)
+
+    def publish(self, placed: Placed, header: Header, image: NDArray[np.uint8]) -> None:
+        """Publish what was asked for beside the node's own topics.
+
+        Args:
+            placed: The people; their names must hold from image to image.
+            header: Of the image.
+            image: RGB uint8 [H, W, 3].
+        """
+        if self._frames is not None:
+            self._frames.publish(placed.poses, placed.header)
+        if self._hri is not None:
+            self._hri.publish(placed.poses, header, image)
+
+    def clear(self, *, transforms: bool) -> None:
+        """Forget all people, and all that moves in the world if time has gone back."""
+        if self._hri is not None:
+            self._hri.clear()
+        if transforms and self._transforms is not None:
+            self._transforms.clear()
+
+    def destroy(self) -> None:
+        """Unsubscribe and remove the publishers."""
+        for part in (self._transforms, self._frames, self._hri):
+            if part is not None:
+                part.destroy()

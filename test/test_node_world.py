@@ -1,0 +1,164 @@
+import copy
+import sys
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from scipy.spatial.transform import Rotation
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import MarkerArray
+
+from pandapose_ros.estimator import PoseEstimator
+from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D
+from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
+from pandapose_ros.node.pose_node import PoseNode
+from pandapose_ros.transform import Transform, move_pose
+
+SUCCESS = TransitionCallbackReturn.SUCCESS
+# How a camera looks along its robot's x axis: optical axes in REP 103's body axes.
+OPTICAL = Rotation.from_matrix([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+
+
+@pytest.fixture
+def make_node(graph):
+    def make(**overrides):
+        parameters = [Parameter(name, value=value) for name, value in overrides.items()]
+        return graph.add(PoseNode(context=graph.context, parameter_overrides=parameters))
+
+    return make
+
+
+class Robot:
+    """Publishes where the camera is."""
+
+    def __init__(self, camera):
+        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.still = camera.node.create_publisher(TFMessage, "/tf_static", latched)
+        self.moving = camera.node.create_publisher(TFMessage, "/tf", 100)
+
+    @staticmethod
+    def message(child, parent, translation=(0.0, 0.0, 0.0), rotation=None, stamp=None):
+        stamped = TransformStamped(child_frame_id=child)
+        stamped.header.frame_id = parent
+        stamped.header.stamp = stamp or Time()
+        x, y, z = translation
+        stamped.transform.translation = Vector3(x=float(x), y=float(y), z=float(z))
+        x, y, z, w = (rotation or Rotation.identity()).as_quat().tolist()
+        stamped.transform.rotation = Quaternion(x=x, y=y, z=z, w=w)
+        return TFMessage(transforms=[stamped])
+
+
+def shifted(stamp, nanoseconds):
+    total = stamp.sec * 10**9 + stamp.nanosec + nanoseconds
+    return Time(sec=total // 10**9, nanosec=total % 10**9)
+
+
+def xyz(point):
+    return np.array([point.x, point.y, point.z])
+
+
+def test_everything_is_published_in_the_target_frame(graph, make_node, make_camera, walker):
+    node, camera = make_node(target_frame="base", publish_tf=True), make_camera()
+    anchors = camera.listen(AnchorSet3DArray, "pose_node/anchors")
+    markers = camera.listen(MarkerArray, "pose_node/markers")
+    evidence = camera.listen(MarkerArray, "pose_node/anchor_markers")
+    frames = camera.listen(TFMessage, "/tf")
+    assert node.start()
+    camera.wait_for_node()
+    robot = Robot(camera)
+    robot.still.publish(robot.message("lens", "base", (0.2, 0.0, 1.4), OPTICAL))
+    height, width = walker.shape[:2]
+    info = camera_info_from_field_of_view(1.0, width, height)
+    camera.infos.publish(info)
+    graph.spin_for(0.5)
+    message = camera.message(walker)
+    answer = camera.exchange(message)
+    assert (answer.header.frame_id, answer.header.stamp) == ("base", message.header.stamp)
+    (skeleton,) = answer.skeletons
+    (seen,) = PoseEstimator().estimate(walker, np.array(info.k).reshape(3, 3))
+    there = Transform(OPTICAL.as_matrix(), np.array([0.2, 0.0, 1.4]))
+    pose = move_pose(seen, there)
+    np.testing.assert_allclose(xyz(skeleton.root_position), pose.root, atol=1e-3)
+    joints = np.array([xyz(joint.position) for joint in skeleton.joints])
+    np.testing.assert_allclose(joints, pose.joints + pose.root, atol=1e-3)
+    covariance = np.reshape(skeleton.root_position_covariance, (3, 3))
+    np.testing.assert_allclose(covariance, pose.root_covariance, rtol=1e-2, atol=1e-6)
+    assert covariance[0, 0] == covariance.diagonal().max()  # the camera looks along x now
+    assert skeleton.root_source == Skeleton3D.ROOT_INTRINSICS
+    graph.spin_until(lambda: anchors and markers and evidence and frames)
+    assert anchors[0].header == answer.header
+    place = xyz(anchors[0].sets[0].positions[0])
+    np.testing.assert_allclose(place, pose.anchors.positions[0] + pose.root, atol=1e-2)
+    for array in (markers[0], evidence[0]):
+        assert {marker.header.frame_id for marker in array.markers} == {"base"}
+    label = next(m for m in markers[0].markers if m.ns == "labels")
+    assert label.pose.position.z > joints[:, 2].max()
+    body = next(t for m in frames for t in m.transforms if t.child_frame_id == "body_person_0")
+    assert body.header == answer.header
+    np.testing.assert_allclose(xyz(body.transform.translation), xyz(skeleton.root_position))
+    q = body.transform.rotation
+    up = Rotation.from_quat([q.x, q.y, q.z, q.w]).apply([0, 0, 1])
+    spine = joints[8] - joints[0]
+    np.testing.assert_allclose(up, spine / np.linalg.norm(spine), atol=1e-6)
+
+
+def test_without_a_transform_nothing_is_published_and_the_frame_is_named(
+    graph, make_node, make_camera, blank, capfd
+):
+    node, camera = make_node(target_frame="/map", transform_timeout=0.0), make_camera()
+    markers = camera.listen(MarkerArray, "pose_node/markers")
+    assert node.start()
+    camera.wait_for_node()
+    robot = Robot(camera)
+    for count in (1, 2):
+        camera.images.publish(camera.message(blank))
+        graph.spin_until(lambda n=count: node.statistics.dropped_untransformed == n)
+    assert camera.skeletons == []
+    assert markers == []
+    log = capfd.readouterr().err
+    assert log.count("people dropped: no transform from 'lens' to 'map': frame 'map'") == 1
+    pipeline = node._report().pipeline
+    assert "frame 'map' is not known to tf" in pipeline.transforms
+    # It moves: the image has to lie between two messages.
+    message = camera.message(blank)
+    stamp = message.header.stamp
+    for delta in (-(10**8), 10**8):
+        robot.moving.publish(robot.message("lens", "map", stamp=shifted(stamp, delta)))
+    graph.spin_for(0.3)
+    assert camera.exchange(message).header.frame_id == "map"
+    assert "from lens to map" in node._report().pipeline.transforms
+    late = copy.deepcopy(message)
+    late.header.stamp = shifted(stamp, 3 * 10**8)
+    camera.images.publish(late)
+    graph.spin_until(lambda: node.statistics.dropped_untransformed == 3)
+    assert "asked for 0.200 s after the last message" in node._report().pipeline.transforms
+    # Time goes back, as in a recording played again: what moved is forgotten with it.
+    again = copy.deepcopy(message)
+    again.header.stamp = shifted(stamp, -(10**9))
+    camera.images.publish(again)
+    graph.spin_until(lambda: node.statistics.dropped_untransformed == 4)
+    assert "is not known to tf; known: -" in node._report().pipeline.transforms
+    assert {s.header.frame_id for s in camera.skeletons} == {"map"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "missing", "text"),
+    [
+        ({"target_frame": "map"}, ("tf2_ros", "tf2_msgs.msg"), "ros-$ROS_DISTRO-tf2-ros"),
+        ({"publish_tf": True}, ("tf2_msgs.msg",), "ros-$ROS_DISTRO-tf2-msgs"),
+        ({"publish_hri": True}, ("hri_msgs",), "ros-$ROS_DISTRO-hri-msgs"),
+    ],
+)
+def test_configure_names_the_package_that_is_missing(
+    make_node, capfd, monkeypatch, overrides, missing, text
+):
+    for module in missing:
+        monkeypatch.setitem(sys.modules, module, None)
+    node = make_node(**overrides)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert text in capfd.readouterr().err
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE  # and again, cleanly
