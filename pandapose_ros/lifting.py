@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from pandapose_ros import geometry
+from pandapose_ros.depth_votes import depth_profiles, keypoint_rays, place_depth
 from pandapose_ros.landmarks import Person
 from pandapose_ros.lens import Distortion, distort_box, distort_pixels
 from pandapose_ros.model.pandapose import PandaPose
@@ -40,10 +41,17 @@ class LiftedPerson:
     Attributes:
         joints: [17, 3], pelvis-relative, the image camera's axes, metres.
         anchors: The votes that made them.
+        depth_profile: [17, D], the distribution of each joint over the depth bins; None if the
+            network lifts no features.
+        pelvis_depth: Where the network put the pelvis on the scale of the bins, metres.
+        depth_range: Of the bins, metres.
     """
 
     joints: Array
     anchors: AnchorVotes
+    depth_profile: Array | None
+    pelvis_depth: float
+    depth_range: float
 
 
 def lift(network: PandaPose, people: Sequence[Person]) -> list[LiftedPerson]:
@@ -65,12 +73,21 @@ def lift(network: PandaPose, people: Sequence[Person]) -> list[LiftedPerson]:
     joints, anchors, weights = (
         tensor.float().cpu().numpy() for tensor in (output.joints, output.anchors, output.weights)
     )
+    profiles = depth_profiles(output, keypoints, network.config)
     kinds, owners = output.anchor_kinds.cpu().numpy(), output.anchor_joints.cpu().numpy()
     lifted = []
     for i, person in enumerate(people):
         axes = person.image_from_crop_rotation.T.astype(np.float32)
         votes = AnchorVotes((anchors[i] - joints[i, :1]) @ axes, weights[i], kinds, owners)
-        lifted.append(LiftedPerson((joints[i] - joints[i, :1]) @ axes, votes))
+        lifted.append(
+            LiftedPerson(
+                joints=(joints[i] - joints[i, :1]) @ axes,
+                anchors=votes,
+                depth_profile=None if profiles is None else profiles[i],
+                pelvis_depth=float(joints[i, 0, 2]),
+                depth_range=network.config.depth_range,
+            )
+        )
     return lifted
 
 
@@ -85,12 +102,21 @@ def place(person: Person, lifted: LiftedPerson, view: PinholeImage) -> Pose:
     Returns:
         The pose; pixels are those of the ideal pinhole.
     """
-    root, covariance, source = None, None, RootSource.NONE
+    root, covariance, source, depth = None, None, RootSource.NONE, None
     if view.K is not None:
         root, covariance = geometry.place_root(
             lifted.joints, person.keypoints, person.keypoint_scores, view.K
         )
         source = RootSource.NONE if root is None else view.root_source
+        if root is not None and lifted.depth_profile is not None:
+            depth = place_depth(
+                lifted.depth_profile,
+                lifted.pelvis_depth,
+                lifted.depth_range,
+                person.image_from_crop_rotation[:, 2],
+                keypoint_rays(person.keypoints, view.K),
+                root,
+            )
     return Pose(
         id=person.id,
         is_new=person.is_new,
@@ -103,6 +129,7 @@ def place(person: Person, lifted: LiftedPerson, view: PinholeImage) -> Pose:
         box_xyxy=person.box_xyxy,
         score=person.score,
         anchors=lifted.anchors,
+        depth=depth,
     )
 
 

@@ -36,6 +36,20 @@ class AnchorVotes:
 
 
 @dataclass(frozen=True)
+class DepthVotes:
+    """Hold where one person's joints may be in depth: a distribution along each joint's ray.
+
+    Attributes:
+        positions: [J, D, 3], the middles of the depth bins, pelvis-relative, the image camera's
+            axes, metres.
+        probabilities: [J, D]; a row sums to 1.
+    """
+
+    positions: Array
+    probabilities: Array
+
+
+@dataclass(frozen=True)
 class Pose:
     """Hold one person's skeleton, in the order of `H36M_17`.
 
@@ -53,6 +67,7 @@ class Pose:
         box_xyxy: [4], round the visible landmarks, pixels of the original image.
         score: [0, 1], belief that this is a person.
         anchors: The anchors whose votes made the joints.
+        depth: What the depth net says of the joints; None where the root is, or without one.
     """
 
     id: int
@@ -66,6 +81,7 @@ class Pose:
     box_xyxy: Array
     score: float
     anchors: AnchorVotes
+    depth: DepthVotes | None = None
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,7 @@ def move_pose(pose: Pose, transform: Transform) -> Pose:
     """
     R = transform.rotation
     covariance = pose.root_covariance
+    depth = pose.depth
     anchors = replace(pose.anchors, positions=pose.anchors.positions @ R.T)
     return replace(
         pose,
@@ -94,4 +95,5 @@ def move_pose(pose: Pose, transform: Transform) -> Pose:
         root=None if pose.root is None else transform.apply(pose.root),
         root_covariance=None if covariance is None else R @ covariance @ R.T,
         anchors=anchors,
+        depth=None if depth is None else replace(depth, positions=depth.positions @ R.T),
     )

@@ -8,9 +8,9 @@ from visualization_msgs.msg import Marker
 
 from pandapose_ros.colours import joint_colours
 from pandapose_ros.config import PictureConfig
-from pandapose_ros.node.evidence_markers import anchor_markers
+from pandapose_ros.node.evidence_markers import anchor_markers, depth_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
-from pandapose_ros.pose import AnchorVotes, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, DepthVotes, Pose, RootSource
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.transform import Transform, move_pose
 
@@ -186,6 +186,44 @@ def test_one_joints_votes_are_drawn_by_their_weight():
     anchors = pose.anchors.positions[[3, 15]] + pose.root
     wrist = pose.joints[joint] + pose.root
     np.testing.assert_allclose(ends, [anchors[0], wrist, anchors[1], wrist], atol=1e-6)
+
+
+def with_depth(pose, peak):
+    """Joint j of a person on a ray of its own, most likely in bin `peak` of ten."""
+    offsets = np.linspace(-0.9, 0.9, 10)
+    positions = pose.joints[:, None] + offsets[:, None] * (0, 0, 1)
+    probabilities = np.full((17, 10), 1e-4)
+    probabilities[:, peak] = 1 - 9e-4
+    return replace(pose, depth=DepthVotes(positions, probabilities))
+
+
+def test_depth_is_a_line_of_opacity_along_the_ray():
+    pose = with_depth(person(1), peak=6)
+    style = PictureConfig(anchor_joint="nose")
+    (marker,) = depth_markers([pose], H36M_17, HEADER, style)
+    check_rviz_accepts([marker])
+    assert (marker.ns, marker.id, marker.type) == ("depth", 1, Marker.LINE_LIST)
+    # Both pieces of line that end in the likely bin, and no others.
+    ends = np.array([(p.x, p.y, p.z) for p in marker.points])
+    nose = H36M_17.joint_names.index("nose")
+    bins = (pose.depth.positions[nose] + pose.root)[[5, 6, 6, 7]]
+    np.testing.assert_allclose(ends, bins, atol=1e-6)
+    assert {c.a for c in marker.colors} == {1.0}
+    (everything,) = depth_markers([pose], H36M_17, HEADER, STYLE)
+    assert len(everything.points) == 17 * 4
+    assert len(rgb(everything.colors)) == 17
+
+
+def test_depth_that_is_unknown_is_not_drawn():
+    pose = with_depth(person(1), peak=2)
+    positions = pose.depth.positions.copy()
+    positions[3] = np.nan
+    broken = replace(pose, depth=replace(pose.depth, positions=positions))
+    (marker,) = depth_markers([broken], H36M_17, HEADER, STYLE)
+    check_rviz_accepts([marker])
+    assert len(marker.points) == 16 * 4
+    for nobody in (person(2), replace(pose, root=None)):
+        assert depth_markers([nobody], H36M_17, HEADER, STYLE) == []
 
 
 def test_a_model_without_anchors_draws_none():

@@ -76,6 +76,7 @@ def test_nothing_is_published_while_inactive(graph, make_node, make_camera, blan
     for kind, topic in (
         (MarkerArray, "markers"),
         (MarkerArray, "anchor_markers"),
+        (MarkerArray, "depth_markers"),
         (AnchorSet3DArray, "anchors"),
         (Image, "debug_image"),
     ):

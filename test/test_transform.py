@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pandapose_ros.pose import AnchorVotes, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, DepthVotes, Pose, RootSource
 from pandapose_ros.transform import (
     IDENTITY,
     Transform,
@@ -36,6 +36,7 @@ def pose():
         anchors=AnchorVotes(
             RANDOM.normal(size=(5, 3)), np.full((5, 17), 0.2), np.zeros(5, int), np.full(5, -1)
         ),
+        depth=DepthVotes(RANDOM.normal(size=(17, 4, 3)), np.full((17, 4), 0.25)),
     )
 
 
@@ -69,9 +70,9 @@ def test_transforms_chain_and_invert():
 def test_a_moved_pose_is_the_same_body_elsewhere():
     there, before = random_transform(), pose()
     after = move_pose(before, there)
-    for points in ("joints", "anchors"):
+    for points in ("joints", "anchors", "depth"):
         old, new = getattr(before, points), getattr(after, points)
-        if points == "anchors":
+        if points != "joints":
             old, new = old.positions, new.positions
         np.testing.assert_allclose(new + after.root, there.apply(old + before.root))
     # Along a direction that turns with the body, the variance is the same.
@@ -84,7 +85,7 @@ def test_a_moved_pose_is_the_same_body_elsewhere():
 
 def test_nothing_of_a_pose_stays_behind():
     # A field that is new and holds directions or places has to be moved too.
-    moved = {"joints", "root", "root_covariance", "anchors"}
+    moved = {"joints", "root", "root_covariance", "anchors", "depth"}
     before = pose()
     after = move_pose(before, random_transform())
     same = {f.name for f in fields(Pose) if getattr(after, f.name) is getattr(before, f.name)}

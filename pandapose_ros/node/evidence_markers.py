@@ -76,6 +76,44 @@ def anchor_markers(
     return markers
 
 
+def depth_markers(
+    poses: Sequence[Pose], skeleton: Skeleton, header: Header, style: PictureConfig
+) -> list[Marker]:
+    """Draw the depth distributions: along the ray of a joint, the more opaque the more likely.
+
+    Args:
+        poses: People in the frame of the header; those without a root are left out.
+        skeleton: Names of the joints.
+        header: As in the skeletons' message.
+        style: `anchor_joint` names the joint that is drawn; empty: all.
+
+    Returns:
+        Up to one marker per person, in the namespace depth.
+    """
+    chosen = _joint(skeleton, style)
+    palette = joint_colours(skeleton)
+    markers = []
+    for pose in poses:
+        if pose.root is None or pose.depth is None:
+            continue
+        positions = placed(pose.depth.positions, pose)
+        # A piece of line from bin to bin, as likely as its ends are on average.
+        pairs = np.stack((positions[:, :-1], positions[:, 1:]), axis=2)  # [J, D - 1, 2, 3]
+        likely = (pose.depth.probabilities[:, :-1] + pose.depth.probabilities[:, 1:]) / 2
+        steps = np.stack([_steps(row) for row in likely])
+        drawn = (steps > 1) & np.isfinite(pairs).all((-1, -2))
+        if chosen is not None:
+            drawn &= np.arange(len(drawn))[:, None] == chosen
+        if drawn.any():
+            lines = marker(header, "depth", pose.id, Marker.LINE_LIST, style)
+            lines.scale.x = DEPTH_WIDTH
+            lines.points = points_of(pairs[drawn].reshape(-1, 3))
+            rgb = palette[np.nonzero(drawn)[0]]
+            lines.colors = _shades(rgb.repeat(2, 0), steps[drawn].repeat(2))
+            markers.append(lines)
+    return markers
+
+
 def _joint(skeleton: Skeleton, style: PictureConfig) -> int | None:
     """Return the index of the joint to show; None for all."""
     return skeleton.joint_names.index(style.anchor_joint) if style.anchor_joint else None

@@ -21,7 +21,7 @@ from pandapose_ros.node.conversions import (
     skeleton_info_message,
     skeletons_message,
 )
-from pandapose_ros.node.evidence_markers import anchor_markers
+from pandapose_ros.node.evidence_markers import anchor_markers, depth_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
 from pandapose_ros.node.qos_report import explain_subscriptions
 from pandapose_ros.node.world import Placed
@@ -43,12 +43,14 @@ class Outputs:
         self._skeleton = skeleton
         self._people_in_rviz = LivingMarkers()
         self._anchors_in_rviz = LivingMarkers()
+        self._depths_in_rviz = LivingMarkers()
         # Results reliable: RViz asks for it, and a best-effort publisher would show nothing.
         self._skeletons = self._create(Skeleton3DArray, "~/skeletons", 5)
         self._info = self._create(SkeletonInfo, "~/skeleton_info", 1, latched=True)
         self._markers = self._create(MarkerArray, "~/markers", 5)
         self._anchors = self._create(AnchorSet3DArray, "~/anchors", 1)
         self._anchor_markers = self._create(MarkerArray, "~/anchor_markers", 1)
+        self._depth_markers = self._create(MarkerArray, "~/depth_markers", 1)
         self._debug_image = self._create(Image, "~/debug_image", 1)
 
     def publish_info(self, model: ModelInfo) -> None:
@@ -74,6 +76,9 @@ class Outputs:
         if self._anchor_markers.get_subscription_count():
             markers = anchor_markers(poses, self._skeleton, header, style)
             self._anchor_markers.publish(self._anchors_in_rviz.replace(markers, header))
+        if self._depth_markers.get_subscription_count():
+            markers = depth_markers(poses, self._skeleton, header, style)
+            self._depth_markers.publish(self._depths_in_rviz.replace(markers, header))
 
     def publish_debug_image(
         self, image: NDArray, poses: Sequence[Pose], header: Header, least_score: float
@@ -96,6 +101,7 @@ class Outputs:
         for living, publisher in (
             (self._people_in_rviz, self._markers),
             (self._anchors_in_rviz, self._anchor_markers),
+            (self._depths_in_rviz, self._depth_markers),
         ):
             if living.keys:
                 publisher.publish(living.replace([], header))
@@ -108,6 +114,7 @@ class Outputs:
             self._markers,
             self._anchors,
             self._anchor_markers,
+            self._depth_markers,
             self._debug_image,
         ):
             self._node.destroy_lifecycle_publisher(publisher)
