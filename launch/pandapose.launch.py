@@ -11,7 +11,7 @@ from launch import LaunchContext, LaunchDescription
 
 SHARE = Path(__file__).resolve().parents[1]
 # Absolute topics of config/pandapose.rviz that move with the namespace.
-RVIZ_TOPICS = ("markers", "anchor_markers", "debug_image")
+RVIZ_TOPICS = ("markers", "anchor_markers", "depth_markers", "debug_image")
 
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes"),
