@@ -7,8 +7,16 @@ import torch
 
 from pandapose_ros.geometry import project
 from pandapose_ros.skeleton import H36M_17
-from pandapose_ros.synthetic.assets import fit_garment, read_garment
+from pandapose_ros.synthetic.assets import Garment, fit_garment, read_garment
+from pandapose_ros.synthetic.body import Rig
 from pandapose_ros.synthetic.gait import walk_and_wave
+from pandapose_ros.synthetic.outfit import (
+    BaseBodies,
+    Wardrobe,
+    bodies_held_out,
+    dressed_bodies,
+    split_wardrobe,
+)
 from pandapose_ros.synthetic.poses import read_pool, rig_targets, sample_targets
 from pandapose_ros.synthetic.rotations import about, between, swing
 
@@ -172,6 +180,68 @@ def test_garment_without_its_mesh_vertices_is_refused(tmp_path):
     (tmp_path / "vest.obj").write_text("f 1 2 9\n")
     with pytest.raises(ValueError, match="belong together"):
         read_garment(tmp_path)
+
+
+def garments(kind, count):
+    rows, face = np.full((3, 3), 1 / 3), np.array([[0, 1, 2]])
+    fit = (rows.astype(int), rows, 0 * rows, (None,) * 3, face[0], face)
+    return [Garment(f"{kind}{i}", *fit) for i in range(count)]
+
+
+def wardrobe(**counts):
+    kinds = {"female_suits": 4, "male_suits": 8, "shoes": 6, "hair": 2} | counts
+    return Wardrobe(**{kind: garments(kind, count) for kind, count in kinds.items()})
+
+
+def test_no_garment_is_worn_on_both_sides():
+    for seed in range(5):
+        full = wardrobe()
+        train, test = split_wardrobe(full, np.random.default_rng(seed))
+        for kind, all_of_it in vars(full).items():
+            sides = [{g.name for g in vars(part)[kind]} for part in (train, test)]
+            assert not sides[0] & sides[1]
+            assert sides[0] | sides[1] == {g.name for g in all_of_it}
+            assert min(len(side) for side in sides) >= 1
+            assert len(sides[0]) >= len(sides[1])
+
+
+def test_a_wardrobe_too_small_to_split_is_refused():
+    with pytest.raises(ValueError, match=r"at least 2 garments of shoes.*--test-bodies 0"):
+        split_wardrobe(wardrobe(shoes=1), np.random.default_rng(0))
+
+
+def test_both_sexes_are_on_both_sides():
+    held_out = bodies_held_out(40, 8)
+    is_female = np.arange(40) % 2 == 1
+    assert held_out.sum() == 8
+    for side in (held_out, ~held_out):
+        assert is_female[side].any() and not is_female[side].all()
+    assert not bodies_held_out(3, 0).any()
+    for count, tests in ((40, 1), (3, 2), (2, 2)):
+        with pytest.raises(ValueError, match="--test-bodies"):
+            bodies_held_out(count, tests)
+
+
+def test_held_out_bodies_wear_only_their_own_clothes():
+    vertices = np.random.default_rng(0).random((4, 19158, 3)).astype(np.float32)
+    base = BaseBodies(
+        vertices=vertices,
+        bone_heads=np.random.default_rng(1).random((4, 8, 3)),
+        faces=np.array([[0, 1, 2]]),
+        weights=np.full((19158, 8), 1 / 8),
+        is_female=np.arange(4) % 2 == 1,
+    )
+    names = ("spine04", "spine05", "eye.L", "eye.R", "a", "b", "c", "d")
+    rig = Rig(names, (-1, *range(7)))
+    parts = split_wardrobe(wardrobe(), np.random.default_rng(0))
+    rng, held_out = np.random.default_rng(1), bodies_held_out(4, 2)
+    dressed = list(dressed_bodies(rig, base, parts, held_out, rng))
+    assert [body.held_out for body in dressed] == [False, False, True, True]
+    for body in dressed:
+        known = {g.name for kind in vars(parts[int(body.held_out)]).values() for g in kind}
+        sex, *worn = body.description.split()
+        assert len(worn) == 3 and set(worn) <= known
+        assert worn[0].startswith(f"{sex}_suits")
 
 
 def test_committed_clip_matches_its_truth():
