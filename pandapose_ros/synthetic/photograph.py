@@ -18,7 +18,7 @@ def photograph(images: Tensor, rng: np.random.Generator) -> Tensor:
 
     Args:
         images: [B, H, W, 3], linear RGB.
-        rng: Drives every choice but the pixel noise, which follows torch's own seed.
+        rng: Drives every choice.
 
     Returns:
         [B, H, W, 3] uint8.
@@ -32,7 +32,8 @@ def photograph(images: Tensor, rng: np.random.Generator) -> Tensor:
     lit = _shake((images * drawn(*_EXPOSURE)).permute(0, 3, 1, 2), rng)
     exposed = lit.clamp(0, 1) ** (1 / drawn(*_GAMMA))
     exposed = _blur(exposed, drawn(*_BLUR_PX)).permute(0, 2, 3, 1)
-    grain = torch.randn(images.shape[:3], device=device)[..., None]
+    noise = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
+    grain = torch.randn(images.shape[:3], generator=noise, device=device)[..., None]
     noisy = exposed + grain * (_MOST_NOISE * drawn(0.0, 1.0) ** 2)
     return (noisy.clamp(0, 1) * 255).round().to(torch.uint8)
 

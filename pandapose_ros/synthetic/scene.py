@@ -48,7 +48,7 @@ def render_samples(
         bodies: B of them, repeats allowed.
         targets: [B, 17, 3], metres, z up, on the device that shall render.
         size: (width, height) of the images in pixels.
-        rng: Drives every choice but the pixel noise, which follows torch's own seed.
+        rng: Drives every choice.
     """
     count, device = len(bodies), targets.device
     crowd = gather(bodies, device)

@@ -7,7 +7,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -62,7 +61,6 @@ def run(args: argparse.Namespace) -> int:
                 continue
             # A chunk depends on its own seed only, so an interrupted run goes on to the same end.
             rng = np.random.default_rng((args.seed, int(args.test), chunk))
-            torch.manual_seed(int(rng.integers(2**31)))
             body = rng.choice(chosen, count)
             targets, clip, family = sample_targets(pool, count, rng)
             rendered = []
