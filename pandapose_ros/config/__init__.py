@@ -8,6 +8,7 @@ from pandapose_ros.config.model import ModelConfig
 from pandapose_ros.config.node import NodeConfig, RecorderConfig, VideoCameraConfig
 from pandapose_ros.config.pictures import PictureConfig
 from pandapose_ros.config.poses import PoseConfig
+from pandapose_ros.config.rendering import RenderConfig
 from pandapose_ros.config.training import LossConfig, SkeletonSampleConfig, TrainConfig
 from pandapose_ros.config.viewer import ViewerConfig
 from pandapose_ros.config.world import WorldConfig
@@ -20,6 +21,7 @@ __all__ = [
     "PictureConfig",
     "PoseConfig",
     "RecorderConfig",
+    "RenderConfig",
     "SkeletonSampleConfig",
     "TrainConfig",
     "VideoCameraConfig",

@@ -19,6 +19,7 @@ class SkeletonSampleConfig:
     region_size_jitter: float = option(0.12, "Relative, uniform", low=0.0)
     region_centre_jitter: float = option(0.04, "Share of the region's size, uniform", low=0.0)
     region_angle_jitter: float = option(0.17, "Uniform [rad]", low=0.0)
+    mirrored: float = option(0.5, "Share of images that are mirrored", low=0.0, high=1.0)
     noise: float = option(1.0, "Scale of the keypoints' noise; 0: none", low=0.0)
     clean: float = option(0.1, "Share of samples without noise", low=0.0, high=1.0)
     swapped: float = option(0.02, "Share of limbs whose left and right are mixed up", low=0.0)

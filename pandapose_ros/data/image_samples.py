@@ -16,15 +16,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pandapose_ros.config import SkeletonSampleConfig
-from pandapose_ros.data.rendered_images import RenderedImage, region_round_person
+from pandapose_ros.data.rendered_images import RenderedImage, mirrored, region_round_person
 from pandapose_ros.geometry import perspective_crop, project, transform_pixels
-from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose, LandmarkOutput
+from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
 from pandapose_ros.region import Region
 from pandapose_ros.skeleton import BLAZEPOSE_LANDMARKS, keypoints_from_blazepose
 
 Array = NDArray[np.floating]
 
 _PRESENCE = 0.5  # below, the tracker would drop the person
+_WITH_HANDS = 0.5  # share of regions that hold the hands
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,13 @@ def make_image_samples(
 ) -> ImageSamples:
     """Look at rendered people through the landmark net.
 
-    The regions are those of the true joints, jittered; who is not recognised there is left out.
+    Some images are mirrored first. The regions are those of the true joints, jittered; who is not
+    recognised there is left out.
 
     Args:
         images: Rendered people.
         landmark_net: Frozen; may be on any device.
-        config: Jitter of the regions.
+        config: Share of mirrored images, jitter of the regions.
         rng: Source of chance.
         views: Jittered regions per image.
 
@@ -136,28 +138,75 @@ def make_image_samples(
         Our choice: a region from true joints is within 8 % in size, 3 % of it in place and
         5 degrees of the one that the landmark net itself asks for, in 9 images of 10.
     """
-    jobs = []
+    seen_as, crops, views_of = [], [], []
     for item in images:
         for _ in range(views):
-            region = region_round_person(item.joints, item.K, with_hands=rng.random() < 0.5)
-            jobs.append((item, jitter_region(region, config, rng)))
-    size = (CROP_SIZE, CROP_SIZE)
-    crops = [perspective_crop(r.crop_from_image(CROP_SIZE), size, item.K) for item, r in jobs]
-    seen = _look(landmark_net, [item for item, _ in jobs], [crop[0] for crop in crops])
+            shown = mirrored(item) if rng.random() < config.mirrored else item
+            homography, R = random_view(shown.joints, shown.K, config, rng)
+            seen_as.append(shown)
+            views_of.append((homography, R))
+            crops.append(cv2.warpPerspective(shown.image, homography, (CROP_SIZE, CROP_SIZE)))
+    batch = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
+    joints, K = ([getattr(item, name) for item in seen_as] for name in ("joints", "K"))
+    found = look(landmark_net, batch, views_of, joints, K)
+    return ImageSamples(**{name: tensor.cpu() for name, tensor in vars(found).items()})
+
+
+def random_view(
+    joints: Array, K: Array, config: SkeletonSampleConfig, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Draw the crop through which a tracker might see a person.
+
+    Args:
+        joints: [17, 3], camera frame, metres.
+        K: [3, 3], pixels.
+        config: Jitter of the region.
+        rng: Source of chance.
+
+    Returns:
+        Homography and rotation, as of `geometry.perspective_crop`.
+    """
+    region = region_round_person(joints, K, with_hands=rng.random() < _WITH_HANDS)
+    region = jitter_region(region, config, rng)
+    return perspective_crop(region.crop_from_image(CROP_SIZE), (CROP_SIZE, CROP_SIZE), K)
+
+
+def look(
+    landmark_net: BlazePose,
+    crops: Tensor,
+    views: Sequence[tuple[Array, Array]],
+    joints: Sequence[Array],
+    K: Sequence[Array],
+) -> ImageSamples:
+    """Run the landmark net on crops of people.
+
+    Args:
+        landmark_net: Frozen.
+        crops: [N, 3, 256, 256] in [0, 1], any device.
+        views: N of homography and rotation, as of `random_view`.
+        joints: N of [17, 3], image camera frame, metres.
+        K: N of [3, 3], of the images, pixels.
+
+    Returns:
+        Samples of those that are recognised, on the net's device.
+    """
+    device = next(landmark_net.parameters()).device
+    with torch.inference_mode():
+        seen = landmark_net(crops.to(device))
     body = slice(BLAZEPOSE_LANDMARKS)
     keypoints, _ = keypoints_from_blazepose(
         seen.landmarks_px[:, body].cpu().numpy(), seen.visibilities[:, body].cpu().numpy()
     )
-    joints, clean = [], []
-    for (item, _), (homography, R) in zip(jobs, crops, strict=True):
-        joints.append((item.joints - item.joints[0]) @ R)
-        clean.append(transform_pixels(homography, project(item.joints, item.K)))
-    kept = (seen.presences >= _PRESENCE).cpu()
+    relative = [(pose - pose[0]) @ R for pose, (_, R) in zip(joints, views, strict=True)]
+    clean = [
+        transform_pixels(homography, project(pose, intrinsics))
+        for pose, intrinsics, (homography, _) in zip(joints, K, views, strict=True)
+    ]
+    kept = seen.presences >= _PRESENCE
+    told = (keypoints, np.stack(clean), np.stack(relative))
     return ImageSamples(
-        *(level.cpu()[kept].half() for level in seen.features),
-        keypoints=torch.from_numpy(keypoints)[kept],
-        clean_keypoints=torch.from_numpy(np.stack(clean).astype(np.float32))[kept],
-        joints=torch.from_numpy(np.stack(joints).astype(np.float32))[kept],
+        *(level[kept].half() for level in seen.features),
+        *(torch.from_numpy(part.astype(np.float32)).to(device)[kept] for part in told),
     )
 
 
@@ -174,16 +223,3 @@ def jitter_region(
         size=region.size * rng.uniform(1 - jitter, 1 + jitter),
         angle=region.angle + turn,
     )
-
-
-def _look(
-    landmark_net: BlazePose, rendered: Sequence[RenderedImage], homographies: Sequence[Array]
-) -> LandmarkOutput:
-    """Run the landmark net on one crop per image."""
-    crops = [
-        cv2.warpPerspective(item.image, homography, (CROP_SIZE, CROP_SIZE))
-        for item, homography in zip(rendered, homographies, strict=True)
-    ]
-    batch = torch.from_numpy(np.stack(crops)).to(next(landmark_net.parameters()).device)
-    with torch.inference_mode():
-        return landmark_net(batch.permute(0, 3, 1, 2).float() / 255)

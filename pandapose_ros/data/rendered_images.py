@@ -33,6 +33,14 @@ class RenderedImage:
     K: Array
 
 
+def mirrored(item: RenderedImage) -> RenderedImage:
+    """Return the image in a mirror, with left and right joints exchanged."""
+    K = item.K.copy()
+    K[0, 2] = item.image.shape[1] - 1 - K[0, 2]
+    joints = item.joints[list(H36M_17.mirror)] * np.array((-1.0, 1.0, 1.0), item.joints.dtype)
+    return RenderedImage(np.ascontiguousarray(item.image[:, ::-1]), joints, K)
+
+
 def chunk_files(folder: Path) -> list[Path]:
     """Return the files of a folder of rendered images, sorted by name.
 
