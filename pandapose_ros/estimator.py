@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pandapose_ros import geometry
 from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.depth_root import check_depth
 from pandapose_ros.detector import PersonDetector
 from pandapose_ros.lens import Distortion, ImageUndistorter, check_distortion
 from pandapose_ros.lifting import PinholeImage, as_seen, lift, place
@@ -35,12 +36,14 @@ class CameraImage:
         image: RGB uint8 [H, W, 3], [0, 255]; read only, any strides.
         K: Intrinsics [3, 3] of this image, pixels, or None.
         distortion: Of the lens, with K; an array holds OpenCV's (k1, k2, p1, p2[, k3[, ...]]).
+        depth: [H, W], metres, registered to the image; 0 or not finite where unknown.
         camera: Name of the camera, each of which has people of its own.
     """
 
     image: NDArray[np.uint8]
     K: Array | None = None
     distortion: Distortion | Array | None = None
+    depth: Array | None = None
     camera: str = ""
 
 
@@ -119,6 +122,7 @@ class PoseEstimator:
         image: NDArray[np.uint8],
         K: Array | None = None,
         distortion: Distortion | Array | None = None,
+        depth: Array | None = None,
     ) -> list[Pose]:
         """Estimate the skeleton of every person in an image.
 
@@ -127,6 +131,7 @@ class PoseEstimator:
             K: Intrinsics [3, 3] of this image, pixels. None: a field of view is assumed
                 (`EstimatorConfig.field_of_view`), which scales the distances of the roots.
             distortion: Of the lens, with K; an array holds OpenCV's (k1, k2, p1, p2[, k3[, ...]]).
+            depth: [H, W], metres, registered to the image; 0 or not finite where unknown.
 
         Returns:
             One pose per person, oldest track first; empty if nobody is seen.
@@ -134,7 +139,7 @@ class PoseEstimator:
         Raises:
             ValueError: If the image, K or the distortion is not as described.
         """
-        return self.estimate_together([CameraImage(image, K, distortion)])[0]
+        return self.estimate_together([CameraImage(image, K, distortion, depth)])[0]
 
     @torch.inference_mode()
     def estimate_together(self, images: Sequence[CameraImage]) -> list[list[Pose]]:
@@ -179,7 +184,10 @@ class PoseEstimator:
         image = item.image
         if K is not None and distortion is not None:
             image = self._camera(item.camera).undistorter.undistort(image, K, distortion)
-        return PinholeImage(image, K, root_source, distortion)
+        depth = None
+        if item.depth is not None:
+            depth = check_depth(item.depth, (image.shape[1], image.shape[0]))
+        return PinholeImage(image, K, root_source, distortion, depth)
 
     def _intrinsics(
         self, image: NDArray[np.uint8], K: Array | None

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from pandapose_ros import geometry
+from pandapose_ros.depth_root import DepthImage, root_from_depth
 from pandapose_ros.depth_votes import depth_profiles, keypoint_rays, place_depth
 from pandapose_ros.landmarks import Person
 from pandapose_ros.lens import Distortion, distort_box, distort_pixels
@@ -26,12 +27,14 @@ class PinholeImage:
         K: Intrinsics [3, 3], pixels; None where nothing is known and nothing is assumed.
         root_source: What a root placed with K rests on.
         distortion: Of the real lens, or None.
+        depth: Depths as the real lens shows them, or None.
     """
 
     image: NDArray[np.uint8]
     K: Array | None
     root_source: RootSource
     distortion: Distortion | None
+    depth: DepthImage | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,21 +105,17 @@ def place(person: Person, lifted: LiftedPerson, view: PinholeImage) -> Pose:
     Returns:
         The pose; pixels are those of the ideal pinhole.
     """
-    root, covariance, source, depth = None, None, RootSource.NONE, None
-    if view.K is not None:
-        root, covariance = geometry.place_root(
-            lifted.joints, person.keypoints, person.keypoint_scores, view.K
+    root, covariance, source = _root(person, lifted, view)
+    depth = None
+    if view.K is not None and root is not None and lifted.depth_profile is not None:
+        depth = place_depth(
+            lifted.depth_profile,
+            lifted.pelvis_depth,
+            lifted.depth_range,
+            person.image_from_crop_rotation[:, 2],
+            keypoint_rays(person.keypoints, view.K),
+            root,
         )
-        source = RootSource.NONE if root is None else view.root_source
-        if root is not None and lifted.depth_profile is not None:
-            depth = place_depth(
-                lifted.depth_profile,
-                lifted.pelvis_depth,
-                lifted.depth_range,
-                person.image_from_crop_rotation[:, 2],
-                keypoint_rays(person.keypoints, view.K),
-                root,
-            )
     return Pose(
         id=person.id,
         is_new=person.is_new,
@@ -131,6 +130,21 @@ def place(person: Person, lifted: LiftedPerson, view: PinholeImage) -> Pose:
         anchors=lifted.anchors,
         depth=depth,
     )
+
+
+def _root(
+    person: Person, lifted: LiftedPerson, view: PinholeImage
+) -> tuple[Array | None, Array | None, RootSource]:
+    """Find the pelvis: by the depth image if there is one, else by the size of the body."""
+    if view.K is None:
+        return None, None, RootSource.NONE
+    seen = (lifted.joints, person.keypoints, person.keypoint_scores, view.K)
+    if view.depth is not None:
+        root, covariance = root_from_depth(*seen, view.depth, view.distortion)
+        if root is not None:
+            return root, covariance, RootSource.DEPTH
+    root, covariance = geometry.place_root(*seen)
+    return root, covariance, RootSource.NONE if root is None else view.root_source
 
 
 def as_seen(pose: Pose, view: PinholeImage) -> Pose:

@@ -182,3 +182,17 @@ def test_lens_distortion_does_not_change_the_skeleton(estimator, frames, truth, 
     assert moved.mean() > 4
     expected = distort_pixels(ideal_pose.keypoints, K, distortion)
     assert np.linalg.norm(pose.keypoints - expected, axis=1).mean() < 2
+
+
+def test_a_depth_image_places_the_person(estimator, frames, truth):
+    exact, K = truth["joints"][20], truth["K"]
+    height, width = frames[20].shape[:2]
+    depth = np.full((height, width), exact[0, 2] + 2.0, np.float32)  # the wall
+    corners = geometry.project(exact[[4, 1, 14, 11]], K).astype(np.int32)
+    surface = exact[[1, 4, 11, 14], 2].mean() - 0.11
+    cv2.fillConvexPoly(depth, cv2.convexHull(corners), float(surface))
+    (pose,) = estimator.estimate(frames[20], K, depth=depth)
+    assert pose.root_source is RootSource.DEPTH
+    np.testing.assert_allclose(pose.root, exact[0], atol=0.12)
+    (pose,) = estimator.estimate(frames[20], K, depth=np.zeros((height, width)))
+    assert pose.root_source is RootSource.INTRINSICS

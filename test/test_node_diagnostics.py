@@ -26,7 +26,7 @@ SUCCESS = TransitionCallbackReturn.SUCCESS
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 
-INPUT = InputReport("/image", 1, "", 30.0, 0.02, 5.0, 0.004, 1.0, "in use")
+INPUT = InputReport("/image", 1, "", 30.0, 0.02, 5.0, 0.004, 1.0, "none", "in use")
 PIPELINE = PipelineReport(
     enabled=True,
     rate=29.5,

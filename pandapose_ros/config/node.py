@@ -19,6 +19,12 @@ class NodeConfig:
     rectified: bool = option(
         False, "Images are rectified: camera_info's P counts, not its K and distortion", live=True
     )
+    depth_window: float = option(
+        0.04,
+        "Greatest difference of an image's and its depth's stamps, longest wait; 0: no depth [s]",
+        low=0.0,
+        high=1.0,
+    )
     max_image_age: float = option(
         0.0,
         "Drop images older than this when their turn comes; 0: none [s]",

@@ -34,6 +34,7 @@ class InputReport:
         timeout: Seconds of silence that are an error.
         age: From stamp to arrival of the last image, seconds; None without a stamp.
         age_limit: What is more is worth a warning, seconds.
+        depth: In use, none, late, or refused, and why.
         camera_info: In use, none, or refused, and why.
     """
 
@@ -45,6 +46,7 @@ class InputReport:
     timeout: float
     age: float | None
     age_limit: float
+    depth: str
     camera_info: str
 
 
@@ -167,6 +169,9 @@ def _input_status(report: Report, recent: NodeStatistics) -> DiagnosticStatus:
         "time since last image [s]": f"{state.silence:.2f}" if has_images else "unknown",
         "image age at arrival [s]": "unknown" if state.age is None else f"{state.age:.4f}",
         "camera_info": state.camera_info,
+        "depth": state.depth,
+        "depth missed": str(report.counts.missed_depth),
+        "depth refused": str(report.counts.refused_depth),
         "camera_info refused": str(report.counts.refused_camera_info),
         "received": str(report.counts.received),
     }
@@ -189,8 +194,10 @@ def _judge_input(
             f"images come {abs(state.age):.3g} s {when} their stamp: slow connection, or clocks "
             "out of step"
         )
-    if recent.refused_camera_info:
-        return _WARN, f"camera_info {state.camera_info}"
+    faults = [f"camera_info {state.camera_info}"] if recent.refused_camera_info else []
+    faults += [f"depth {state.depth}"] if recent.refused_depth or recent.missed_depth else []
+    if faults:
+        return _WARN, "; ".join(faults)
     return _OK, f"{state.rate:.1f} images per second"
 
 

@@ -30,13 +30,18 @@ class ImageInput:
     """
 
     def __init__(
-        self, node: Node, on_frame: Callable[[Frame], None], config: Callable[[], NodeConfig]
+        self,
+        node: Node,
+        on_frame: Callable[[Frame], None],
+        on_depth: Callable[[Image], None],
+        config: Callable[[], NodeConfig],
     ) -> None:
         """Subscribe to `topic`, its resolved name; `image_age` is from stamp to arrival.
 
         Args:
             node: The node to subscribe from.
             on_frame: Called in the executor with every image; has to return at once.
+            on_depth: Called in the executor with every depth image.
             config: Returns the present settings.
         """
         self._node = node
@@ -58,6 +63,8 @@ class ImageInput:
             self._subscribe(CameraInfo, "camera_info", self._on_camera_info),
             self._subscribe(self._kind, self.topic, self._on_image),
         ]
+        if config().depth_window > 0:
+            self._subscriptions.append(self._subscribe(Image, "depth", on_depth))
         # Steady time: with use_sim_time and no clock, the node's own timers would not fire.
         self._timer = node.create_timer(
             _WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME)

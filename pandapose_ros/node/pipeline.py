@@ -1,6 +1,5 @@
 """What happens to one frame: decode, estimate, publish."""
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +8,11 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, WorldConfig
+from pandapose_ros.depth_root import check_depth
 from pandapose_ros.estimator import PoseEstimator
-from pandapose_ros.geometry import Array
-from pandapose_ros.lens import Distortion
+from pandapose_ros.node.calibration import Calibration
 from pandapose_ros.node.compressed import decode
-from pandapose_ros.node.intrinsics import intrinsics_from_message
+from pandapose_ros.node.depth import DepthBuffer, depth_from_message
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
@@ -24,8 +23,6 @@ from pandapose_ros.node.world import Placed, World
 from pandapose_ros.pose import Pose
 from pandapose_ros.transform_tree import TransformError
 
-# camera_info may come a moment after the first images without being missed.
-_CAMERA_INFO_GRACE = 1.0
 # Stamps that go back further than this are another recording, or the same from its start.
 _TIME_JUMP_NS = 500_000_000
 
@@ -42,6 +39,7 @@ class FramePipeline:
         outputs: Publishes them.
         statistics: Counts what became of the frames.
         timings: Takes the time of each step.
+        depths: Depth images beside the images; None where they are not asked for.
     """
 
     node: Node
@@ -51,14 +49,19 @@ class FramePipeline:
     outputs: Outputs
     statistics: NodeStatistics
     timings: Timings
+    depths: DepthBuffer | None
 
     def __post_init__(self) -> None:
         """Start with nothing said and nobody seen."""
         self.people_in_view = 0
-        self.camera_info_state = "none yet"
+        self.depth_state = "none"
         self._notices = Notices(self.node.get_logger())
-        self._camera_info_topic = self.node.resolve_topic_name("camera_info")
-        self._first_time: float | None = None
+        self.calibration = Calibration(
+            self.node,
+            self.node.resolve_topic_name("camera_info"),
+            self.statistics,
+            self._notices,
+        )
         self._last_stamp_ns = 0
 
     def process(self, frame: Frame) -> None:
@@ -98,11 +101,14 @@ class FramePipeline:
         if settings is not self.estimator.config:
             self.estimator.update(settings)
         self._follow_time(header)
-        K, distortion = self._intrinsics(
-            frame, image, settings.field_of_view, rectified=config.rectified
+        size = (image.shape[1], image.shape[0])
+        K, distortion = self.calibration.read(
+            frame.camera_info, size, settings.field_of_view, rectified=config.rectified
         )
+        # Where the field of view is a guess, a true depth would be put in a false direction.
+        depth = None if K is None else self._depth(header, image, config.depth_window)
         with self.timings.estimate.measure():
-            poses = self.estimator.estimate(image, K, distortion)
+            poses = self.estimator.estimate(image, K, distortion, depth)
         style = self.parameters.get(PictureConfig)
         with self.timings.publish.measure():
             placed = self._place(poses, header)
@@ -163,34 +169,32 @@ class FramePipeline:
             self.world.clear(transforms=True)
         self._last_stamp_ns = stamp_ns
 
-    def _intrinsics(
-        self, frame: Frame, image: NDArray[np.uint8], field_of_view: float, *, rectified: bool
-    ) -> tuple[Array | None, Distortion | None]:
-        """Return K and distortion, or None twice after having said why."""
-        fallback = f"assuming a horizontal field of view of {field_of_view:g} rad"
-        if field_of_view <= 0:
-            fallback = "people get no place in space (root_source NONE)"
-        if frame.camera_info is None:
-            self.camera_info_state = f"none, {fallback}"
-            now = time.monotonic()
-            self._first_time = now if self._first_time is None else self._first_time
-            if now - self._first_time > _CAMERA_INFO_GRACE:
-                self._notices.warn(
-                    f"no camera_info on {self._camera_info_topic}: {fallback}; distances may be "
-                    "off by a common factor (remap with camera_info:=TOPIC)"
-                )
-            return None, None
-        height, width = image.shape[:2]
+    def _depth(
+        self, header: Header, image: NDArray[np.uint8], window: float
+    ) -> NDArray[np.float32] | None:
+        """Return the depths that belong to an image, or None after having said why."""
+        if self.depths is None:
+            return None
+        if not self.depths.is_alive:
+            self.depth_state = "none"
+            return None
+        message = self.depths.find(nanoseconds(header.stamp), window)
+        if message is None:
+            self.depth_state = "late"
+            self.statistics.missed_depth += 1
+            self._notices.warn(
+                f"no depth image within {window:g} s of an image (depth_window): the distance of "
+                "people rests on their size there",
+                again_after=10.0,
+            )
+            return None
         try:
-            intrinsics = intrinsics_from_message(
-                frame.camera_info, width, height, rectified=rectified
-            )
+            depth = depth_from_message(message)
+            check_depth(depth, (image.shape[1], image.shape[0]))
         except ValueError as error:
-            self.camera_info_state = f"refused, {fallback}: {error}"
-            self.statistics.refused_camera_info += 1
-            self._notices.error(
-                f"camera_info on {self._camera_info_topic} is of no use, {fallback}: {error}"
-            )
-            return None, None
-        self.camera_info_state = "in use"
-        return intrinsics
+            self.depth_state = f"refused: {error}"
+            self.statistics.refused_depth += 1
+            self._notices.error(f"depth image is of no use: {error}")
+            return None
+        self.depth_state = "in use"
+        return depth

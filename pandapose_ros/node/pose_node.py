@@ -10,6 +10,7 @@ from rclpy.utilities import try_shutdown
 
 from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
+from pandapose_ros.node.depth import DepthBuffer
 from pandapose_ros.node.diagnostics import (
     Diagnostics,
     InputReport,
@@ -102,6 +103,7 @@ class PoseNode(LifecycleNode):
         self._estimator.reset()
         self.statistics, self.timings = NodeStatistics(), Timings()
         self._outputs.publish_info(self._estimator.model_info)
+        depths = DepthBuffer()
         self._pipeline = FramePipeline(
             node=self,
             parameters=self.parameters,
@@ -110,10 +112,13 @@ class PoseNode(LifecycleNode):
             outputs=self._outputs,
             statistics=self.statistics,
             timings=self.timings,
+            depths=depths,
         )
         self._worker = LatestFrameWorker(self._pipeline.process)
         self._worker.start()
-        self._input = ImageInput(self, self._on_frame, lambda: self.parameters.get(NodeConfig))
+        self._input = ImageInput(
+            self, self._on_frame, depths.add, lambda: self.parameters.get(NodeConfig)
+        )
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -219,7 +224,8 @@ class PoseNode(LifecycleNode):
                 timeout=config.image_timeout,
                 age=self._input.image_age,
                 age_limit=config.max_image_age or _OLD_IMAGE,
-                camera_info=self._pipeline.camera_info_state,
+                depth=self._pipeline.depth_state,
+                camera_info=self._pipeline.calibration.state,
             )
             pipeline = PipelineReport(
                 enabled=self._is_enabled,

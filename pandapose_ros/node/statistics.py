@@ -33,6 +33,8 @@ class NodeStatistics:
         dropped_inactive: Waiting when the node was deactivated.
         failed: The estimator raised an error.
         refused_camera_info: Images processed without intrinsics because camera_info was unusable.
+        missed_depth: Images processed without a depth image, although such images come.
+        refused_depth: Images processed without depth because the depth image was unusable.
     """
 
     received: int = 0
@@ -46,6 +48,8 @@ class NodeStatistics:
     dropped_inactive: int = 0
     failed: int = 0
     refused_camera_info: int = 0
+    missed_depth: int = 0
+    refused_depth: int = 0
 
     def __str__(self) -> str:
         """List the counters, those of losses only where they are not zero."""

@@ -1,0 +1,179 @@
+"""Where the pelvis stands, from a depth image: the surface of the torso, and how thick it is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pandapose_ros import geometry
+from pandapose_ros.lens import Distortion, distort_pixels
+from pandapose_ros.skeleton import H36M_17
+
+Array = NDArray[np.floating]
+
+_HIPS = [H36M_17.joint_names.index(f"{side}_hip") for side in ("left", "right")]
+_SHOULDERS = [H36M_17.joint_names.index(f"{side}_shoulder") for side in ("left", "right")]
+# Samples across and along the torso, away from its edges, where depth images mix near and far.
+_ACROSS, _ALONG = np.linspace(0.2, 0.8, 11), np.linspace(0.1, 0.85, 21)
+_LEAST_SHARE = 0.3  # of the samples that have to have a depth and to agree
+_HALF_BREADTH, _HALF_THICKNESS = 0.17, 0.11  # of a torso with clothes, m
+_LEAST_SPREAD = 0.03  # m, folds and breasts are no outliers
+# Body size and depth may differ as much as this; more is somebody else, or something in front.
+_PLAUSIBLE = (0.4, 1.6)
+# Standard deviations, m: of the pelvis against the other joints, of the torso's shape.
+_POSE_ERROR, _SHAPE_ERROR = 0.035, 0.035
+_SENSOR_ERROR = 0.002  # m at 1 m, grows with the square of the distance
+
+
+@dataclass(frozen=True, eq=False)
+class DepthImage:
+    """Hold depths seen from the same place as the image, registered to it.
+
+    Attributes:
+        depth: [H, W], z along the camera's axis, metres; 0, negative or not finite where unknown.
+            Of the image's size or a fraction of it.
+        image_size: (width, height) of the image, pixels.
+    """
+
+    depth: Array
+    image_size: tuple[int, int]
+
+    def at(self, pixels: Array) -> Array:
+        """Look depths up.
+
+        Args:
+            pixels: [..., 2], of the image as the lens shows it.
+
+        Returns:
+            [...], metres; NaN where unknown or outside.
+        """
+        height, width = self.depth.shape
+        scale = np.array([width, height]) / self.image_size
+        inside = np.asarray(np.isfinite(pixels).all(-1))
+        places = np.where(inside[..., None], pixels, -1.0)
+        columns, rows = np.moveaxis(np.rint((places + 0.5) * scale - 0.5), -1, 0)
+        inside &= (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+        found = self.depth[
+            np.where(inside, rows, 0).astype(int), np.where(inside, columns, 0).astype(int)
+        ].astype(np.float64)
+        return np.where(inside & np.isfinite(found) & (found > 0), found, np.nan)
+
+
+def check_depth(depth: Array, image_size: tuple[int, int]) -> DepthImage:
+    """Return depths with the size of the image they belong to.
+
+    Args:
+        depth: [H, W], metres.
+        image_size: (width, height) of the image, pixels.
+
+    Raises:
+        ValueError: If they have another shape than the image, and thus are not registered to it.
+    """
+    if depth.ndim != 2 or 0 in depth.shape:
+        raise ValueError(f"expected depths of shape [H, W], got {list(depth.shape)}")
+    height, width = depth.shape
+    if abs(width * image_size[1] - height * image_size[0]) > 0.01 * width * image_size[1]:
+        raise ValueError(
+            f"depth image of {width}x{height} is not registered to the image of {image_size[0]}x"
+            f"{image_size[1]}: take the depth that is aligned to the colours"
+        )
+    return DepthImage(depth, image_size)
+
+
+def root_from_depth(
+    joints: Array,
+    keypoints: Array,
+    scores: Array,
+    K: Array,
+    image: DepthImage,
+    distortion: Distortion | None = None,
+) -> tuple[Array, Array] | tuple[None, None]:
+    """Find where the pelvis stands from the depth of the torso's surface.
+
+    Between hips and shoulders the depth image is sampled. Each sample tells the pelvis's depth:
+    less the depth of the torso's middle there relative to the pelvis, more the way from the
+    surface to the middle, for which the torso is an ellipse. Their median counts, without holes
+    and outliers (an arm in front, the wall beside). Then the joints have to project onto the
+    keypoints, as in `geometry.place_root`.
+
+    Args:
+        joints: [J, 3], root-relative, the image camera's axes, metres.
+        keypoints: [J, 2], pixels of the ideal pinhole K.
+        scores: [J], [0, 1].
+        K: Intrinsics [3, 3], pixels.
+        image: Depths, of the same moment.
+        distortion: Of the lens, if any: the depths are where the lens shows them.
+
+    Returns:
+        The root [3] in the camera frame, metres, and its covariance [3, 3], m^2. Both None if too
+        few samples agree, or they disagree with the size of the body.
+
+    Source:
+        Our choice. The torso's measures are those at which the error on rendered people is least.
+    """
+    fit, _ = geometry.place_root(joints, keypoints, scores, K)
+    if fit is None:
+        return None, None
+    pixels = _on_torso(keypoints)
+    if not np.isfinite(pixels).all():
+        return None, None
+    surface = image.at(pixels if distortion is None else distort_pixels(pixels, K, distortion))
+    depths = surface - _on_torso(joints)[:, 2] + _surface_to_middle(joints, pixels, K)
+    agreeing = _inliers(depths)
+    if agreeing is None:
+        return None, None
+    z = float(np.median(agreeing))
+    if not _PLAUSIBLE[0] < z / fit[2] < _PLAUSIBLE[1]:
+        return None, None
+    return _slide(joints, keypoints, scores, K, z)
+
+
+def _on_torso(corners: Array) -> Array:
+    """Interpolate between hips and shoulders: [J, C] to [N, C]."""
+    hips, shoulders = corners[_HIPS], corners[_SHOULDERS]
+    across = _ACROSS[:, None]
+    low = hips[0] + across * (hips[1] - hips[0])
+    high = shoulders[0] + across * (shoulders[1] - shoulders[0])
+    along = _ALONG[:, None, None]
+    return (low + along * (high - low)).reshape(-1, corners.shape[-1])
+
+
+def _surface_to_middle(joints: Array, pixels: Array, K: Array) -> Array:
+    """Return how much deeper the torso's middle is than its surface, along z, for each pixel."""
+    hips, shoulders = joints[_HIPS], joints[_SHOULDERS]
+    across = (hips[1] - hips[0]) + (shoulders[1] - shoulders[0])
+    up = shoulders.mean(0) - hips.mean(0)
+    up = up / max(float(np.linalg.norm(up)), 1e-6)
+    across = across - (across @ up) * up
+    across = across / max(float(np.linalg.norm(across)), 1e-6)
+    rays = geometry.back_project(pixels, np.ones(len(pixels)), K)
+    sideways, level = rays @ across, rays @ np.cross(across, up)
+    # The ray meets an elliptic cylinder round the spine; along the spine there is no end to it.
+    reach = 1 / np.sqrt((sideways / _HALF_BREADTH) ** 2 + (level / _HALF_THICKNESS) ** 2 + 1e-9)
+    return np.minimum(reach, 2 * _HALF_BREADTH)
+
+
+def _inliers(depths: Array) -> Array | None:
+    """Drop holes and what is far from the median; None if less than a part is left."""
+    known = depths[np.isfinite(depths)]
+    least = _LEAST_SHARE * len(depths)
+    if len(known) < least:
+        return None
+    distances = np.abs(known - np.median(known))
+    agreeing = known[distances <= 3 * max(1.48 * float(np.median(distances)), _LEAST_SPREAD)]
+    return agreeing if len(agreeing) >= least else None
+
+
+def _slide(
+    joints: Array, keypoints: Array, scores: Array, K: Array, z: float
+) -> tuple[Array, Array]:
+    """Move a pelvis of known depth so that the joints project onto the keypoints."""
+    usable = np.isfinite(joints).all(-1) & np.isfinite(keypoints).all(-1) & (scores > 0)
+    rays = geometry.back_project(keypoints[usable], np.ones(usable.sum()), K)
+    points, weights = joints[usable], scores[usable, None]
+    places = rays * (points[:, 2:] + z) - points
+    root = (weights * places).sum(0) / weights.sum()
+    root[2] = z
+    along_ray = _SHAPE_ERROR**2 + (_SENSOR_ERROR * z**2) ** 2
+    ray = root / z
+    return root, _POSE_ERROR**2 * np.eye(3) + along_ray * np.outer(ray, ray)

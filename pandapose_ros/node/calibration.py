@@ -1,0 +1,97 @@
+"""The intrinsics of a camera's images, or why there are none and what is assumed instead."""
+
+import time
+
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo
+
+from pandapose_ros.geometry import Array
+from pandapose_ros.lens import Distortion
+from pandapose_ros.node.intrinsics import intrinsics_from_message
+from pandapose_ros.node.notices import Notices
+from pandapose_ros.node.statistics import NodeStatistics
+
+# camera_info may come a moment after the first images without being missed.
+_GRACE = 1.0
+
+
+class Calibration:
+    """Read camera_info anew whenever it changes.
+
+    Attributes:
+        state: In use, none, or refused, and why.
+    """
+
+    def __init__(
+        self, node: Node, topic: str, statistics: NodeStatistics, notices: Notices
+    ) -> None:
+        """Start without any.
+
+        Args:
+            node: Gives the log.
+            topic: Of camera_info, resolved.
+            statistics: Counts the images for which it was refused.
+            notices: Where to say so.
+        """
+        self.state = "none yet"
+        self._logger = node.get_logger()
+        self._topic = topic
+        self._statistics = statistics
+        self._notices = notices
+        self._first_time: float | None = None
+        self._last: CameraInfo | None = None
+
+    def read(
+        self,
+        message: CameraInfo | None,
+        size: tuple[int, int],
+        field_of_view: float,
+        *,
+        rectified: bool,
+    ) -> tuple[Array | None, Distortion | None]:
+        """Return K and distortion, or None twice after having said why.
+
+        Args:
+            message: The newest camera_info, if there is one.
+            size: (width, height) of the image, pixels.
+            field_of_view: What is assumed without, radians; 0: nothing.
+            rectified: As of `intrinsics_from_message`.
+        """
+        fallback = f"assuming a horizontal field of view of {field_of_view:g} rad"
+        if field_of_view <= 0:
+            fallback = "people get no place in space (root_source NONE)"
+        if message is None:
+            self._miss(fallback)
+            return None, None
+        try:
+            intrinsics = intrinsics_from_message(message, *size, rectified=rectified)
+        except ValueError as error:
+            self.state = f"refused, {fallback}: {error}"
+            self._statistics.refused_camera_info += 1
+            self._notices.error(f"camera_info on {self._topic} is of no use, {fallback}: {error}")
+            return None, None
+        self.state = "in use"
+        self._follow(message)
+        return intrinsics
+
+    def _miss(self, fallback: str) -> None:
+        self.state = f"none, {fallback}"
+        now = time.monotonic()
+        self._first_time = now if self._first_time is None else self._first_time
+        if now - self._first_time > _GRACE:
+            self._notices.warn(
+                f"no camera_info on {self._topic}: {fallback}; distances may be off by a common "
+                "factor (remap with camera_info:=TOPIC)"
+            )
+
+    def _follow(self, message: CameraInfo) -> None:
+        """Log when the camera is another than before, as after a zoom or a new calibration."""
+        before, self._last = self._last, message
+        if before is None or before is message or _lens(before) == _lens(message):
+            return
+        self._logger.info(f"camera_info on {self._topic} has changed: fx is {message.k[0]:g} px")
+
+
+def _lens(message: CameraInfo) -> tuple:
+    """Return what a camera_info says about the lens."""
+    return (message.distortion_model, *message.k, *message.p, *message.d)

@@ -1,0 +1,92 @@
+"""Depth images beside the colour images: from message to metres, and which belongs to which."""
+
+import threading
+import time
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image
+
+from pandapose_ros.node.images import rows_of
+from pandapose_ros.node.stamps import nanoseconds
+
+# Encoding -> (type of a value, metres of one unit), as REP 118 has it.
+_ENCODINGS = {"16UC1": ("u2", 0.001), "mono16": ("u2", 0.001), "32FC1": ("f4", 1.0)}
+_KEPT = 4
+# Nobody waits for the depth images of a camera that has been silent for so long, in seconds.
+_ALIVE = 1.0
+
+
+def depth_from_message(message: Image) -> NDArray[np.float32]:
+    """Decode a depth image, honouring its unit, row step and byte order.
+
+    Args:
+        message: 16UC1 in millimetres or 32FC1 in metres. Its data are not written to.
+
+    Returns:
+        [H, W], metres; 0 or not finite where unknown, as it came.
+
+    Raises:
+        ValueError: If the size is zero, the step too small, the data too short, or the encoding
+            is another one.
+    """
+    if message.encoding not in _ENCODINGS:
+        raise ValueError(
+            f"depth image of encoding '{message.encoding}', expected 16UC1 [mm] or 32FC1 [m]"
+        )
+    if message.width == 0 or message.height == 0:
+        raise ValueError(f"depth image without pixels: {message.width}x{message.height}")
+    kind, metres = _ENCODINGS[message.encoding]
+    order = np.dtype(kind).newbyteorder(">" if message.is_bigendian else "<")
+    rows = np.ascontiguousarray(rows_of(message, message.height, order.itemsize))
+    depth = rows.view(order)[..., 0].astype(np.float32)
+    return depth if metres == 1.0 else depth * np.float32(metres)
+
+
+class DepthBuffer:
+    """Keep the last few depth images, filled in the executor and asked by the worker."""
+
+    def __init__(self) -> None:
+        self._messages: deque[Image] = deque(maxlen=_KEPT)
+        self._condition = threading.Condition()
+        self._last_arrival = -_ALIVE
+
+    def add(self, message: Image) -> None:
+        """Take a depth image in."""
+        with self._condition:
+            self._messages.append(message)
+            self._last_arrival = time.monotonic()
+            self._condition.notify_all()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether depth images have come lately."""
+        return time.monotonic() - self._last_arrival < _ALIVE
+
+    def find(self, stamp_ns: int, window: float) -> Image | None:
+        """Return the depth image nearest to a stamp, after waiting for it if it may still come.
+
+        Args:
+            stamp_ns: Of the colour image, nanoseconds.
+            window: Greatest difference of the stamps, and longest time to wait, seconds.
+
+        Returns:
+            None if there is none within the window.
+        """
+        with self._condition:
+            deadline = time.monotonic() + window
+            while True:
+                best = min(self._messages, key=lambda m: _distance(m, stamp_ns), default=None)
+                if best is not None and _distance(best, stamp_ns) <= window * 1e9:
+                    return best
+                # Once a later one has come, this image's own will not.
+                is_past = any(nanoseconds(m.header.stamp) > stamp_ns for m in self._messages)
+                left = deadline - time.monotonic()
+                if left <= 0 or is_past or not self.is_alive:
+                    return None
+                self._condition.wait(left)
+
+
+def _distance(message: Image, stamp_ns: int) -> int:
+    return abs(nanoseconds(message.header.stamp) - stamp_ns)
