@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pandapose_ros.colours import SIDE_COLOURS
 from pandapose_ros.geometry import project
-from pandapose_ros.pose import Pose
+from pandapose_ros.pose import Pose, TrackState
 from pandapose_ros.skeleton import H36M_17
 
 Image = NDArray[np.uint8]
@@ -61,6 +61,8 @@ def draw_poses(image: Image, poses: Sequence[Pose], *, least_score: float = 0.3)
     canvas = np.array(image, order="C")
     width = max(2, round(max(canvas.shape[:2]) / 300))
     for pose in poses:
+        if pose.state is TrackState.LOST:
+            continue
         points = np.where(pose.joint_scores[:, None] >= least_score, pose.keypoints, np.nan)
         for parent, joint in H36M_17.bones:
             _line(canvas, points[parent], points[joint], _JOINT_COLOURS[joint], width)
@@ -204,7 +206,7 @@ def view_of(poses: Sequence[Pose]) -> SceneView:
     """
     placed = [pose.joints + pose.root for pose in poses if pose.root is not None]
     if not placed:
-        floor = max((float(pose.joints[:, 1].max()) for pose in poses), default=0.9)
+        floor = max((float(p.joints[:, 1].max()) for p in poses if p.score > 0), default=0.9)
         return SceneView(target=(0.0, 0.0, 3.0), floor=floor)
     points = np.concatenate(placed)
     low, high = np.percentile(points, (2, 98), axis=0)

@@ -1,6 +1,7 @@
 """From an image to metric 3D skeletons: the public entry of the package."""
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from pandapose_ros.model_files import find_model_file
 from pandapose_ros.people import PeopleTracker, search_together
 from pandapose_ros.pose import ModelInfo, Pose, RootSource
 from pandapose_ros.skeleton import H36M_17, Skeleton
+from pandapose_ros.tracks import FrameClock, Sighting, Tracks
 
 Array = NDArray[np.floating]
 
@@ -37,6 +39,7 @@ class CameraImage:
         K: Intrinsics [3, 3] of this image, pixels, or None.
         distortion: Of the lens, with K; an array holds OpenCV's (k1, k2, p1, p2[, k3[, ...]]).
         depth: [H, W], metres, registered to the image; 0 or not finite where unknown.
+        stamp: Time of the image, seconds; None: a thirtieth of a second after the camera's last.
         camera: Name of the camera, each of which has people of its own.
     """
 
@@ -44,6 +47,7 @@ class CameraImage:
     K: Array | None = None
     distortion: Distortion | Array | None = None
     depth: Array | None = None
+    stamp: float | None = None
     camera: str = ""
 
 
@@ -52,6 +56,8 @@ class _Camera:
     """What is remembered of a camera from image to image."""
 
     people: PeopleTracker
+    tracks: Tracks
+    clock: FrameClock
     undistorter: ImageUndistorter
 
 
@@ -94,12 +100,15 @@ class PoseEstimator:
             weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         )
         self._detector = PersonDetector(detector_file, config.threads)
+        # Shared, so that no two people have one id, whichever camera sees them.
+        self._numbers = itertools.count()
         self._cameras: dict[str, _Camera] = {}
 
     def reset(self) -> None:
         """Forget all people; the next image starts with the detector."""
         for camera in self._cameras.values():
             camera.people.reset()
+            camera.tracks.reset()
 
     def warm_up(self) -> None:
         """Run every network once on nothing, so that the first person is as fast as the next."""
@@ -123,6 +132,7 @@ class PoseEstimator:
         K: Array | None = None,
         distortion: Distortion | Array | None = None,
         depth: Array | None = None,
+        stamp: float | None = None,
     ) -> list[Pose]:
         """Estimate the skeleton of every person in an image.
 
@@ -132,14 +142,16 @@ class PoseEstimator:
                 (`EstimatorConfig.field_of_view`), which scales the distances of the roots.
             distortion: Of the lens, with K; an array holds OpenCV's (k1, k2, p1, p2[, k3[, ...]]).
             depth: [H, W], metres, registered to the image; 0 or not finite where unknown.
+            stamp: Time of the image, seconds; None: a thirtieth of a second after the last.
 
         Returns:
-            One pose per person, oldest track first; empty if nobody is seen.
+            One pose per person, oldest track first; with tracking also of those who are predicted
+            or lost. Empty if nobody is seen.
 
         Raises:
             ValueError: If the image, K or the distortion is not as described.
         """
-        return self.estimate_together([CameraImage(image, K, distortion, depth)])[0]
+        return self.estimate_together([CameraImage(image, K, distortion, depth, stamp)])[0]
 
     @torch.inference_mode()
     def estimate_together(self, images: Sequence[CameraImage]) -> list[list[Pose]]:
@@ -156,6 +168,10 @@ class PoseEstimator:
         """
         views = [self._as_pinhole(item) for item in images]
         cameras = [self._camera(item.camera) for item in images]
+        times = []
+        for item, camera in zip(images, cameras, strict=True):
+            times.append(camera.clock.tick(item.stamp))
+            camera.people.follow(camera.tracks.regions(times[-1]))
         seen = search_together(
             self._landmark_net,
             [
@@ -164,16 +180,21 @@ class PoseEstimator:
             ],
         )
         lifted = iter(lift(self.network, [person for people in seen for person in people]))
-        return [
-            [as_seen(place(person, next(lifted), view), view) for person in people]
-            for view, people in zip(views, seen, strict=True)
-        ]
+        results = []
+        for camera, view, people, time in zip(cameras, views, seen, times, strict=True):
+            sightings = [Sighting(place(p, next(lifted), view), p.next_region) for p in people]
+            size = (view.image.shape[1], view.image.shape[0])
+            poses = camera.tracks.update(sightings, time, size, self.config)
+            results.append([as_seen(pose, view) for pose in poses])
+        return results
 
     def _camera(self, name: str) -> "_Camera":
         """Return what is remembered of a camera."""
         if name not in self._cameras:
             people = PeopleTracker(self._detector, self._landmark_net, self.config)
-            self._cameras[name] = _Camera(people, ImageUndistorter())
+            self._cameras[name] = _Camera(
+                people, Tracks(self._numbers), FrameClock(), ImageUndistorter()
+            )
         return self._cameras[name]
 
     def _as_pinhole(self, item: CameraImage) -> PinholeImage:

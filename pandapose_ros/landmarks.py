@@ -32,8 +32,6 @@ class Person:
     """Hold one person in one image.
 
     Attributes:
-        id: Number of the person, the same from image to image and never given again.
-        is_new: Whether this is the first image under this id.
         region: What the landmark net looked at.
         next_region: Where to look in the next image.
         crop_from_image: [3, 3], homography from image pixels to pixels of the crop of 256 x 256:
@@ -51,8 +49,6 @@ class Person:
         box_xyxy: [4], round the visible landmarks, image pixels, inside the image.
     """
 
-    id: int
-    is_new: bool
     region: Region
     next_region: Region
     crop_from_image: Array
@@ -68,15 +64,6 @@ class Person:
     box_xyxy: Array
 
 
-@dataclass(frozen=True)
-class Track:
-    """Say whom to look for, and where."""
-
-    id: int
-    is_new: bool
-    region: Region
-
-
 @dataclass(frozen=True, eq=False)
 class Look:
     """Ask for the landmarks of some people in one image.
@@ -84,13 +71,13 @@ class Look:
     Attributes:
         image: [H, W, 3], RGB uint8, contiguous.
         K: Intrinsics [3, 3] of the image, pixels.
-        tracks: Whom to look for.
+        regions: Where to look.
         least_score: Presence below which there is nobody, [0, 1].
     """
 
     image: Image
     K: Array
-    tracks: Sequence[Track]
+    regions: Sequence[Region]
     least_score: float
 
 
@@ -110,17 +97,21 @@ def find_landmarks(landmark_net: BlazePose, looks: Sequence[Look]) -> list[list[
 
     Args:
         landmark_net: Runs on whichever device it is on.
-        looks: Whom to look for, one for each image.
+        looks: Where to look, one for each image.
 
     Returns:
         The people of each look, without those who are not there.
     """
     size = (CROP_SIZE, CROP_SIZE)
     wanted = [
-        (number, track, geometry.perspective_crop(_crop(track), size, look.K))
+        (
+            number,
+            region,
+            geometry.perspective_crop(region.crop_from_image(CROP_SIZE), size, look.K),
+        )
         for number, look in enumerate(looks)
-        for track in look.tracks
-        if _is_usable(track.region, look.image)
+        for region in look.regions
+        if _is_usable(region, look.image)
     ]
     people: list[list[Person]] = [[] for _ in looks]
     if not wanted:
@@ -129,16 +120,12 @@ def find_landmarks(landmark_net: BlazePose, looks: Sequence[Look]) -> list[list[
         [cv2.warpPerspective(looks[n].image, homography, size) for n, _, (homography, _) in wanted]
     )
     answers = _answers(landmark_net, crops)
-    for (number, track, view), answer in zip(wanted, answers, strict=True):
+    for (number, region, view), answer in zip(wanted, answers, strict=True):
         look = looks[number]
         if answer.presence >= look.least_score:
             image_size = (look.image.shape[1], look.image.shape[0])
-            people[number].append(_person(track, view, answer, image_size))
+            people[number].append(_person(region, view, answer, image_size))
     return people
-
-
-def _crop(track: Track) -> Array:
-    return track.region.crop_from_image(CROP_SIZE)
 
 
 def _answers(landmark_net: BlazePose, crops: NDArray) -> list[_Answer]:
@@ -169,7 +156,7 @@ def _answers(landmark_net: BlazePose, crops: NDArray) -> list[_Answer]:
 
 
 def _person(
-    track: Track, view: tuple[Array, Array], answer: _Answer, image_size: tuple[int, int]
+    region: Region, view: tuple[Array, Array], answer: _Answer, image_size: tuple[int, int]
 ) -> Person:
     """Put together one person from the landmark net's answer for one crop."""
     crop_from_image, rotation = view
@@ -181,9 +168,7 @@ def _person(
     landmarks_px = points[:BLAZEPOSE_LANDMARKS]
     visible = answer.visibilities >= _VISIBLE
     return Person(
-        id=track.id,
-        is_new=track.is_new,
-        region=track.region,
+        region=region,
         next_region=region_from_points(
             points[BLAZEPOSE_REGION_CENTRE], points[BLAZEPOSE_REGION_CIRCLE]
         ),

@@ -13,9 +13,11 @@ from pandapose_ros.depth_votes import depth_profiles, keypoint_rays, place_depth
 from pandapose_ros.landmarks import Person
 from pandapose_ros.lens import Distortion, distort_box, distort_pixels
 from pandapose_ros.model.pandapose import PandaPose
-from pandapose_ros.pose import AnchorVotes, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 
 Array = NDArray[np.floating]
+
+UNNAMED = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ def place(person: Person, lifted: LiftedPerson, view: PinholeImage) -> Pose:
         view: The image.
 
     Returns:
-        The pose; pixels are those of the ideal pinhole.
+        The pose, with the id `UNNAMED`; pixels are those of the ideal pinhole.
     """
     root, covariance, source = _root(person, lifted, view)
     depth = None
@@ -117,8 +119,8 @@ def place(person: Person, lifted: LiftedPerson, view: PinholeImage) -> Pose:
             root,
         )
     return Pose(
-        id=person.id,
-        is_new=person.is_new,
+        id=UNNAMED,
+        state=TrackState.OFF,
         joints=lifted.joints,
         root=root,
         root_covariance=covariance,
@@ -149,7 +151,7 @@ def _root(
 
 def as_seen(pose: Pose, view: PinholeImage) -> Pose:
     """Return the pose with its pixels where the real lens shows them."""
-    if view.K is None or view.distortion is None:
+    if view.K is None or view.distortion is None or pose.state is TrackState.LOST:
         return pose
     K, distortion, size = view.K, view.distortion, (view.image.shape[1], view.image.shape[0])
     return replace(

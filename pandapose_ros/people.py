@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pandapose_ros import geometry
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.detector import PersonDetector
-from pandapose_ros.landmarks import Look, Person, Track, find_landmarks
+from pandapose_ros.landmarks import Look, Person, find_landmarks
 from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.region import is_same_place
+from pandapose_ros.region import Region, is_same_place
 from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]
@@ -28,7 +28,7 @@ _FAR_FIELD_OF_VIEW = 0.01
 
 
 class PeopleTracker:
-    """Find people in successive images, each under the same id while in sight.
+    """Find people in successive images of one camera; who is who, `Tracks` tells.
 
     Args:
         detector: Finds regions where none is known.
@@ -47,14 +47,17 @@ class PeopleTracker:
         self.config = config
         self._detector = detector
         self._landmark_net = landmark_net
-        self._next_id = 0
         self.reset()
 
     def reset(self) -> None:
-        """Forget everybody; ids go on counting."""
-        self._tracks: list[Track] = []
+        """Forget everybody."""
+        self._regions: list[Region] = []
         self._images_since_detection = 0
         self._image_size = (0, 0)
+
+    def follow(self, regions: Sequence[Region]) -> None:
+        """Say where to look in the next image; if not said, where people were in the last."""
+        self._regions = list(regions)
 
     def find(self, image: Image, K: Array | None = None) -> list[Person]:
         """Find the people in the next image, as `search` does.
@@ -78,7 +81,7 @@ class PeopleTracker:
                 cropped without the stretch that a flat image has there.
 
         Returns:
-            People, those followed longest first.
+            Everybody seen, once: those followed, in that order, then newcomers.
 
         Raises:
             ValueError: If the image has another shape or type.
@@ -96,11 +99,13 @@ class PeopleTracker:
         image = np.ascontiguousarray(image)
         if K is None:
             K = geometry.intrinsics_from_field_of_view(_FAR_FIELD_OF_VIEW, *image_size)
-        people = yield self._look(image, K, self._tracks[: self.config.max_people])
+        people = yield self._look(image, K, self._regions[: self.config.max_people])
+        # Before the detector: who was taken for somebody else in front has to be found again.
+        people = _without_doubles(people)
         if self._is_detection_due(people):
             people += yield from self._discover(image, K, people)
         people = _without_doubles(people)
-        self._tracks = [Track(person.id, False, person.next_region) for person in people]
+        self._regions = [person.next_region for person in people]
         return people
 
     def _is_detection_due(self, people: Sequence[Person]) -> bool:
@@ -108,7 +113,7 @@ class PeopleTracker:
         self._images_since_detection += 1
         if len(people) >= self.config.max_people:
             return False
-        lost_somebody = len(people) < len(self._tracks)
+        lost_somebody = len(people) < len(self._regions)
         late = self._images_since_detection >= self.config.detection_interval
         if not people or lost_somebody or late:
             self._images_since_detection = 0
@@ -123,14 +128,12 @@ class PeopleTracker:
             if not any(is_same_place(detection.region, p.next_region) for p in people)
         ]
         room = self.config.max_people - len(people)
-        rough = yield self._look(image, K, [Track(-1, True, region) for region in regions[:room]])
+        rough = yield self._look(image, K, regions[:room])
         # The detector's regions are rough; the landmarks' own ones are what later images use.
-        tracks = [Track(self._next_id + i, True, p.next_region) for i, p in enumerate(rough)]
-        self._next_id += len(tracks)
-        return (yield self._look(image, K, tracks))
+        return (yield self._look(image, K, [person.next_region for person in rough]))
 
-    def _look(self, image: Image, K: Array, tracks: Sequence[Track]) -> Look:
-        return Look(image, K, tracks, self.config.presence_score)
+    def _look(self, image: Image, K: Array, regions: Sequence[Region]) -> Look:
+        return Look(image, K, regions, self.config.presence_score)
 
 
 def search_together(landmark_net: BlazePose, searches: Sequence[Search]) -> list[list[Person]]:

@@ -18,6 +18,16 @@ class RootSource(IntEnum):
     ASSUMED_FIELD_OF_VIEW = 3
 
 
+class TrackState(IntEnum):
+    """Say what is known of a person's way; the values are those of `Skeleton3D.msg`."""
+
+    OFF = 0
+    NEW = 1
+    TRACKED = 2
+    PREDICTED = 3
+    LOST = 4
+
+
 @dataclass(frozen=True)
 class AnchorVotes:
     """Hold one person's anchors and how much each counted.
@@ -55,7 +65,8 @@ class Pose:
 
     Attributes:
         id: Number of the track, never used again after the person is lost.
-        is_new: Seen for the first time in this image.
+        state: Whether the person is seen for the first time, seen again, predicted or gone; OFF
+            without tracking.
         joints: [17, 3], pelvis-relative, the image camera's axes (x right, y down, z forward),
             metres.
         root: [3], the pelvis in the camera frame, metres; None where it is unknown.
@@ -66,12 +77,14 @@ class Pose:
         keypoints: [17, 2], (u, v) in the original image, pixels.
         box_xyxy: [4], round the visible landmarks, pixels of the original image.
         score: [0, 1], belief that this is a person.
-        anchors: The anchors whose votes made the joints.
+        anchors: The anchors whose votes made the joints; none if they are predicted.
         depth: What the depth net says of the joints; None where the root is, or without one.
+        joint_covariances: [17, 3, 3], m^2, of the joints as they are here, pelvis-relative; None
+            where they are unknown.
     """
 
     id: int
-    is_new: bool
+    state: TrackState
     joints: Array
     root: Array | None
     root_covariance: Array | None
@@ -82,6 +95,7 @@ class Pose:
     score: float
     anchors: AnchorVotes
     depth: DepthVotes | None = None
+    joint_covariances: Array | None = None
 
 
 @dataclass(frozen=True)

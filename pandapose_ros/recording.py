@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.pose import AnchorVotes, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Recording:
             "result_received_ns": np.array([r.received_ns for r in self.results], np.int64),
             "result": np.array([i for i, _ in people], np.int64),
             "id": np.array([pose.id for pose in poses], np.int64),
-            "is_new": np.array([pose.is_new for pose in poses], np.bool_),
+            "state": np.array([int(pose.state) for pose in poses], np.int64),
             "joints": _stack([pose.joints for pose in poses], (17, 3)),
             "root": _stack(
                 [np.full(3, np.nan) if p.root is None else p.root for p in poses], (3,)
@@ -119,7 +119,7 @@ def _pose(data: dict[str, NDArray], i: int) -> Pose:
     placed = bool(np.isfinite(data["root"][i]).all())
     return Pose(
         id=int(data["id"][i]),
-        is_new=bool(data["is_new"][i]),
+        state=TrackState(int(data["state"][i])),
         joints=data["joints"][i],
         root=data["root"][i] if placed else None,
         root_covariance=None,

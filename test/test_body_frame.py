@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pandapose_ros.body_frame import BodyRotations, body_rotation
-from pandapose_ros.pose import AnchorVotes, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
 
 NAMES = H36M_17.joint_names
@@ -29,7 +29,7 @@ def pose(joints, number=1):
     votes = AnchorVotes(np.zeros((0, 3)), np.zeros((0, 17)), np.zeros(0, int), np.zeros(0, int))
     return Pose(
         id=number,
-        is_new=False,
+        state=TrackState.TRACKED,
         joints=joints,
         root=np.array([0, 0, 3.0]),
         root_covariance=None,

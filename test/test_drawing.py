@@ -11,7 +11,7 @@ from pandapose_ros.drawing import (
     draw_scene,
     view_of,
 )
-from pandapose_ros.pose import AnchorVotes, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
 
 
@@ -22,7 +22,7 @@ def pose():
     anchors = np.random.default_rng(1).uniform(-0.6, 0.6, (20, 3))
     return Pose(
         id=3,
-        is_new=True,
+        state=TrackState.NEW,
         joints=joints,
         root=np.array([0.2, 0.1, 3.0]),
         root_covariance=np.eye(3),

@@ -9,7 +9,7 @@ from pandapose_ros import geometry
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator, select_device
 from pandapose_ros.lens import Distortion, check_distortion, distort_pixels
-from pandapose_ros.pose import RootSource
+from pandapose_ros.pose import RootSource, TrackState
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 
@@ -79,8 +79,7 @@ def test_ids_last_and_images_are_not_written_to(estimator, frames):
     image.flags.writeable = False
     (first,) = estimator.estimate(image)
     (second,) = estimator.estimate(frames[1])
-    assert first.is_new
-    assert not second.is_new
+    assert (first.state, second.state) == (TrackState.NEW, TrackState.TRACKED)
     assert first.id == second.id
 
 

@@ -10,7 +10,7 @@ from pandapose_ros.colours import joint_colours
 from pandapose_ros.config import PictureConfig
 from pandapose_ros.node.evidence_markers import anchor_markers, depth_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
-from pandapose_ros.pose import AnchorVotes, DepthVotes, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, DepthVotes, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.transform import Transform, move_pose
 
@@ -24,7 +24,7 @@ def person(number, *, root=(0.2, 0.1, 3.0)):
     weights = random.random((ANCHORS, 17)).astype(np.float32)
     return Pose(
         id=number,
-        is_new=False,
+        state=TrackState.TRACKED,
         joints=random.normal(size=(17, 3)).astype(np.float32),
         root=None if root is None else np.array(root),
         root_covariance=None,

@@ -22,19 +22,20 @@ from pandapose_ros.node.conversions import (
     skeletons_message,
 )
 from pandapose_ros.node.images import image_from_message
-from pandapose_ros.pose import AnchorVotes, ModelInfo, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, ModelInfo, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.tracks import lost_pose
 
 HEADER = Header(stamp=Time(sec=12, nanosec=34), frame_id="camera_optical_frame")
 ANCHORS = 200
 
 
-def person(number, *, root=(0.2, 0.1, 3.0), is_new=False):
+def person(number, *, root=(0.2, 0.1, 3.0), state=TrackState.TRACKED):
     random = np.random.default_rng(number)
     weights = random.random((ANCHORS, 17)).astype(np.float32)
     return Pose(
         id=number,
-        is_new=is_new,
+        state=state,
         joints=random.normal(size=(17, 3)).astype(np.float32),
         root=None if root is None else np.array(root),
         root_covariance=None if root is None else np.diag([0.01, 0.02, 0.3]),
@@ -57,8 +58,8 @@ def sent(message):
     return deserialize_message(serialize_message(message), type(message))
 
 
-def skeletons(poses, *, tracking=True) -> Skeleton3DArray:
-    return sent(skeletons_message(poses, HEADER, "h36m_17", tracking=tracking))
+def skeletons(poses) -> Skeleton3DArray:
+    return sent(skeletons_message(poses, HEADER, "h36m_17"))
 
 
 def xyz(point):
@@ -111,10 +112,41 @@ def test_an_unknown_joint_is_nan_with_confidence_zero():
 
 
 def test_tracking_states():
-    states = [s.tracking_state for s in skeletons([person(1, is_new=True), person(2)]).skeletons]
-    assert states == [Skeleton3D.TRACKING_NEW, Skeleton3D.TRACKING_TRACKED]
-    (untracked,) = skeletons([person(1, is_new=True)], tracking=False).skeletons
-    assert (untracked.tracking_state, untracked.id) == (Skeleton3D.TRACKING_OFF, "")
+    people = [person(1, state=state) for state in TrackState]
+    states = [s.tracking_state for s in skeletons(people).skeletons]
+    assert states == [
+        Skeleton3D.TRACKING_OFF,
+        Skeleton3D.TRACKING_NEW,
+        Skeleton3D.TRACKING_TRACKED,
+        Skeleton3D.TRACKING_PREDICTED,
+        Skeleton3D.TRACKING_LOST,
+    ]
+    assert [s.id for s in skeletons(people).skeletons] == ["", *["person_1"] * 4]
+
+
+def test_somebody_lost_is_known_by_the_id_alone():
+    (skeleton,) = skeletons([lost_pose(person(4))]).skeletons
+    assert (skeleton.id, skeleton.root_source) == ("person_4", Skeleton3D.ROOT_NONE)
+    assert skeleton.confidence == 0
+    assert skeleton.roi.width == 0
+    assert len(skeleton.joints) == 17
+    for joint in skeleton.joints:
+        assert np.isnan([*xyz(joint.position), joint.u, joint.v]).all()
+        assert (joint.confidence, joint.position_covariance[0]) == (0, -1)
+
+
+def test_joints_get_the_covariance_of_the_root_too():
+    covariances = np.arange(1, 18)[:, None, None] * np.diag((1e-3, 1e-3, 4e-3))
+    pose = replace(person(1), joint_covariances=covariances)
+    (placed,) = skeletons([pose]).skeletons
+    (loose,) = skeletons(
+        [replace(pose, root=None, root_covariance=None, root_source=RootSource.NONE)]
+    ).skeletons
+    for joint, alone, expected in zip(placed.joints, loose.joints, covariances, strict=True):
+        np.testing.assert_allclose(alone.position_covariance.reshape(3, 3), expected)
+        np.testing.assert_allclose(
+            joint.position_covariance.reshape(3, 3), expected + pose.root_covariance
+        )
 
 
 def test_roi_is_in_whole_pixels_of_the_image():
@@ -146,7 +178,7 @@ def test_skeleton_info_tells_names_parents_and_sides():
 
 def test_anchors_arrive_whole():
     pose = person(3)
-    message: AnchorSet3DArray = sent(anchors_message([pose], HEADER, tracking=True))
+    message: AnchorSet3DArray = sent(anchors_message([pose], HEADER))
     assert message.header == HEADER
     (anchors,) = message.sets
     assert anchors.skeleton_id == "person_3"

@@ -55,8 +55,12 @@ def caller(camera):
 
 
 def only_skeleton(message):
-    (skeleton,) = message.skeletons
-    return skeleton.id, skeleton.tracking_state
+    (skeleton,) = people(message)
+    return skeleton
+
+
+def people(message):
+    return [(skeleton.id, skeleton.tracking_state) for skeleton in message.skeletons]
 
 
 def actions(array):
@@ -91,8 +95,10 @@ def test_a_disabled_node_works_on_nothing(graph, node, camera, caller, walker):
     assert (node.statistics.received, node.statistics.processed) == (6, 1)
 
     assert caller.enable(True) == "enabled"
-    again = only_skeleton(camera.exchange(camera.message(walker)))
-    assert again == ("person_1", Skeleton3D.TRACKING_NEW)
+    assert people(camera.exchange(camera.message(walker))) == [
+        ("person_1", Skeleton3D.TRACKING_NEW),
+        ("person_0", Skeleton3D.TRACKING_LOST),
+    ]
     graph.spin_until(lambda: len(arrays) == 3)
     assert actions(arrays[2]) == {Marker.ADD}
 
@@ -142,8 +148,10 @@ def test_reset_forgets_people_between_two_images(graph, node, camera, caller, wa
     graph.spin_until(lambda: len(arrays) == 3)
     assert actions(arrays[2]) == {Marker.DELETE}
     assert threads == ["pose worker"]
-    skeleton = only_skeleton(camera.exchange(camera.message(walker)))
-    assert skeleton == ("person_1", Skeleton3D.TRACKING_NEW)
+    assert people(camera.exchange(camera.message(walker))) == [
+        ("person_1", Skeleton3D.TRACKING_NEW),
+        ("person_0", Skeleton3D.TRACKING_LOST),
+    ]
 
 
 def test_services_live_from_configure_to_cleanup(graph, node, camera, caller, blank):

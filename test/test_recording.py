@@ -1,6 +1,6 @@
 import numpy as np
 
-from pandapose_ros.pose import AnchorVotes, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 from pandapose_ros.recording import Recording, Result
 
 
@@ -8,7 +8,7 @@ def make_pose(number, anchors, root):
     rng = np.random.default_rng(number)
     return Pose(
         id=number,
-        is_new=number % 2 == 0,
+        state=TrackState(number % 5),
         joints=rng.normal(size=(17, 3)),
         root=root,
         root_covariance=None,
@@ -45,9 +45,9 @@ def test_recording_comes_back_as_it_was(tmp_path):
         np.testing.assert_array_equal(pose.joints, original.joints)
         np.testing.assert_array_equal(pose.anchors.positions, original.anchors.positions)
         np.testing.assert_allclose(pose.anchors.weights, original.anchors.weights)
-        assert (pose.id, pose.is_new, pose.root_source) == (
+        assert (pose.id, pose.state, pose.root_source) == (
             original.id,
-            original.is_new,
+            original.state,
             original.root_source,
         )
     np.testing.assert_array_equal(back.results[0].poses[0].root, first.root)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pandapose_ros.pose import AnchorVotes, DepthVotes, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, DepthVotes, Pose, RootSource, TrackState
 from pandapose_ros.transform import (
     IDENTITY,
     Transform,
@@ -24,7 +24,7 @@ def pose():
     spread = RANDOM.normal(size=(3, 3))
     return Pose(
         id=4,
-        is_new=False,
+        state=TrackState.TRACKED,
         joints=RANDOM.normal(size=(17, 3)),
         root=np.array([0.5, 0.2, 3.0]),
         root_covariance=spread @ spread.T,

@@ -20,7 +20,7 @@ from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
 from pandapose_ros.node.live_scene import LiveScene
 from pandapose_ros.node.sources import find_source, skeleton_topics
 from pandapose_ros.node.viewer import Viewer
-from pandapose_ros.pose import AnchorVotes, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
 
 
@@ -30,7 +30,7 @@ def person(root=(0.0, 0.2, 3.0)):
     joints[:, 0] = np.linspace(-0.3, 0.3, 17)
     return Pose(
         id=3,
-        is_new=False,
+        state=TrackState.TRACKED,
         joints=joints - joints[0],
         root=np.array(root),
         root_covariance=None,
@@ -131,10 +131,8 @@ class Talker:
         header = Header(stamp=self.node.get_clock().now().to_msg(), frame_id="lens")
         self.camera_infos.publish(camera_info_from_field_of_view(1.0, 64, 48))
         self.images.publish(conversions.image_message(np.full((48, 64, 3), 200, np.uint8), header))
-        self.anchors.publish(conversions.anchors_message(poses, header, tracking=True))
-        self.skeletons.publish(
-            conversions.skeletons_message(poses, header, "h36m_17", tracking=True)
-        )
+        self.anchors.publish(conversions.anchors_message(poses, header))
+        self.skeletons.publish(conversions.skeletons_message(poses, header, "h36m_17"))
 
 
 @pytest.fixture

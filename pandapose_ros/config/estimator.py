@@ -30,6 +30,13 @@ class EstimatorConfig:
         high=1000,
         live=True,
     )
+    prediction_time: float = option(
+        0.3,
+        "How long somebody out of sight is predicted before being lost; 0: not at all [s]",
+        low=0.0,
+        high=10.0,
+        live=True,
+    )
     field_of_view: float = option(
         1.05,
         "Horizontal field of view assumed without intrinsics; 0: none [rad]",

@@ -43,7 +43,7 @@ class BodyFrames:
         transforms = []
         for pose, rotation in self._rotations.update(poses):
             x, y, z = np.asarray(pose.root, np.float64).tolist()
-            frame = f"body_{person_name(pose.id)}"
+            frame = f"body_{person_name(pose)}"
             stamped = TransformStamped(header=header, child_frame_id=frame)
             stamped.transform.translation = Vector3(x=x, y=y, z=z)
             qx, qy, qz, qw = quaternion_from_rotation(rotation)

@@ -18,7 +18,7 @@ from pandapose_ros.msg import (
     Skeleton3DArray,
     SkeletonInfo,
 )
-from pandapose_ros.pose import ModelInfo, Pose
+from pandapose_ros.pose import ModelInfo, Pose, TrackState
 from pandapose_ros.skeleton import Skeleton
 
 _SIDES = {"left": Limb.LEFT, "right": Limb.RIGHT, "centre": Limb.CENTRE}
@@ -26,13 +26,13 @@ _NAN = float("nan")
 _UNKNOWN_COVARIANCE = np.array([-1.0] + [0.0] * 8)
 
 
-def person_name(number: int) -> str:
-    """Return the `Skeleton3D.id` of a track number."""
-    return f"person_{number}"
+def person_name(pose: Pose) -> str:
+    """Return the `Skeleton3D.id` of a person, empty without tracking."""
+    return "" if pose.state is TrackState.OFF else f"person_{pose.id}"
 
 
 def skeletons_message(
-    poses: Sequence[Pose], header: Header, skeleton_type: str, *, tracking: bool
+    poses: Sequence[Pose], header: Header, skeleton_type: str
 ) -> Skeleton3DArray:
     """Convert the poses of one image.
 
@@ -40,26 +40,22 @@ def skeletons_message(
         poses: People, in any order; may be empty.
         header: Stamp of the image and its optical frame.
         skeleton_type: `Skeleton.name`.
-        tracking: Whether `Pose.id` means anything beyond this image.
     """
     return Skeleton3DArray(
         header=header,
         skeleton_type=skeleton_type,
-        skeletons=[_skeleton(pose, tracking=tracking) for pose in poses],
+        skeletons=[_skeleton(pose) for pose in poses],
     )
 
 
-def _skeleton(pose: Pose, *, tracking: bool) -> Skeleton3D:
-    state = Skeleton3D.TRACKING_OFF
-    if tracking:
-        state = Skeleton3D.TRACKING_NEW if pose.is_new else Skeleton3D.TRACKING_TRACKED
+def _skeleton(pose: Pose) -> Skeleton3D:
     covariance = _UNKNOWN_COVARIANCE
     if pose.root_covariance is not None:
         covariance = np.asarray(pose.root_covariance, np.float64).ravel()
     root = (_NAN, _NAN, _NAN) if pose.root is None else pose.root.tolist()
     return Skeleton3D(
-        id=person_name(pose.id) if tracking else "",
-        tracking_state=state,
+        id=person_name(pose),
+        tracking_state=int(pose.state),
         confidence=float(pose.score),
         root_position=Point(x=root[0], y=root[1], z=root[2]),
         root_position_covariance=covariance,
@@ -75,18 +71,29 @@ def _joints(pose: Pose) -> list[Joint3D]:
     known = np.isfinite(positions).all(-1)
     positions[~known] = _NAN
     scores = np.where(known, pose.joint_scores, 0.0)
+    covariances = _joint_covariances(pose)
     joints = []
     # tolist once: reading numpy element by element costs more than the rest of this function.
-    for (x, y, z), score, (u, v) in zip(
-        positions.tolist(), scores.tolist(), pose.keypoints.tolist(), strict=True
+    for (x, y, z), score, (u, v), covariance in zip(
+        positions.tolist(), scores.tolist(), pose.keypoints.tolist(), covariances, strict=True
     ):
         joint = Joint3D()
         joint.position.x, joint.position.y, joint.position.z = x, y, z
         joint.confidence = score
-        joint.position_covariance = _UNKNOWN_COVARIANCE
+        joint.position_covariance = covariance
         joint.u, joint.v = u, v
         joints.append(joint)
     return joints
+
+
+def _joint_covariances(pose: Pose) -> Sequence[NDArray[np.float64]]:
+    """Return each joint's covariance [9] as published: with the root's where that is known."""
+    if pose.joint_covariances is None:
+        return [_UNKNOWN_COVARIANCE] * len(pose.joints)
+    covariances = np.asarray(pose.joint_covariances, np.float64)
+    if pose.root_covariance is not None:
+        covariances = covariances + pose.root_covariance
+    return list(covariances.reshape(len(pose.joints), 9))
 
 
 def placed(points: NDArray[np.floating], pose: Pose) -> NDArray[np.float64]:
@@ -132,24 +139,21 @@ def skeleton_info_message(skeleton: Skeleton, model: ModelInfo) -> SkeletonInfo:
     )
 
 
-def anchors_message(poses: Sequence[Pose], header: Header, *, tracking: bool) -> AnchorSet3DArray:
+def anchors_message(poses: Sequence[Pose], header: Header) -> AnchorSet3DArray:
     """Convert the anchors of all people in one image.
 
     Args:
         poses: People, in any order; may be empty.
         header: As in the skeletons' message.
-        tracking: As in `skeletons_message`.
     """
-    return AnchorSet3DArray(
-        header=header, sets=[_anchor_set(pose, tracking=tracking) for pose in poses]
-    )
+    return AnchorSet3DArray(header=header, sets=[_anchor_set(pose) for pose in poses])
 
 
-def _anchor_set(pose: Pose, *, tracking: bool) -> AnchorSet3D:
+def _anchor_set(pose: Pose) -> AnchorSet3D:
     votes = pose.anchors
     owners = np.where(votes.owners < 0, AnchorSet3D.GLOBAL_JOINT, votes.owners)
     return AnchorSet3D(
-        skeleton_id=person_name(pose.id) if tracking else "",
+        skeleton_id=person_name(pose),
         positions=[Point32(x=x, y=y, z=z) for x, y, z in placed(votes.positions, pose).tolist()],
         kinds=array.array("B", votes.kinds.astype(np.uint8).tobytes()),
         joint_index=array.array("H", owners.astype(np.uint16).tobytes()),

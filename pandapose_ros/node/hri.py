@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from pandapose_ros.node.conversions import image_message, person_name
-from pandapose_ros.pose import Pose
+from pandapose_ros.pose import Pose, TrackState
 from pandapose_ros.skeleton import H36M_17
 
 _TOPIC = "/humans/bodies"
@@ -72,7 +72,7 @@ class HriBridge:
             header: Of the image.
             image: RGB uint8 [H, W, 3].
         """
-        people = {person_name(pose.id): pose for pose in poses}
+        people = {person_name(p): p for p in poses if p.state is not TrackState.LOST}
         for name in self._bodies.keys() - people.keys():
             self._remove(self._bodies.pop(name))
         for name, pose in people.items():

@@ -25,8 +25,9 @@ from pandapose_ros.node.evidence_markers import anchor_markers, depth_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
 from pandapose_ros.node.qos_report import explain_subscriptions
 from pandapose_ros.node.world import Placed
-from pandapose_ros.pose import ModelInfo, Pose
+from pandapose_ros.pose import ModelInfo, Pose, TrackState
 from pandapose_ros.skeleton import Skeleton
+from pandapose_ros.tracks import lost_pose
 
 
 class Outputs:
@@ -41,6 +42,7 @@ class Outputs:
         """
         self._node = node
         self._skeleton = skeleton
+        self._people: list[Pose] = []
         self._people_in_rviz = LivingMarkers()
         self._anchors_in_rviz = LivingMarkers()
         self._depths_in_rviz = LivingMarkers()
@@ -57,28 +59,40 @@ class Outputs:
         """Publish the latched description of the joints and the model."""
         self._info.publish(skeleton_info_message(self._skeleton, model))
 
-    def publish(self, placed: Placed, style: PictureConfig, *, tracking: bool) -> None:
+    def publish(self, placed: Placed, style: PictureConfig) -> None:
         """Publish the people of one image, first the skeletons.
+
+        Whoever was published last time and is not among the people, as after a reset, is
+        published as lost.
 
         Args:
             placed: The people, in the frame to publish in; may be nobody.
             style: How markers are drawn.
-            tracking: Whether people have names.
         """
-        poses, header = placed.poses, placed.header
-        message = skeletons_message(poses, header, self._skeleton.name, tracking=tracking)
+        header = placed.header
+        poses = [*placed.poses, *self._vanished(placed.poses)]
+        message = skeletons_message(poses, header, self._skeleton.name)
         self._skeletons.publish(message)
         if self._markers.get_subscription_count():
             markers = person_markers(poses, self._skeleton, header, style, placed.camera)
             self._markers.publish(self._people_in_rviz.replace(markers, header))
         if self._anchors.get_subscription_count():
-            self._anchors.publish(anchors_message(poses, header, tracking=tracking))
+            self._anchors.publish(anchors_message(poses, header))
         if self._anchor_markers.get_subscription_count():
             markers = anchor_markers(poses, self._skeleton, header, style)
             self._anchor_markers.publish(self._anchors_in_rviz.replace(markers, header))
         if self._depth_markers.get_subscription_count():
             markers = depth_markers(poses, self._skeleton, header, style)
             self._depth_markers.publish(self._depths_in_rviz.replace(markers, header))
+
+    def _vanished(self, poses: Sequence[Pose]) -> list[Pose]:
+        """Return as lost who was there the last time and is missing; remember who is there."""
+        present = {pose.id for pose in poses}
+        vanished = [lost_pose(pose) for pose in self._people if pose.id not in present]
+        self._people = [
+            pose for pose in poses if pose.state not in (TrackState.OFF, TrackState.LOST)
+        ]
+        return vanished
 
     def publish_debug_image(
         self, image: NDArray, poses: Sequence[Pose], header: Header, least_score: float

@@ -20,7 +20,7 @@ from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.worker import Frame
 from pandapose_ros.node.world import Placed, World
-from pandapose_ros.pose import Pose
+from pandapose_ros.pose import Pose, TrackState
 from pandapose_ros.transform_tree import TransformError
 
 # Stamps that go back further than this are another recording, or the same from its start.
@@ -108,14 +108,15 @@ class FramePipeline:
         # Where the field of view is a guess, a true depth would be put in a false direction.
         depth = None if K is None else self._depth(header, image, config.depth_window)
         with self.timings.estimate.measure():
-            poses = self.estimator.estimate(image, K, distortion, depth)
+            stamp = nanoseconds(header.stamp) / 1e9
+            poses = self.estimator.estimate(image, K, distortion, depth, stamp)
         style = self.parameters.get(PictureConfig)
         with self.timings.publish.measure():
             placed = self._place(poses, header)
             if placed is not None:
-                self.outputs.publish(placed, style, tracking=settings.tracking)
+                self.outputs.publish(placed, style)
                 # Counted here, so that whoever has seen the skeletons finds them counted.
-                self._count(len(poses))
+                self._count(sum(pose.state is not TrackState.LOST for pose in poses))
                 if settings.tracking:
                     self.world.publish(placed, header, image)
             self.outputs.publish_debug_image(image, poses, header, style.marker_score)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pandapose_ros.msg import AnchorSet3D, Skeleton3D, SkeletonInfo
-from pandapose_ros.pose import AnchorVotes, Pose, RootSource
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import Skeleton
 
 _NO_ANCHORS = AnchorVotes(np.zeros((0, 3)), np.zeros((0, 1)), np.zeros(0, int), np.zeros(0, int))
@@ -36,7 +36,7 @@ def pose_from_messages(skeleton: Skeleton3D, anchors: AnchorSet3D | None) -> Pos
         )
     return Pose(
         id=int("".join(filter(str.isdigit, skeleton.id)) or 0),
-        is_new=skeleton.tracking_state == Skeleton3D.TRACKING_NEW,
+        state=TrackState(skeleton.tracking_state),
         joints=positions - origin,
         root=None if source is RootSource.NONE else root,
         root_covariance=None,

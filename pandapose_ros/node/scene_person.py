@@ -78,7 +78,7 @@ class ScenePerson:
             highest = joints[np.argmax(joints @ up)]
             self._label.position = pose.root + highest + _LABEL_GAP * up
             distance = float(np.linalg.norm(pose.root))
-            self._label.text = f"{person_name(pose.id)}  {distance:.1f} m"
+            self._label.text = f"{person_name(pose)}  {distance:.1f} m"
 
     def _draw(self, kind: str, shapes: scene_shapes.Instances, *, visible: bool) -> None:
         handle = self._batches.get(kind)

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     rate = video_rate(args.input[0]) if is_video else None
     write_pictures(_frames(args.input, is_video), poses, args.out, rate)
     records = [
-        {"frame": name, "people": [_record(pose) for pose in people]}
+        {"frame": name, "people": [_record(pose) for pose in people if pose.score > 0]}
         for name, people in zip(names, poses, strict=True)
     ]
     (args.out / "poses.json").write_text(json.dumps(records, indent=1))
@@ -137,6 +137,7 @@ def _record(pose: Pose) -> dict:
     """Turn a pose into JSON: metres, pixels; null for an unknown root."""
     return {
         "id": pose.id,
+        "state": pose.state.name,
         "score": round(pose.score, 4),
         "root": None if pose.root is None else pose.root.round(4).tolist(),
         "root_source": pose.root_source.name,

@@ -1,0 +1,81 @@
+"""Which of the people seen in an image are which of those that were followed."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pandapose_ros.pose import Pose
+
+Array = NDArray[np.floating]
+
+# What counts as far: in the image as a share of a region's size (about 2.5 m for an adult), in
+# the shape of the body in metres, in distance from the camera as a ratio's logarithm.
+_FAR_IN_IMAGE = 0.1
+_FAR_IN_SHAPE = 0.2
+_FAR_IN_DEPTH = 0.15
+# Nobody is the same person further off in the image than this, and this more for each second
+# not seen: twice as fast as people walk.
+_REACH = 0.15
+_REACH_PER_SECOND = 1.2
+_REACH_LIMIT = 0.6
+_DEPTH_LIMIT = 0.5
+_SURE = 0.3
+
+
+def association_cost(
+    expected: Pose, expected_size: float, seen: Pose, seen_size: float, gap: float
+) -> float:
+    """Tell how unlike two poses are, the lower the more likely one person's.
+
+    By where the keypoints are in the image, by the shape of the body in 3D (which way it faces
+    tells two people apart who pass each other), and by the distance from the camera.
+
+    Args:
+        expected: Somebody followed, where that person should be by now.
+        expected_size: Side of that person's region, image pixels.
+        seen: Somebody seen, in the same image.
+        seen_size: Side of that one's region, image pixels.
+        gap: Seconds since the one followed was last seen.
+
+    Returns:
+        At least 0; infinite where they cannot be one person.
+    """
+    size = (expected_size + seen_size) / 2
+    distances = np.linalg.norm(expected.keypoints - seen.keypoints, axis=-1) / size
+    sure = np.minimum(expected.joint_scores, seen.joint_scores) >= _SURE
+    known = np.isfinite(distances)
+    used = known & sure if (known & sure).sum() >= 4 else known
+    if not used.any():
+        return np.inf
+    in_image = float(distances[used].mean())
+    shape = np.linalg.norm(expected.joints - seen.joints, axis=-1)
+    in_shape = float(np.mean(shape[np.isfinite(shape)])) if np.isfinite(shape).any() else 0.0
+    in_depth = _depth_difference(expected, expected_size, seen, seen_size)
+    reach = min(_REACH + _REACH_PER_SECOND * gap, _REACH_LIMIT)
+    if in_image > reach or in_depth > _DEPTH_LIMIT:
+        return np.inf
+    return in_image / _FAR_IN_IMAGE + in_shape / _FAR_IN_SHAPE + in_depth / _FAR_IN_DEPTH
+
+
+def _depth_difference(expected: Pose, expected_size: float, seen: Pose, seen_size: float) -> float:
+    """Compare distances from the camera: the roots', or the sizes in the image without them."""
+    if expected.root is None or seen.root is None or min(expected.root[2], seen.root[2]) <= 0:
+        return float(abs(np.log(seen_size / expected_size)))
+    return float(abs(np.log(seen.root[2] / expected.root[2])))
+
+
+def assign(costs: Array) -> list[tuple[int, int]]:
+    """Pair rows with columns, cheapest pair first.
+
+    Args:
+        costs: [N, M]; what is not finite is never paired.
+
+    Returns:
+        (row, column) pairs; each row and each column at most once.
+    """
+    pairs = []
+    left = np.where(np.isfinite(costs), costs, np.inf)
+    while left.size and np.isfinite(left.min()):
+        row, column = (int(i) for i in np.unravel_index(left.argmin(), left.shape))
+        pairs.append((row, column))
+        left[row], left[:, column] = np.inf, np.inf
+    return pairs

@@ -1,0 +1,203 @@
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.detector import PersonDetector
+from pandapose_ros.geometry import intrinsics_from_field_of_view, project
+from pandapose_ros.lifting import LiftedPerson, PinholeImage, place
+from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model_files import find_model_file
+from pandapose_ros.people import PeopleTracker
+from pandapose_ros.pose import AnchorVotes, RootSource, TrackState
+from pandapose_ros.skeleton import H36M_17_FROM_BLAZEPOSE
+from pandapose_ros.tracks import Sighting, Tracks
+
+CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
+NO_VOTES = AnchorVotes(np.zeros((1, 3)), np.ones((1, 17)), np.ones(1, int), np.full(1, -1))
+NEW, TRACKED, PREDICTED, LOST = (
+    TrackState.NEW,
+    TrackState.TRACKED,
+    TrackState.PREDICTED,
+    TrackState.LOST,
+)
+
+
+class CountingDetector(PersonDetector):
+    runs = 0
+
+    def detect(self, image, score):
+        self.runs += 1
+        return super().detect(image, score)
+
+
+class Follower:
+    """The estimator without the lifter: BlazePose's own 3D instead, which is faster."""
+
+    def __init__(self, people):
+        self.people = people
+        self.tracks = Tracks(itertools.count())
+        self.now = 0.0
+
+    def find(self, image, step=1 / 30):
+        self.now += step
+        height, width = image.shape[:2]
+        K = intrinsics_from_field_of_view(1.05, width, height)
+        self.people.follow(self.tracks.regions(self.now))
+        view = PinholeImage(image, K, RootSource.INTRINSICS, None)
+        sightings = []
+        for person in self.people.find(image, K):
+            joints = H36M_17_FROM_BLAZEPOSE @ person.world_landmarks
+            lifted = LiftedPerson(
+                (joints - joints[0]) @ person.image_from_crop_rotation.T, NO_VOTES
+            )
+            sightings.append(Sighting(place(person, lifted, view), person.next_region))
+        return self.tracks.update(sightings, self.now, (width, height), self.people.config)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return CountingDetector(find_model_file("pose_detection.tflite"), threads=1)
+
+
+@pytest.fixture(scope="module")
+def landmark_net():
+    return BlazePose(find_model_file("pose_landmark_full.tflite").read_bytes())
+
+
+@pytest.fixture
+def follow(detector, landmark_net):
+    def start(**options):
+        detector.runs = 0
+        return Follower(PeopleTracker(detector, landmark_net, EstimatorConfig(**options)))
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def clip():
+    capture = cv2.VideoCapture(str(CLIP))
+    frames = [capture.read()[1] for _ in range(80)]
+    return [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
+
+
+@pytest.fixture(scope="module")
+def truth():
+    with np.load(CLIP.with_suffix(".npz")) as file:
+        return {"joints": file["joints"][:80], "K": file["K"]}
+
+
+@pytest.fixture(scope="module")
+def halves(clip, truth):
+    # Half as wide, so that two side by side are large enough to be found.
+    quarter = clip[0].shape[1] // 4
+    pelvis = project(truth["joints"][:16, 0], truth["K"])
+    starts = [max(int(u) - quarter, 0) for u in pelvis[:, 0]]
+    return [
+        image[:, start : start + 2 * quarter] for image, start in zip(clip, starts, strict=False)
+    ]
+
+
+def backdrop(image):
+    return np.repeat(image[:, :1], image.shape[1], axis=1)
+
+
+def side_by_side(first, second):
+    return np.concatenate((first, second), axis=1)
+
+
+def states(poses):
+    return [(pose.id, pose.state) for pose in poses]
+
+
+def ids(poses):
+    return [pose.id for pose in poses if pose.state in (NEW, TRACKED, TrackState.OFF)]
+
+
+def test_a_person_comes_goes_and_comes_back_as_another(follow, detector, clip):
+    camera = follow(prediction_time=0.05)
+    empty = backdrop(clip[0])
+    assert camera.find(empty) == []
+    assert [states(camera.find(image)) for image in clip[:2]] == [[(0, NEW)], [(0, TRACKED)]]
+    runs = detector.runs
+    gone = [states(camera.find(empty)) for _ in range(3)]
+    assert gone == [[(0, PREDICTED)], [(0, LOST)], []]
+    assert states(camera.find(clip[1])) == [(1, NEW)]
+    assert detector.runs == runs + 4
+
+
+def test_who_is_hidden_for_a_moment_keeps_the_id(follow, clip):
+    camera = follow(prediction_time=0.3)
+    for image in clip[:8]:
+        camera.find(image)
+    hidden = [states(camera.find(backdrop(clip[0]))) for _ in range(6)]
+    assert hidden == [[(0, PREDICTED)]] * 6
+    assert states(camera.find(clip[14])) == [(0, TRACKED)]
+
+
+def test_a_newcomer_is_noticed_and_a_leaver_dropped(follow, halves):
+    camera = follow(detection_interval=4, prediction_time=0.0)
+    alone = side_by_side(halves[0], backdrop(halves[0]))
+    both = side_by_side(halves[0], halves[8])
+    assert states(camera.find(alone)) == [(0, NEW)]
+    seen = [ids(camera.find(both)) for _ in range(5)]
+    assert seen == [[0]] * 3 + [[0, 1]] * 2
+    poses = camera.find(side_by_side(backdrop(halves[0]), halves[8]))
+    assert states(poses) == [(1, TRACKED), (0, LOST)]
+
+
+def test_the_greatest_number_of_people_may_change(follow, halves):
+    camera = follow(max_people=1)
+    pair = side_by_side(halves[0], halves[8])
+    assert states(camera.find(pair)) == [(0, NEW)]
+    config = camera.people.config
+    camera.people.config = replace(config, max_people=5, detection_interval=1)
+    assert states(camera.find(pair)) == [(0, TRACKED), (1, NEW)]
+    camera.people.config = replace(config, max_people=1)
+    assert states(camera.find(pair)) == [(0, TRACKED), (1, LOST)]
+
+
+def test_without_tracking_everybody_is_searched_for_anew(follow, detector, clip):
+    camera = follow(tracking=False)
+    found = [states(camera.find(image)) for image in clip[:3]]
+    assert found == [[(i, TrackState.OFF)] for i in range(3)]
+    assert detector.runs == 3
+
+
+def test_two_tracks_on_one_body_become_one(follow, halves):
+    camera = follow(detection_interval=100, prediction_time=0.05)
+    narrow = halves[0][:, 80:240]
+    assert ids(camera.find(side_by_side(narrow, narrow))) == [0, 1]
+    # One person half-way between the two: both tracks are drawn to that one.
+    middle = np.pad(narrow, ((0, 0), (80, 80), (0, 0)), mode="edge")
+    seen = [ids(camera.find(middle)) for _ in range(4)]
+    assert len(seen[-1]) == 1
+
+
+def crossing(clip, background, number):
+    """The clip's person, and in front of the mirror image of that, walking the other way."""
+    front = clip[number]
+    is_person = np.abs(front - background).max(axis=-1) > 18
+    is_person = cv2.morphologyEx(is_person.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3)))
+    return np.where(is_person[..., None] > 0, front, front[:, ::-1])
+
+
+def test_people_who_cross_in_images_do_not_swap(follow, clip, truth):
+    background = np.median(clip[::11], axis=0).astype(np.int16)
+    camera, orders, both = follow(prediction_time=1.0), [], 0
+    for i in range(20, 66, 2):
+        # Which of the two is on the left: the one in front until they meet in the middle.
+        offset = project(truth["joints"][i, 0], truth["K"])[0] - (clip[0].shape[1] - 1) / 2
+        poses = camera.find(crossing(clip, background, i), step=1 / 15)
+        assert set(ids(poses)) <= {0, 1}
+        seen = {pose.id: pose.keypoints[0, 0] for pose in poses if pose.state in (NEW, TRACKED)}
+        if len(seen) == 2:
+            both += 1
+            orders.append((offset < 0) == (seen[0] < seen[1]))
+    # Who has which id stays: the order of the two turns round when they pass each other.
+    assert len(set(orders)) == 1
+    assert both >= 16

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from rclpy.parameter import Parameter
+from rclpy.time import Time
+
+from pandapose_ros.msg import Skeleton3D
+from pandapose_ros.node.pose_node import PoseNode
+
+
+@pytest.fixture
+def node(graph):
+    overrides = [Parameter("threads", value=1), Parameter("prediction_time", value=0.15)]
+    return graph.add(PoseNode(context=graph.context, parameter_overrides=overrides))
+
+
+def people(message):
+    return [(skeleton.id, skeleton.tracking_state) for skeleton in message.skeletons]
+
+
+def test_people_over_time_and_a_recording_that_starts_again(
+    graph, node, make_camera, walker, capfd
+):
+    camera = make_camera()
+    assert node.start()
+    camera.wait_for_node()
+    empty = np.repeat(walker[:, -1:], walker.shape[1], axis=1)
+
+    def show(image, milliseconds):
+        stamp = Time(nanoseconds=milliseconds * 1_000_000).to_msg()
+        message = camera.message(image)
+        message.header.stamp = stamp
+        return camera.exchange(message)
+
+    assert people(show(walker, 5000)) == [("person_0", Skeleton3D.TRACKING_NEW)]
+    seen = show(walker, 5100)
+    assert people(seen) == [("person_0", Skeleton3D.TRACKING_TRACKED)]
+    hidden = show(empty, 5200)
+    assert people(hidden) == [("person_0", Skeleton3D.TRACKING_PREDICTED)]
+    before, after = seen.skeletons[0].joints[8], hidden.skeletons[0].joints[8]
+    assert after.position.z == pytest.approx(before.position.z, abs=0.1)
+    assert 0 < after.confidence < before.confidence
+    gone = show(empty, 5300)
+    assert people(gone) == [("person_0", Skeleton3D.TRACKING_LOST)]
+    assert all(np.isnan(joint.position.x) for joint in gone.skeletons[0].joints)
+    assert people(show(empty, 5400)) == []
+
+    # Once more from its start, in the middle of a track.
+    for milliseconds, state in ((5500, 1), (5600, 2)):
+        assert people(show(walker, milliseconds)) == [("person_1", state)]
+    assert people(show(walker, 5001)) == [
+        ("person_2", Skeleton3D.TRACKING_NEW),
+        ("person_1", Skeleton3D.TRACKING_LOST),
+    ]
+    assert people(show(walker, 5101)) == [("person_2", Skeleton3D.TRACKING_TRACKED)]
+    assert capfd.readouterr().err.count("stamps went back: tracking starts anew") == 1

@@ -1,0 +1,225 @@
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pandapose_ros.association import assign
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.geometry import project
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
+from pandapose_ros.region import Region
+from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.tracks import FrameClock, Sighting, Tracks
+
+SIZE = (640, 480)
+FRAME = 1 / 30
+NEW, TRACKED, PREDICTED, LOST = TrackState.NEW, TrackState.TRACKED, TrackState.PREDICTED, 4
+NO_VOTES = AnchorVotes(np.zeros((1, 3)), np.ones((1, 17)), np.ones(1, int), np.full(1, -1))
+
+
+@pytest.fixture(scope="module")
+def walk():
+    with np.load(Path(__file__).parents[1] / "config" / "demo" / "walk.npz") as truth:
+        return {"joints": truth["joints"], "K": truth["K"]}
+
+
+def sighting(joints, K, rng=None, noise=1.0):
+    """Somebody seen at these joints [17, 3]; the errors are about those of the estimator."""
+    errors = np.zeros((17, 3)) if rng is None else rng.normal(0, 0.05 * noise, (17, 3))
+    keypoints = project(joints, K)
+    if rng is not None:
+        keypoints = keypoints + rng.normal(0, 2 * noise, (17, 2))
+    ray = joints[0] / np.linalg.norm(joints[0])
+    root = joints[0] + ray * (0 if rng is None else rng.normal(0, 0.08 * noise))
+    pose = Pose(
+        id=-1,
+        state=TrackState.OFF,
+        joints=joints - joints[0] + errors - errors[0],
+        root=root,
+        root_covariance=np.eye(3) * 0.01,
+        root_source=RootSource.INTRINSICS,
+        joint_scores=np.full(17, 0.9, np.float32),
+        keypoints=keypoints,
+        box_xyxy=np.concatenate((keypoints.min(0), keypoints.max(0))),
+        score=0.9,
+        anchors=NO_VOTES,
+    )
+    u, v = keypoints[0].tolist()
+    return Sighting(pose, Region((u, v), 2.5 * K[0, 0] / joints[0, 2], 0.0))
+
+
+class Stream:
+    """Images at 30 Hz of whoever is seen."""
+
+    def __init__(self, **options):
+        self.config = EstimatorConfig(**options)
+        self.tracks = Tracks(itertools.count())
+        self.now = 0.0
+
+    def __call__(self, *seen, step=FRAME):
+        self.now += step
+        self.regions = self.tracks.regions(self.now)
+        return self.tracks.update(seen, self.now, SIZE, self.config)
+
+
+def states(poses):
+    return [(pose.id, pose.state) for pose in poses]
+
+
+def test_who_is_out_of_sight_is_predicted_then_lost(walk):
+    stream, joints, K = Stream(prediction_time=0.3), walk["joints"], walk["K"]
+    for i in range(12):
+        poses = stream(sighting(joints[i], K))
+        assert states(poses) == [(0, TRACKED if i else NEW)]
+    last = poses[0]
+    scores, errors = [last.joint_scores.max()], []
+    for i in range(12, 20):
+        (pose,) = stream()
+        assert (pose.id, pose.state) == (0, PREDICTED)
+        errors.append(np.linalg.norm(pose.root - joints[i, 0]))
+        np.testing.assert_allclose(
+            project(pose.root, K), pose.keypoints[0], atol=0.02 * stream.regions[0].size
+        )
+        # Nobody knew before the first image without the person.
+        centre = pose.keypoints[0] if i > 12 else last.keypoints[0]
+        np.testing.assert_allclose(stream.regions[0].centre, centre, atol=1e-3)
+        np.testing.assert_array_equal(pose.joints, last.joints)
+        assert pose.root_covariance[0, 0] > last.root_covariance[0, 0]
+        scores.append(pose.joint_scores.max())
+    assert np.linalg.norm(joints[19, 0] - joints[11, 0]) > 0.25
+    assert max(errors) < 0.05
+    assert (np.diff(scores) < 0).all()
+    assert 0 < scores[-1] < 0.2 * scores[0]
+    (gone,) = stream()
+    assert (gone.id, gone.state, gone.root, gone.score) == (0, LOST, None, 0)
+    for unknown in (gone.joints, gone.keypoints, gone.box_xyxy):
+        assert np.isnan(unknown).all()
+    assert stream() == []
+    assert states(stream(sighting(joints[20], K))) == [(1, NEW)]
+
+
+def test_who_is_found_again_in_time_keeps_the_number(walk):
+    stream, joints, K = Stream(prediction_time=0.3), walk["joints"], walk["K"]
+    for i in range(10):
+        stream(sighting(joints[i], K))
+    for _ in range(8):
+        stream()
+    assert states(stream(sighting(joints[18], K))) == [(0, TRACKED)]
+
+
+def test_somebody_elsewhere_is_somebody_else(walk):
+    stream, joints, K = Stream(prediction_time=0.3), walk["joints"], walk["K"]
+    for i in range(10):
+        stream(sighting(joints[i], K))
+    aside, behind = joints[10] + (1.0, 0, 0), joints[10] * 1.8
+    assert states(stream(sighting(aside, K), sighting(behind, K))) == [
+        (0, PREDICTED),
+        (1, NEW),
+        (2, NEW),
+    ]
+
+
+def test_no_prediction_for_a_glimpse_or_without_time(walk):
+    joints, K = walk["joints"], walk["K"]
+    stream = Stream(prediction_time=0.3)
+    stream(sighting(joints[0], K))
+    assert states(stream()) == [(0, LOST)]
+    stream = Stream(prediction_time=0.0)
+    for i in range(5):
+        stream(sighting(joints[i], K))
+    assert states(stream()) == [(0, LOST)]
+
+
+def test_a_slow_camera_keeps_people_too(walk):
+    stream, joints, K = Stream(prediction_time=0.3), walk["joints"], walk["K"]
+    seen = [states(stream(sighting(joints[i], K), step=1.0)) for i in range(60, 130, 15)]
+    assert seen == [[(0, NEW)]] + [[(0, TRACKED)]] * 4
+    assert states(stream(sighting(joints[120], K), step=2.5)) == [(1, NEW), (0, LOST)]
+
+
+def test_no_more_people_than_wanted(walk):
+    joints, K = walk["joints"], walk["K"]
+    stream = Stream(max_people=2, prediction_time=1.0)
+    first, second, third = (joints[0] + (x, 0, 0) for x in (0.0, 1.2, 2.4))
+    for _ in range(3):
+        stream(sighting(first, K), sighting(second, K))
+    assert states(stream(sighting(first, K))) == [(0, TRACKED), (1, PREDICTED)]
+    poses = stream(sighting(first, K), sighting(third, K))
+    assert states(poses) == [(0, TRACKED), (2, NEW), (1, LOST)]
+
+
+def test_a_predicted_box_stays_in_the_image(walk):
+    stream, joints, K = Stream(prediction_time=1.0), walk["joints"], walk["K"]
+    # To the left, out of the image.
+    for i in range(12):
+        stream(sighting(joints[0] - (0.06 * i, 0, 0), K))
+    for _ in range(20):
+        (pose,) = stream()
+        assert (pose.box_xyxy >= 0).all()
+        assert (pose.box_xyxy <= np.tile(SIZE, 2) - 1).all()
+
+
+def test_another_image_size_and_reset_start_anew(walk):
+    stream, joints, K = Stream(), walk["joints"], walk["K"]
+    stream(sighting(joints[0], K))
+    poses = stream.tracks.update([sighting(joints[0], K)], 1.0, (320, 240), stream.config)
+    assert states(poses) == [(1, NEW), (0, LOST)]
+    stream.tracks.reset()
+    poses = stream.tracks.update([sighting(joints[0], K)], 1.1, (320, 240), stream.config)
+    assert states(poses) == [(2, NEW)]
+
+
+def test_without_tracking_nobody_is_followed(walk):
+    stream, joints, K = Stream(tracking=False), walk["joints"], walk["K"]
+    assert states(stream(sighting(joints[0], K))) == [(0, TrackState.OFF)]
+    assert states(stream(sighting(joints[0], K))) == [(1, TrackState.OFF)]
+    assert stream() == []
+
+
+def mirrored(joints):
+    """The same person the other way round: from right to left."""
+    return joints[..., list(H36M_17.mirror), :] * (-1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("hidden", [0.0, 0.35, 0.6])
+def test_people_who_cross_do_not_swap(walk, hidden):
+    # Both walk through the image, one in front of the other; the one behind is not seen while
+    # the two are nearer than `hidden` in the image [m]. Seen alone is whoever is in front.
+    K, swaps, kept, crossings = walk["K"], 0, 0, 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        start = int(rng.integers(0, 10))
+        front = walk["joints"][start : start + 75] - (0, 0, rng.uniform(0.3, 1.2))
+        late = int(rng.integers(0, 10))
+        behind = mirrored(walk["joints"][late : late + 75])
+        stream, owners = Stream(prediction_time=1.0), {}
+        for near, far in zip(front, behind, strict=True):
+            people = {"near": near, "far": far}
+            apart = abs(project(near[0], K)[0] - project(far[0], K)[0]) * far[0, 2] / K[0, 0]
+            if apart < hidden:
+                del people["far"]
+            names = [*people] if rng.random() < 0.5 else [*people][::-1]
+            poses = stream(*(sighting(people[name], K, rng) for name in names))
+            for pose in poses:
+                if pose.state in (NEW, TRACKED):
+                    name = min(people, key=lambda n: np.linalg.norm(pose.root - people[n][0]))
+                    swaps += owners.setdefault(pose.id, name) != name
+        crossings += 1
+        kept += len(owners) == 2
+    assert (swaps, crossings) == (0, 12)
+    assert kept >= 11
+
+
+def test_pairs_are_made_cheapest_first():
+    costs = np.array([[1.0, 2.0, np.inf], [0.5, 9.0, np.inf], [np.nan, np.inf, np.inf]])
+    assert assign(costs) == [(1, 0), (0, 1)]
+    assert assign(np.zeros((0, 3))) == []
+    assert assign(np.full((2, 2), np.inf)) == []
+
+
+def test_time_goes_on_without_stamps():
+    clock = FrameClock()
+    times = [clock.tick(stamp) for stamp in (None, None, 7.0, 7.0, 7.5, 3.0, 3.1)]
+    steps = np.diff(times)
+    np.testing.assert_allclose(steps, [FRAME, FRAME, FRAME, 0.5, FRAME, 0.1])
