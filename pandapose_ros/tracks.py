@@ -19,7 +19,7 @@ _HISTORY = 10
 _LEAST_IMAGES = 3
 _LEAST_SPAN = 0.08
 # A gap between images after which nobody is taken for the same person [s].
-_LONGEST_GAP = 2.0
+_LONGEST_GAP = 10.0
 # Between images without stamps, or with stamps that stand still [s].
 _FRAME = 1 / 30
 # How the errors of a prediction grow [m/s]: of the root, of a joint about it.

@@ -86,7 +86,7 @@ def move_pose(pose: Pose, transform: Transform) -> Pose:
         turned into these, and the root from its origin.
     """
     R = transform.rotation
-    covariance = pose.root_covariance
+    covariance, joint_covariances = pose.root_covariance, pose.joint_covariances
     depth = pose.depth
     anchors = replace(pose.anchors, positions=pose.anchors.positions @ R.T)
     return replace(
@@ -94,6 +94,7 @@ def move_pose(pose: Pose, transform: Transform) -> Pose:
         joints=pose.joints @ R.T,
         root=None if pose.root is None else transform.apply(pose.root),
         root_covariance=None if covariance is None else R @ covariance @ R.T,
+        joint_covariances=None if joint_covariances is None else R @ joint_covariances @ R.T,
         anchors=anchors,
         depth=None if depth is None else replace(depth, positions=depth.positions @ R.T),
     )

@@ -135,7 +135,7 @@ def test_a_slow_camera_keeps_people_too(walk):
     stream, joints, K = Stream(prediction_time=0.3), walk["joints"], walk["K"]
     seen = [states(stream(sighting(joints[i], K), step=1.0)) for i in range(60, 130, 15)]
     assert seen == [[(0, NEW)]] + [[(0, TRACKED)]] * 4
-    assert states(stream(sighting(joints[120], K), step=2.5)) == [(1, NEW), (0, LOST)]
+    assert states(stream(sighting(joints[120], K), step=10.5)) == [(1, NEW), (0, LOST)]
 
 
 def test_no_more_people_than_wanted(walk):

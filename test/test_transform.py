@@ -37,6 +37,7 @@ def pose():
             RANDOM.normal(size=(5, 3)), np.full((5, 17), 0.2), np.zeros(5, int), np.full(5, -1)
         ),
         depth=DepthVotes(RANDOM.normal(size=(17, 4, 3)), np.full((17, 4), 0.25)),
+        joint_covariances=np.tile(spread.T @ spread, (17, 1, 1)),
     )
 
 
@@ -78,6 +79,9 @@ def test_a_moved_pose_is_the_same_body_elsewhere():
     # Along a direction that turns with the body, the variance is the same.
     direction = RANDOM.normal(size=3)
     turned = there.rotation @ direction
+    np.testing.assert_allclose(
+        turned @ after.joint_covariances @ turned, direction @ before.joint_covariances @ direction
+    )
     assert turned @ after.root_covariance @ turned == pytest.approx(
         direction @ before.root_covariance @ direction
     )
