@@ -53,7 +53,7 @@ class Follower:
         for person in self.people.find(image, K):
             joints = H36M_17_FROM_BLAZEPOSE @ person.world_landmarks
             lifted = LiftedPerson(
-                (joints - joints[0]) @ person.image_from_crop_rotation.T, NO_VOTES
+                (joints - joints[0]) @ person.image_from_crop_rotation.T, NO_VOTES, None, 0.0, 1.0
             )
             sightings.append(Sighting(place(person, lifted, view), person.next_region))
         return self.tracks.update(sightings, self.now, (width, height), self.people.config)

@@ -89,7 +89,7 @@ def test_a_moved_pose_is_the_same_body_elsewhere():
 
 def test_nothing_of_a_pose_stays_behind():
     # A field that is new and holds directions or places has to be moved too.
-    moved = {"joints", "root", "root_covariance", "anchors", "depth"}
+    moved = {"joints", "root", "root_covariance", "anchors", "depth", "joint_covariances"}
     before = pose()
     after = move_pose(before, random_transform())
     same = {f.name for f in fields(Pose) if getattr(after, f.name) is getattr(before, f.name)}
