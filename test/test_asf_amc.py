@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from pandapose_ros.data.asf_amc import read_asf_amc
+from pandapose_ros.data.motion import read_motion
 from pandapose_ros.skeleton import H36M_17
 
 INDEX = {name: i for i, name in enumerate(H36M_17.joint_names)}
@@ -180,3 +181,20 @@ def test_missing_files_and_rates_are_named(tmp_path):
         read_asf_amc(paths[0], tmp_path / "none.amc", rate_hz=120)
     with pytest.raises(ValueError, match="positive frame rate"):
         read_asf_amc(*paths, rate_hz=0)
+
+
+def test_motion_may_be_a_folder_of_skeletons_and_motions(tmp_path):
+    with pytest.raises(FileNotFoundError, match="AMC files with ASF, or BVH"):
+        read_motion(tmp_path)
+    for subject in ("01", "02"):
+        (tmp_path / subject).mkdir()
+        write(tmp_path / subject, [{}] * 5)
+    (tmp_path / "02" / "01.asf").rename(tmp_path / "02" / "walker.asf")
+    clips = read_motion(tmp_path)
+    assert list(clips) == ["01_01_01", "02_01_01"]
+    assert clips["01_01_01"].shape == (2, 17, 3)
+    (alone,) = read_motion(tmp_path / "01" / "01_01.amc").values()
+    np.testing.assert_array_equal(alone, clips["01_01_01"])
+    (tmp_path / "02" / "other.asf").write_text("")
+    with pytest.raises(FileNotFoundError, match=r"no skeleton for .*01_01\.amc; expected 01\.asf"):
+        read_motion(tmp_path)

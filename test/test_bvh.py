@@ -1,10 +1,12 @@
+import re
+
 import numpy as np
 import pytest
 
 from pandapose_ros.config import SkeletonSampleConfig
 from pandapose_ros.data.body_joints import put_together, random_bodies
 from pandapose_ros.data.bvh import read_bvh
-from pandapose_ros.data.motion import take_apart
+from pandapose_ros.data.motion import read_motion, take_apart
 from pandapose_ros.skeleton import H36M_17
 
 INDEX = {name: i for i, name in enumerate(H36M_17.joint_names)}
@@ -153,3 +155,38 @@ def test_broken_files_are_refused(tmp_path, change, message):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.bvh"):
         read_bvh(tmp_path / "none.bvh", metres_per_unit=0.01)
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45])
+def test_the_unit_is_told_by_the_legs(tmp_path, unit):
+    def scaled(match):
+        return " ".join(str(float(value) * 0.01 / unit) for value in match[0].split())
+
+    text = re.sub(r"(?<=OFFSET )[-\d. ]+", scaled, hierarchy())
+    motion = frames(1)
+    motion[:, 1] *= 0.01 / unit
+    clip = read_bvh(write(tmp_path / "clip.bvh", motion, text=text))
+    expected = read_bvh(write(tmp_path / "cm.bvh", frames(1)), metres_per_unit=0.01)
+    np.testing.assert_allclose(clip, expected, atol=1e-4)
+
+
+def test_legs_of_no_adult_are_refused(tmp_path):
+    text = re.sub("-4[02]", "-900", hierarchy())
+    with pytest.raises(ValueError, match=r"giant\.bvh: legs of 1.8e\+03 units"):
+        read_bvh(write(tmp_path / "giant.bvh", frames(1), text=text))
+
+
+def test_motion_may_be_a_file_or_a_folder_of_them(tmp_path):
+    (tmp_path / "dance").mkdir()
+    write(tmp_path / "dance" / "turn_1.bvh", frames(2))
+    walk = write(tmp_path / "walk.BVH", frames(3))
+    assert {name: len(clip) for name, clip in read_motion(tmp_path).items()} == {
+        "dance_turn_1": 2,
+        "walk": 3,
+    }
+    assert list(read_motion(walk)) == ["walk"]
+    assert len(take_apart(read_motion(walk)["walk"])) == 3
+    (tmp_path / "folder.bvh").mkdir()  # is no file
+    write(tmp_path / "dance_turn_1.bvh", frames(1))
+    with pytest.raises(ValueError, match="two clips would be called 'dance_turn_1'"):
+        read_motion(tmp_path)

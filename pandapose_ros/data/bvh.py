@@ -8,7 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.data.captured_joints import JointTable, make_clip, rotations
+from pandapose_ros.data.captured_joints import (
+    JointTable,
+    guess_metres_per_unit,
+    make_clip,
+    rotations,
+)
 
 Array = NDArray[np.floating]
 
@@ -70,13 +75,13 @@ class _Node:
     channels: tuple[str, ...]
 
 
-def read_bvh(path: Path, *, metres_per_unit: float) -> Array:
+def read_bvh(path: Path, *, metres_per_unit: float | None = None) -> Array:
     """Read a clip of motion capture.
 
     Args:
         path: The file, y up.
         metres_per_unit: The format has no unit: 0.01 for centimetres, 0.0254 / 0.45 for the CMU
-            data base.
+            data base; None tells it by the length of the legs.
 
     Returns:
         [T, 17, 3], as `captured_joints.make_clip`.
@@ -103,6 +108,8 @@ def read_bvh(path: Path, *, metres_per_unit: float) -> Array:
     except ValueError as error:
         raise ValueError(f"{path} is not a BVH file: {error}") from error
     positions = _positions(nodes, frames)
+    if metres_per_unit is None:
+        metres_per_unit = guess_metres_per_unit(positions, _TABLES, str(path))
     in_metres = {name: track * metres_per_unit for name, track in positions.items()}
     return make_clip(in_metres, _TABLES, 1 / frame_time, str(path))
 

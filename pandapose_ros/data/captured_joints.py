@@ -18,6 +18,8 @@ CLIP_RATE_HZ = 30.0
 # Limb joints first; of the rest motion.py says what it wants: "spine" is the upper end of the
 # lumbar bone, "thorax" the base of the neck, "nose" that of the skull, "head" the head's end.
 TABLE_JOINTS = tuple(name for name in H36M_17.joint_names if name != "pelvis")
+_UNITS = (1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45)  # metres
+_ADULT_LEG, _LEG_SPREAD = 0.83, 0.39  # thigh and shank, metres; logarithm of the widest factor
 _LEG_LENGTH = (0.4, 1.4)  # thigh and shank of anybody, metres
 
 
@@ -56,6 +58,44 @@ def make_clip(
     """
     if not (np.isfinite(rate_hz) and rate_hz > 0):
         raise ValueError(f"{place}: expected a positive frame rate, got {rate_hz} Hz")
+    joints = _pick(positions, tables, place)
+    if not _LEG_LENGTH[0] < (leg := _leg_length(joints)) < _LEG_LENGTH[1]:
+        raise ValueError(
+            f"{place}: expected legs of {_LEG_LENGTH[0]} to {_LEG_LENGTH[1]} m, got "
+            f"{leg:.3g} m; check the unit of the file"
+        )
+    return _resample(joints, rate_hz)
+
+
+def guess_metres_per_unit(
+    positions: Mapping[str, Array], tables: Sequence[JointTable], place: str
+) -> float:
+    """Tell a clip's unit by how long the legs are.
+
+    Args:
+        positions: [T, 3] of every joint of the source by name, in its unit, y up.
+        tables: As of `make_clip`.
+        place: The file, for messages.
+
+    Returns:
+        Of metres, centimetres, millimetres, inches and the CMU data base's unit the one in which
+        thigh and shank are nearest to an adult's.
+
+    Raises:
+        ValueError: If no table fits, or the legs are no adult's in any of these units.
+
+    Source:
+        Our choice: neighbours among the units differ by 2.2 and more, adults' legs by 1.6.
+    """
+    leg = _leg_length(_pick(positions, tables, place))
+    unit = min(_UNITS, key=lambda unit: abs(np.log(max(leg * unit, 1e-9) / _ADULT_LEG)))
+    if not abs(np.log(max(leg * unit, 1e-9) / _ADULT_LEG)) < _LEG_SPREAD:
+        raise ValueError(f"{place}: legs of {leg:.3g} units are no adult's in any of {_UNITS} m")
+    return unit
+
+
+def _pick(positions: Mapping[str, Array], tables: Sequence[JointTable], place: str) -> Array:
+    """Return the joints [T, 17, 3] by the first table whose names are all there."""
     missing = [sorted(set(table.values()) - set(positions)) for table in tables]
     nearest = min(missing, key=len)
     if nearest:
@@ -69,19 +109,12 @@ def make_clip(
     joints = np.concatenate((joints[:, hips].mean(axis=1, keepdims=True), joints), axis=1)
     if not np.isfinite(joints).all():
         raise ValueError(f"{place}: expected finite positions of all joints, got NaN or infinity")
-    _check_size(joints, place)
-    return _resample(joints, rate_hz)
+    return joints
 
 
-def _check_size(joints: Array, place: str) -> None:
-    """Raise if the legs [T, 17, 3] cannot be a human's."""
-    leg = np.linalg.norm(np.diff(joints[:, 1:4], axis=1), axis=2).sum(axis=1)
-    median = float(np.median(leg))
-    if not _LEG_LENGTH[0] < median < _LEG_LENGTH[1]:
-        raise ValueError(
-            f"{place}: expected legs of {_LEG_LENGTH[0]} to {_LEG_LENGTH[1]} m, got "
-            f"{median:.3g} m; check the unit of the file"
-        )
+def _leg_length(joints: Array) -> float:
+    """Return the median length of thigh and shank together, of joints [T, 17, 3]."""
+    return float(np.median(np.linalg.norm(np.diff(joints[:, 1:4], axis=1), axis=2).sum(axis=1)))
 
 
 def _resample(joints: Array, rate_hz: float) -> Array:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pandapose_ros.data.motion_files import MOTION_SUFFIXES, read_captures
 from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]
@@ -58,21 +59,26 @@ class PoseParts:
 
 
 def read_motion(path: Path) -> dict[str, Array]:
-    """Read a file of motion clips.
+    """Read motion clips.
 
     Args:
         path: npz; each array is a clip [T, 17, 3]: metres, y up, Human3.6M's order of joints, 9
-            being the base of the skull and 10 the end of the head.
+            being the base of the skull and 10 the end of the head. Or what
+            `motion_files.read_captures` reads: an AMC or BVH file, or a folder of such.
 
     Returns:
         Clips by name, sorted by name, float32.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no npz file or an array has another shape; the message names it.
+        ValueError: If it is of no such format or an array has another shape; the message names it.
     """
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in MOTION_SUFFIXES):
+        return dict(sorted(read_captures(path).items()))
     if not path.is_file():
-        raise FileNotFoundError(f"no motion file {path}; expected an npz of clips [T, 17, 3]")
+        raise FileNotFoundError(
+            f"no motion {path}; expected an npz of clips [T, 17, 3], or files AMC or BVH"
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             clips = {name: np.asarray(file[name], np.float32) for name in sorted(file.files)}

@@ -19,7 +19,7 @@ from pandapose_ros.synthetic.scene import Samples, render_samples
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the tool's arguments."""
     parser.add_argument("bodies", type=Path, help="file made by `pandapose bake`")
-    parser.add_argument("motion", type=Path, help="npz of clips [T, 17, 3], metres, y up, H36M-17")
+    parser.add_argument("motion", type=Path, help="npz of clips, AMC or BVH file, or a folder")
     parser.add_argument("--out", type=Path, required=True, help="folder for chunk_*.npz")
     parser.add_argument("--count", type=int, default=1000, help="number of images")
     parser.add_argument("--chunk", type=int, default=100, help="images per file")
