@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pandapose_ros.config import ModelConfig
+from pandapose_ros.model.precision import full_precision
 from pandapose_ros.model.tokens import ImageTokens
 
 
@@ -53,7 +54,8 @@ class DeformableAttention3D(nn.Module):
             [B, A, C].
         """
         heads, levels, points = self.shape
-        offsets = self.sampling_offsets(queries).unflatten(2, (*self.shape, self.axes))
+        with full_precision(queries.device):  # of places
+            offsets = self.sampling_offsets(queries).unflatten(2, (*self.shape, self.axes))
         weights = self.attention_logits(queries).unflatten(2, (heads, levels * points))
         weights = weights.softmax(dim=3).unflatten(3, (levels, points))  # [B, A, M, L, S]
         halves = _volume_sizes(tokens).to(reference).view(3, levels, 1).movedim(0, 2) / 2

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from pandapose_ros.config import ModelConfig
+from pandapose_ros.model.precision import full_precision
 
 NORM_GROUPS = 32
 NORM_EPSILON = 1e-5
@@ -45,7 +46,7 @@ class LevelProjections(nn.Module):
         projection = self.projections[index]
         if pixels is None or self.kernel > 1:
             return pixels_of(projection(level), pixels)
-        with torch.autocast(level.device.type, enabled=False):  # variances need all their digits
+        with full_precision(level.device):  # variances need all their digits
             weight, shift = _in_one(list(projection.parameters()), level)
             return torch.baddbmm(shift[:, None], pixels_of(level, pixels), weight)
 

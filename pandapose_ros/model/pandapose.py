@@ -20,6 +20,7 @@ from pandapose_ros.model.ensemble import RegressionHeads, VoteHeads
 from pandapose_ros.model.feedforward import Perceptron
 from pandapose_ros.model.hrnet import HRNet, HRNetOutput
 from pandapose_ros.model.levels import LevelProjections
+from pandapose_ros.model.precision import full_precision
 from pandapose_ros.model.tokens import sample_tokens
 from pandapose_ros.model_files import find_model_file
 from pandapose_ros.skeleton import H36M_17, H36M_17_FROM_BLAZEPOSE
@@ -132,7 +133,8 @@ class PandaPose(nn.Module):
         """
         self._check(features, keypoints)
         keypoints = pixel_to_grid(keypoints, self.config.crop_width, self.config.crop_height)
-        anchors = self.anchors(keypoints)  # [B, A, 3]
+        with full_precision(keypoints.device):
+            anchors = self.anchors(keypoints)  # [B, A, 3]
         anchors_m = self.anchors.to_metres(anchors)
         depth, memory = (None, None) if features is None else self._look(features, keypoints)
 
@@ -144,7 +146,8 @@ class PandaPose(nn.Module):
         for layer, head in zip(self.layers, self.heads, strict=True):
             queries = layer(queries, positions, reference, memory)
             if self.training or head is self.heads[-1]:
-                votes.append(head(queries, anchors_m))
+                with full_precision(keypoints.device):
+                    votes.append(head(queries, anchors_m))
 
         return PandaPoseOutput(
             joints=votes[-1].joints,
