@@ -62,7 +62,7 @@ clean:
 $(VENV)/run.stamp: requirements.txt requirements-python.txt requirements-build.txt
 	@scripts/install.sh packages $^ && touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt requirements-view.txt | $(VENV)/run.stamp
+$(VENV)/dev.stamp: requirements-dev.txt requirements-view.txt requirements-train.txt | $(VENV)/run.stamp
 	@scripts/install.sh packages $^ && touch $@
 
 $(VENV)/view.stamp: requirements-view.txt | $(VENV)/run.stamp

@@ -4,6 +4,7 @@ The frozen backbone is not stored.
 """
 
 import json
+import os
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,16 @@ def save_weights(path: Path, net: PandaPose, metadata: dict[str, str]) -> None:
         SKELETON_KEY: net.skeleton.name,
     }
     state = {key: value.contiguous() for key, value in net.lifter_state_dict().items()}
+    replace_file(path, save(state, described))  # save_file's can be read by their owner only
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file; whatever happens meanwhile, the old one or the new one is there, and whole."""
     unfinished = path.with_name(path.name + ".part")
-    # Not save_file, whose files only their owner may read.
-    unfinished.write_bytes(save(state, described))
+    with unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     unfinished.replace(path)
 
 

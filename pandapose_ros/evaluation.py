@@ -59,8 +59,8 @@ def score_skeletons(net: PandaPose, keypoints: Array, joints: Array) -> dict[str
         As `pose_scores`.
     """
     with torch.inference_mode():
-        batches = torch.from_numpy(keypoints).split(_BATCH)
-        lifted = torch.cat([net.lift(None, batch).joints for batch in batches]).numpy()
+        batches = torch.from_numpy(keypoints).to(net.queries.weight.device).split(_BATCH)
+        lifted = torch.cat([net.lift(None, batch).joints for batch in batches]).cpu().numpy()
     return pose_scores(lifted, joints)
 
 

@@ -4,28 +4,27 @@ Chance is drawn anew for each step from (seed, step), so that a resumed run repe
 uninterrupted one would have done.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pandapose_ros.checkpoint import save_weights
-from pandapose_ros.config import TrainConfig
-from pandapose_ros.losses import training_loss
+from pandapose_ros.config import LossConfig, TrainConfig
+from pandapose_ros.distribution import Share
+from pandapose_ros.losses import Losses, training_loss
 from pandapose_ros.model.decoder import DecoderLayer
 from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.train_state import read_state, under, write_state
 
 WEIGHTS_FILE = "weights.safetensors"
-STATE_FILE = "state.safetensors"
 _MM = 1000.0
+_OFFSETS = "sampling_offsets"  # in the names of the layers that move sampling points
 
 
 class Batch(NamedTuple):
@@ -41,19 +40,27 @@ class Batch(NamedTuple):
     joints: Tensor
     features: list[Tensor] | None
 
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device."""
+        levels = self.features
+        moved = None if levels is None else [level.to(device).float() for level in levels]
+        return Batch(self.keypoints.to(device), self.joints.to(device), moved)
+
 
 class StepResult(NamedTuple):
-    """Report one step; None where a step has no images.
+    """Report one step, the mean over all processes; None where a step has no images.
 
     Attributes:
         loss: Weighted sum of the parts.
         pose: Mean joint error, metres.
-        depth: Ordinal depth loss.
+        depth: Depth loss.
+        samples: How many there were.
     """
 
     loss: float
     pose: float
     depth: float | None
+    samples: int
 
     @property
     def mpjpe_mm(self) -> float:
@@ -67,26 +74,39 @@ class Trainer:
     Args:
         net: Its lifter is trained, in place.
         config: Schedule and optimiser.
-        draw: Gives the batch of a step by the step's number; the same number, the same batch.
+        draw: Gives this process' part of the batch of a step by the step's number; the same
+            number, the same batch.
+        loss: What is minimised.
+        share: Which process this is of how many, and its device; None: alone, on the CPU.
 
     Attributes:
         step: Steps done so far.
 
     Source:
-        PandaPose, section 4.1: AdamW, learning rate 4e-4. Our choice: warm-up, a cosine to the
-        end instead of 0.98 per epoch (short runs have no epochs to speak of), clipping, and the
-        average of the weights over the steps as the result.
+        PandaPose, section 4.1: AdamW, learning rate 4e-4, 0.98 per epoch. Our choice: warm-up,
+        by default a cosine (short runs have no epochs to speak of), clipping, and the average of
+        the weights over the steps as the result.
     """
 
-    def __init__(self, net: PandaPose, config: TrainConfig, draw: Callable[[int], Batch]) -> None:
-        self.net = net.train()
+    def __init__(
+        self,
+        net: PandaPose,
+        config: TrainConfig,
+        draw: Callable[[int], Batch],
+        loss: LossConfig = LossConfig(),
+        share: Share | None = None,
+    ) -> None:
+        share = share or Share()
+        self.net = net.to(share.device).train()
         self.config = config
         self.draw = draw
         self.step = 0
+        self._share = share
+        self._about = {"model": asdict(net.config), "train": asdict(config), "loss": asdict(loss)}
+        self._about["skeleton"] = {"name": net.skeleton.name}
+        self._objective = share.parallel(_Objective(self.net, config, loss))
         self._parameters = [p for p in net.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.AdamW(
-            self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        self._optimizer = _optimizer(net, config)
         self._average = {k: v.clone() for k, v in net.lifter_state_dict().items()}
 
     def advance(self) -> StepResult:
@@ -95,19 +115,13 @@ class Trainer:
         Raises:
             FloatingPointError: If the loss is not finite; the message shows its parts.
         """
-        torch.manual_seed(self.config.seed * 1_000_003 + self.step)  # for dropout
+        # For dropout, of which every process has its own.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step + self._share.rank * 7_368_787)
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.config)
-        batch = self.draw(self.step)
-        output = self.net.lift(batch.features, batch.keypoints)
-        losses = training_loss(output, batch.joints, batch.keypoints, self.net.config)
-        depth = None if losses.depth is None else losses.depth.item()
-        result = StepResult(losses.total.item(), losses.pose.item(), depth)
-        if not math.isfinite(result.loss):
-            raise FloatingPointError(
-                f"loss is not finite at step {self.step}: {result._asdict()}; "
-                "lower the learning rate or look at the samples of this step"
-            )
+            group["lr"] = learning_rate(self.step, self.config) * group["share"]
+        batch = self.draw(self.step).to(self._share.device)
+        losses: Losses = self._objective(batch)
+        result = self._report(losses, len(batch.joints))
         self._optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
@@ -137,17 +151,11 @@ class Trainer:
         with self.averaged() as net:
             save_weights(folder / WEIGHTS_FILE, net, metadata)
         tensors = {f"model.{k}": v for k, v in self.net.lifter_state_dict().items()}
-        tensors |= {f"average.{k}": v.contiguous() for k, v in self._average.items()}
-        for index, state in self._optimizer.state_dict()["state"].items():
+        tensors |= {f"average.{k}": v for k, v in self._average.items()}
+        for index, parameter in enumerate(self._parameters):
+            state = self._optimizer.state[parameter]
             tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
-        about = {
-            "step": str(self.step),
-            "model": json.dumps(asdict(self.net.config)),
-            "train": json.dumps(asdict(self.config)),
-        }
-        unfinished = folder / (STATE_FILE + ".part")
-        save_file({k: v.contiguous() for k, v in tensors.items()}, unfinished, about)
-        unfinished.replace(folder / STATE_FILE)
+        write_state(folder, self.step, tensors, self._about)
 
     def resume(self, folder: Path) -> None:
         """Go on from what `save` wrote.
@@ -157,36 +165,73 @@ class Trainer:
 
         Raises:
             FileNotFoundError: If there is no state.
-            ValueError: If it is of another network or schedule; the message names what differs.
+            ValueError: If it is of another network, skeleton, loss or schedule; the message
+                names what differs.
         """
-        path = folder / STATE_FILE
-        if not path.is_file():
-            raise FileNotFoundError(f"nothing to resume: no {path}; start without --resume")
-        with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        _check_same(path, "model", json.loads(about["model"]), asdict(self.net.config))
-        _check_same(path, "train", json.loads(about["train"]), asdict(self.config))
-        self.net.load_lifter_state_dict(_under("model.", tensors))
-        self._average = _under("average.", tensors)
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in _under("optimizer.", tensors).items():
+        step, tensors = read_state(folder, self._about)
+        self.net.load_lifter_state_dict(under("model.", tensors))
+        for key, tensor in under("average.", tensors).items():
+            self._average[key].copy_(tensor)
+        self._optimizer.state.clear()
+        for key, tensor in under("optimizer.", tensors).items():
             index, name = key.split(".", 1)
-            state.setdefault(int(index), {})[name] = tensor
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self.step = int(about["step"])
+            state = self._optimizer.state[self._parameters[int(index)]]
+            state[name] = tensor.to(self._share.device)
+        self.step = step
+
+    def _report(self, losses: Losses, samples: int) -> StepResult:
+        """Return the losses over all processes, if they are finite."""
+        parts = [part.detach().float() for part in losses if part is not None]
+        total, pose, *depth = self._share.mean(torch.stack(parts)).tolist()
+        samples *= self._share.count
+        result = StepResult(total, pose, depth[0] if depth else None, samples)
+        if not math.isfinite(total):
+            raise FloatingPointError(
+                f"loss is not finite at step {self.step}: {result._asdict()}; "
+                "lower the learning rate or look at the samples of this step"
+            )
+        return result
 
     def _update_average(self) -> None:
         """Move the averaged weights a little towards the present ones; counters are copied."""
         keep = min(self.config.average, (1 + self.step) / (10 + self.step))
         state = self.net.lifter_state_dict()
+        moving = [key for key, tensor in state.items() if tensor.is_floating_point()]
         with torch.no_grad():
-            for key, tensor in state.items():
-                if tensor.is_floating_point():
-                    self._average[key].lerp_(tensor, 1 - keep)
-                else:
-                    self._average[key] = tensor.clone()
+            torch._foreach_lerp_(
+                [self._average[key] for key in moving], [state[key] for key in moving], 1 - keep
+            )
+            for key in state.keys() - set(moving):
+                self._average[key].copy_(state[key])
+
+
+class _Objective(nn.Module):
+    """Compute the losses of a batch: what processes share must be a module."""
+
+    def __init__(self, net: PandaPose, config: TrainConfig, loss: LossConfig) -> None:
+        super().__init__()
+        self.net = net
+        self.loss = loss
+        self.bfloat16 = config.bfloat16
+
+    def forward(self, batch: Batch) -> Losses:
+        device = batch.joints.device.type
+        with torch.autocast(device, torch.bfloat16, self.bfloat16 and device == "cuda"):
+            output = self.net.lift(batch.features, batch.keypoints)
+        return training_loss(output, batch.joints, batch.keypoints, self.net.config, self.loss)
+
+
+def _optimizer(net: PandaPose, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return AdamW; a group's share is that of the learning rate."""
+    named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
+    offsets = [p for name, p in named if _OFFSETS in name]
+    others = [p for name, p in named if _OFFSETS not in name]
+    return torch.optim.AdamW(
+        [{"params": others, "share": 1.0}, {"params": offsets, "share": config.offset_rate}],
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
 
 
 def silence_image_branches(net: PandaPose) -> None:
@@ -210,29 +255,21 @@ def silence_image_branches(net: PandaPose) -> None:
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """Return the learning rate of a step: a straight rise, then half a cosine down.
+    """Return the learning rate of a step: a straight rise, then down as the schedule has it.
 
     Args:
-        step: From 0; past the end of the schedule the last rate stays.
-        config: Rates, length of the rise and of the whole.
+        step: From 0; past the end of a cosine its last rate stays.
+        config: Schedule, rates, length of the rise and of the whole.
+
+    Source:
+        PandaPose, section 4.1: the "weight decay of 0.98" read as the learning rate's, per epoch.
     """
+    rise = min(1.0, (step + 1) / config.warm_up)
+    if config.schedule == "exponential":
+        return config.learning_rate * rise * config.epoch_decay ** (step // config.epoch_steps)
     if step < config.warm_up:
-        return config.learning_rate * (step + 1) / config.warm_up
+        return config.learning_rate * rise
     done = min(1.0, (step - config.warm_up) / max(1, config.steps - config.warm_up))
     floor = config.final_learning_rate
     share = floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
     return config.learning_rate * share
-
-
-def _check_same(path: Path, what: str, stored: dict[str, Any], given: dict[str, Any]) -> None:
-    """Raise ValueError unless two configurations agree."""
-    given = json.loads(json.dumps(given))  # tuples become lists, as in the file
-    keys = [key for key in given | stored if stored.get(key) != given.get(key)]
-    differences = "; ".join(f"{k}: expected {given.get(k)}, got {stored.get(k)}" for k in keys)
-    if keys:
-        raise ValueError(f"{path} is of another {what} configuration: {differences}")
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose keys start with a prefix, without it."""
-    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}

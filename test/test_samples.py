@@ -202,7 +202,9 @@ def test_image_samples_come_back_whole_and_each_once_per_round(tmp_path):
     data = ImageSampleSet(tmp_path)
     assert len(data) == 8
     assert data.take([2, 3, 7]).joints[:, 0, 0].tolist() == [2, 3, 7]
-    drawn = [data.batch(number, 4, seed=0).joints[:, 0, 0].tolist() for number in range(4)]
+    drawn = [
+        data.take(data.indices(number, 4, seed=0)).joints[:, 0, 0].tolist() for number in range(4)
+    ]
     assert sorted(drawn[0] + drawn[1]) == sorted(drawn[2] + drawn[3]) == list(range(8))
     assert drawn[0] + drawn[1] != drawn[2] + drawn[3]
     with pytest.raises(FileNotFoundError, match="no image samples"):

@@ -1,17 +1,16 @@
-import json
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from pandapose_ros.anchor_growth import grow_anchors, quarter_anchors
 from pandapose_ros.checkpoint import load_weights
-from pandapose_ros.config import ModelConfig, TrainConfig
+from pandapose_ros.config import LossConfig, ModelConfig, TrainConfig
+from pandapose_ros.model.ensemble import ensemble_joints
 from pandapose_ros.model.pandapose import PandaPose
-from pandapose_ros.tools import main
+from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.training import (
     WEIGHTS_FILE,
     Batch,
@@ -91,6 +90,12 @@ def test_resuming_another_run_is_refused(tmp_path):
         Trainer(network(), replace(CONFIG, steps=11), draw).resume(tmp_path)
     with pytest.raises(ValueError, match="layers: expected 2, got 1"):
         Trainer(network(replace(MODEL, layers=2)), CONFIG, draw).resume(tmp_path)
+    with pytest.raises(ValueError, match="depth_loss: expected one_hot, got ordinal"):
+        Trainer(network(), CONFIG, draw, LossConfig(depth_loss="one_hot")).resume(tmp_path)
+    other = network()
+    other.skeleton = replace(H36M_17, name="coco_17")
+    with pytest.raises(ValueError, match=r"skeleton .* expected coco_17, got h36m_17"):
+        Trainer(other, CONFIG, draw).resume(tmp_path)
     with pytest.raises(FileNotFoundError, match="without --resume"):
         Trainer(network(), CONFIG, draw).resume(tmp_path / "none")
 
@@ -115,6 +120,48 @@ def test_training_learns_one_batch():
     trainer = Trainer(network(replace(MODEL, dropout=0.0)), config, lambda _: draw(1))
     losses = [trainer.advance().loss for _ in range(30)]
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_learning_rate_falls_by_epochs():
+    config = TrainConfig(
+        steps=9,
+        warm_up=2,
+        learning_rate=1.0,
+        schedule="exponential",
+        epoch_steps=4,
+        epoch_decay=0.5,
+    )
+    assert [learning_rate(step, config) for step in range(9)] == [0.5, *[1] * 3, *[0.5] * 4, 0.25]
+
+
+def test_layers_that_move_sampling_points_may_learn_more_slowly():
+    moved = []
+    for rate in (1.0, 0.0):
+        config = replace(CONFIG, offset_rate=rate, weight_decay=0.0)
+        trainer = Trainer(network(), config, lambda _: draw(0))
+        before = {name: p.clone() for name, p in trainer.net.named_parameters()}
+        trainer.advance()
+        trainer.advance()
+        after = dict(trainer.net.named_parameters())
+        moved.append({name for name in before if not torch.equal(before[name], after[name])})
+    assert moved[0] - moved[1] == {n for n in moved[0] if "sampling_offsets" in n} != set()
+
+
+def test_lengths_are_exact_where_the_rest_is_not():
+    torch.manual_seed(0)
+    net = network(replace(MODEL, dropout=0.0)).eval()
+    for head in net.heads:
+        nn.init.normal_(head.offsets[-1].weight)
+    batch = draw(0)
+    with torch.inference_mode():
+        exact = net.lift(batch.features, batch.keypoints)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = net.lift(batch.features, batch.keypoints)
+    assert torch.equal(rough.anchors, exact.anchors)
+    assert rough.joints.dtype == rough.weights.dtype == torch.float32
+    assert not torch.equal(rough.joints, exact.joints)
+    votes = ensemble_joints(rough.anchors, rough.offsets, rough.weights)
+    assert torch.allclose(rough.joints, votes, atol=1e-6)
 
 
 def test_learning_rate_rises_and_falls():
@@ -159,39 +206,3 @@ def test_grown_anchors_say_what_the_few_said():
         grow_anchors(network(), large)
     with pytest.raises(ValueError, match="divisible by 4"):
         quarter_anchors(replace(MODEL, local_anchors=6))
-
-
-def test_the_tool_trains_saves_and_resumes(tmp_path):
-    rng = np.random.default_rng(0)
-    base = np.zeros((17, 3))
-    base[:, 1] = [
-        0.9,
-        0.9,
-        0.5,
-        0.1,
-        0.9,
-        0.5,
-        0.1,
-        1.1,
-        1.3,
-        1.5,
-        1.6,
-        1.4,
-        1.1,
-        0.9,
-        1.4,
-        1.1,
-        0.9,
-    ]
-    base[:, 0] = [0, -0.1, -0.1, -0.1, 0.1, 0.1, 0.1, 0, 0, 0, 0, 0.2, 0.3, 0.3, -0.2, -0.3, -0.3]
-    clips = {f"c{i}": (base + rng.normal(0, 0.03, (9, 17, 3))).astype("f4") for i in range(3)}
-    np.savez(tmp_path / "motion.npz", **clips)
-    options = ["train", "--motion", str(tmp_path / "motion.npz"), "--out", str(tmp_path / "out")]
-    options += ["--held-out-share", "0.2", "--batch", "2", "--steps", "2", "--save-every", "1"]
-    options += ["--quarter-anchors", "--threads", "1"]
-    assert main.main(options) == 0
-    history = json.loads((tmp_path / "out" / "history.json").read_text())
-    assert [record["step"] for record in history] == [1, 2]
-    assert history[-1]["held_out"]["pa_mpjpe_mm"] <= history[-1]["held_out"]["mpjpe_mm"]
-    assert main.main([*options, "--resume"]) == 0
-    assert main.main([*options, "--resume", "--seed", "1"]) == 1

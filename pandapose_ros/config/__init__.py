@@ -9,7 +9,12 @@ from pandapose_ros.config.node import NodeConfig, RecorderConfig, VideoCameraCon
 from pandapose_ros.config.pictures import PictureConfig
 from pandapose_ros.config.poses import PoseConfig
 from pandapose_ros.config.rendering import RenderConfig
-from pandapose_ros.config.training import LossConfig, SkeletonSampleConfig, TrainConfig
+from pandapose_ros.config.training import (
+    LossConfig,
+    SkeletonSampleConfig,
+    TrainConfig,
+    TrainDataConfig,
+)
 from pandapose_ros.config.viewer import ViewerConfig
 from pandapose_ros.config.world import WorldConfig
 
@@ -24,6 +29,7 @@ __all__ = [
     "RenderConfig",
     "SkeletonSampleConfig",
     "TrainConfig",
+    "TrainDataConfig",
     "VideoCameraConfig",
     "ViewerConfig",
     "WorldConfig",

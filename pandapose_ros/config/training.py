@@ -44,8 +44,18 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
+class TrainDataConfig:
+    """Set what the lifter is trained on."""
+
+    motion: str = option("", "npz of clips [T, 17, 3], y up, metres")
+    images: str = option("", "Folder that `pandapose synthesize` filled; empty: none")
+    features: str = option("", "Folder to keep the images' features in; empty: below the run's")
+    views: int = option(1, "Jittered crops per image", low=1)
+
+
+@dataclass(frozen=True)
 class TrainConfig:
-    """Set how the lifter is trained."""
+    """Set how the lifter is trained; a batch is that of all processes together."""
 
     steps: int = option(6000, "Optimiser steps of the whole schedule", low=1)
     batch: int = option(64, "Skeleton-only samples in a step", low=1)
@@ -57,11 +67,26 @@ class TrainConfig:
         0.2, "Share of the clips of each kind of motion, kept for testing", low=0.0, high=0.9
     )
     learning_rate: float = option(4e-4, "Greatest, of AdamW", low=0.0)
-    final_learning_rate: float = option(0.02, "Share of it that is left at the end", low=0.0)
+    schedule: str = option(
+        "cosine",
+        "After the warm-up: cosine to the end, or exponential, once per epoch",
+        choices=("cosine", "exponential"),
+    )
+    final_learning_rate: float = option(
+        0.02, "Share of it that the cosine leaves at the end", low=0.0
+    )
+    epoch_steps: int = option(1000, "Steps of an epoch", low=1)
+    epoch_decay: float = option(
+        0.98, "Share of it that an epoch of the exponential leaves", low=0.0, high=1.0
+    )
+    offset_rate: float = option(
+        1.0, "Share of it for the layers that move sampling points", low=0.0, high=1.0
+    )
     weight_decay: float = option(0.1, "Of AdamW", low=0.0)
     warm_up: int = option(300, "Steps over which the learning rate rises", low=1)
     clip: float = option(1.0, "Greatest norm of the gradient", low=0.0)
     average: float = option(0.998, "Decay per step of the averaged weights", low=0.0, high=1.0)
     dropout: float = option(0.0, "In attention and feed-forward blocks", low=0.0, high=1.0)
+    bfloat16: bool = option(True, "On CUDA, where it does no harm")
     seed: int = option(0, "Of all chance", low=0)
     save_every: int = option(200, "Steps between checkpoints", low=1)

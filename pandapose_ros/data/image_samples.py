@@ -86,8 +86,8 @@ class ImageSampleSet:
             }
         )
 
-    def batch(self, number: int, size: int, seed: int) -> ImageSamples:
-        """Return a batch: every sample comes once per round, each round in an order of its own.
+    def indices(self, number: int, size: int, seed: int) -> NDArray[np.integer]:
+        """Return those of a batch: each comes once per round, every round in its own order.
 
         Args:
             number: Of the batch, from 0.
@@ -97,7 +97,7 @@ class ImageSampleSet:
         per_round = max(1, len(self) // size)
         order = np.random.default_rng((seed, number // per_round)).permutation(len(self))
         first = number % per_round * size
-        return self.take(order[first : first + size])
+        return order[first : first + size]
 
     def _place(self, index: int) -> tuple[int, int]:
         """Return the shard of a sample and its place in it."""

@@ -13,6 +13,7 @@ _COMMANDS = {
     "fetch-models": "fetch the two BlazePose files once and check them",
     "parameters": "write the reference page of the nodes' parameters",
     "train": "train the lifter",
+    "export-weights": "write the averaged weights of a training as a file to hand on",
     "evaluate": "measure the lifter's error on rendered images with exact joints",
     "bake": "make dressed bodies for the renderer",
     "synthesize": "render people with exact joints, for training and testing",

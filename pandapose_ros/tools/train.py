@@ -1,47 +1,39 @@
 """Train the lifter on motion capture and, if given, on rendered images."""
 
 import argparse
-import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, fields, replace
-from itertools import islice
+from dataclasses import Field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from torch import nn
 from tqdm import tqdm
 
 from pandapose_ros.anchor_growth import grow_anchors, quarter_anchors
 from pandapose_ros.checkpoint import load_weights, read_config
-from pandapose_ros.config import ModelConfig, SkeletonSampleConfig, TrainConfig
-from pandapose_ros.data.image_samples import (
-    ImageSamples,
-    ImageSampleSet,
-    make_image_samples,
-    save_image_samples,
-)
-from pandapose_ros.data.motion import read_motion, split_clips, take_apart
-from pandapose_ros.data.rendered_images import chunk_files, read_chunk
-from pandapose_ros.data.skeleton_samples import SkeletonSampler
+from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
+from pandapose_ros.data.batches import BatchSource
+from pandapose_ros.distribution import Share, shared_training
 from pandapose_ros.evaluation import score_skeletons
-from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model.pandapose import LANDMARK_FILE, PandaPose
-from pandapose_ros.model_files import find_model_file
-from pandapose_ros.training import Batch, StepResult, Trainer, silence_image_branches
+from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.recipe import Recipe, read_recipe
+from pandapose_ros.train_log import TrainLog
+from pandapose_ros.training import Trainer, learning_rate, silence_image_branches
 
-_IMAGES_AT_ONCE = 20
 _SCORED_SAMPLES = 512
-_SHOWN_STEPS = 50  # over which the bar's numbers are averaged
+_SECTIONS = {"train": TrainConfig, "data": TrainDataConfig}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `pandapose train`."""
-    parser.add_argument("--motion", required=True, help="npz of clips [T, 17, 3], y up, metres")
+    parser.add_argument("--config", default="", help="YAML with what differs from the defaults in "
+                        "sections model, train, loss and data; options win over it")  # fmt: skip
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
+                        help="change any key, such as loss.depth_loss=one_hot")  # fmt: skip
     parser.add_argument("--out", required=True, help="folder for weights, state and history")
-    parser.add_argument("--images", default="", help="folder that `pandapose synthesize` filled")
-    parser.add_argument("--views", type=int, default=1, help="jittered crops per image (1)")
     parser.add_argument("--start", default="", help="weights to start from; a quarter of the "
                         "anchors will do")  # fmt: skip
     parser.add_argument("--quarter-anchors", action="store_true", help="train a quarter of the "
@@ -49,18 +41,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=0.0, help="stop after this time; resume "
                         "with --resume (0: no limit)")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
-    for option in fields(TrainConfig):
-        parser.add_argument(
-            "--" + option.name.replace("_", "-"),
-            type=type(option.default),
-            default=option.default,
-            help=f"{option.metadata['doc']} ({option.default})",
-        )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write scalars to OUT/tensorboard"
+    )
+    for section, kind in _SECTIONS.items():
+        group = parser.add_argument_group(section)
+        for option in fields(kind):
+            _add_option(group, option)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, with a bar, checkpoints and scores on clips held apart.
+
+    Under `torchrun` the processes share each batch; the first one writes.
 
     Args:
         args: As declared by `add_arguments`.
@@ -70,142 +65,105 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.threads > 0:
         torch.set_num_threads(args.threads)
-    config = TrainConfig(**{o.name: getattr(args, o.name) for o in fields(TrainConfig)})
+    recipe = _recipe(args)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    sampler, held_out = _samplers(Path(args.motion), config)
-    images = (
-        _image_samples(Path(args.images), out / "features", args.views) if args.images else None
-    )
-    trainer = Trainer(_network(args, config), config, _draw(config, sampler, images))
-    if args.resume:
-        trainer.resume(out)
-    try:
-        _train(trainer, out, held_out, args.minutes * 60)
-    except FloatingPointError as error:
-        print(f"pandapose train: {error}")
-        return 1
+    with shared_training(args.device) as share:
+        source = BatchSource(recipe.data, recipe.train, out / "features", share)
+        net = _network(recipe, args.start)
+        trainer = Trainer(net, recipe.train, source, recipe.loss, share)
+        if args.resume:
+            trainer.resume(out)
+        log = TrainLog(out, scalars=args.tensorboard and share.rank == 0)
+        try:
+            _train(trainer, source, log, share, args)
+        except FloatingPointError as error:
+            if share.rank == 0:
+                print(f"pandapose train: {error}")
+            return 1
+        finally:
+            log.close()
     return 0
 
 
-def _samplers(motion: Path, config: TrainConfig) -> tuple[SkeletonSampler, SkeletonSampler]:
-    """Return what to train on and what to score on: clips held apart."""
-    banks = [
-        take_apart(np.concatenate(list(clips.values())))
-        for clips in split_clips(read_motion(motion), config.held_out_share)
-    ]
-    samples = SkeletonSampleConfig()
-    return SkeletonSampler(banks[0], samples), SkeletonSampler(banks[1], samples, mixed=False)
+def _add_option(group: argparse._ArgumentGroup, option: Field[Any]) -> None:
+    """Declare one key of a section; what is not given is None."""
+    name, doc = "--" + option.name.replace("_", "-"), option.metadata["doc"]
+    text = f"{doc} ({option.default})".replace("%", "%%")
+    if isinstance(option.default, bool):
+        group.add_argument(name, action=argparse.BooleanOptionalAction, help=text)
+    else:
+        choices = option.metadata["choices"] or None
+        group.add_argument(name, type=type(option.default), choices=choices, help=text)
 
 
-def _image_samples(images: Path, folder: Path, views: int) -> ImageSampleSet:
-    """Run the landmark net on all images that were not looked at before; keep the result."""
-    folder.mkdir(exist_ok=True)
-    _refuse_other_samples(images, folder, views)
-    landmark_net: BlazePose | None = None
-    for path in tqdm(chunk_files(images), desc="features", unit="file"):
-        target = folder / f"{path.stem}.safetensors"
-        if target.exists():
-            continue
-        landmark_net = landmark_net or BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
-        rng = np.random.default_rng(list(path.name.encode()))
-        rendered, parts = read_chunk(path), []
-        while some := list(islice(rendered, _IMAGES_AT_ONCE)):
-            part = make_image_samples(some, landmark_net, SkeletonSampleConfig(), rng, views)
-            parts.append(vars(part))
-        joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        save_image_samples(target, ImageSamples(**joined))
-    return ImageSampleSet(folder)
-
-
-def _refuse_other_samples(images: Path, folder: Path, views: int) -> None:
-    """Raise ValueError if the folder keeps samples of other images, or made in another way."""
-    made_from = {
-        "images": str(images.resolve()),
-        "views": views,
-        "jitter": asdict(SkeletonSampleConfig()),
-    }
-    about = folder / "made_from.json"
-    text = json.dumps(made_from, indent=1)
-    if about.exists() and about.read_text() != text:
-        raise ValueError(f"{folder} keeps samples of something else ({about}); delete it")
-    about.write_text(text)
-
-
-def _network(args: argparse.Namespace, config: TrainConfig) -> PandaPose:
-    """Build the network, from the start weights if there are any."""
-    torch.manual_seed(config.seed)
-    model = replace(ModelConfig(), dropout=config.dropout)
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """Return the recipe of the file, changed by the options."""
+    changes: dict[str, dict[str, Any]] = {}
+    for text in args.set:
+        place, equals, value = text.partition("=")
+        section, dot, key = place.partition(".")
+        if not (equals and dot):
+            raise ValueError(f"--set: expected SECTION.KEY=VALUE, got '{text}'")
+        changes.setdefault(section, {})[key] = yaml.safe_load(value)
+    for section, kind in _SECTIONS.items():
+        given = {o.name: getattr(args, o.name) for o in fields(kind)}
+        given = {name: value for name, value in given.items() if value is not None}
+        changes.setdefault(section, {}).update(given)
+    recipe = read_recipe(Path(args.config) if args.config else None, changes)
     if args.quarter_anchors:
-        model = quarter_anchors(model)
-    net = PandaPose(model, nn.Identity())  # features come from files
+        recipe = replace(recipe, model=quarter_anchors(recipe.model))
+    return recipe
+
+
+def _network(recipe: Recipe, start: str) -> PandaPose:
+    """Build the network, from the start weights if there are any."""
+    torch.manual_seed(recipe.train.seed)
+    net = PandaPose(recipe.model, nn.Identity())  # features come from files
     silence_image_branches(net)
-    if args.start:
-        start = Path(args.start)
-        stored = replace(read_config(start), dropout=config.dropout)
-        if stored != model and stored == quarter_anchors(model):
-            small = PandaPose(stored, nn.Identity())
-            load_weights(start, small)
-            grow_anchors(small, net)
-        else:
-            load_weights(start, net)
+    if start:
+        _load_start(Path(start), net, recipe.model)
     return net
 
 
-def _draw(
-    config: TrainConfig, sampler: SkeletonSampler, images: ImageSampleSet | None
-) -> Callable[[int], Batch]:
-    """Return the function from step to batch."""
-    period = 1 + config.skeleton_steps
-
-    def draw(step: int) -> Batch:
-        if images is not None and step % period == 0:
-            some = images.batch(step // period, config.image_batch, config.seed)
-            levels = [level.float() for level in (some.fine, some.middle, some.coarse)]
-            return Batch(some.keypoints, some.joints, levels)
-        drawn = sampler.sample(config.batch, np.random.default_rng((config.seed, step)))
-        return Batch(torch.from_numpy(drawn.keypoints), torch.from_numpy(drawn.joints), None)
-
-    return draw
+def _load_start(start: Path, net: PandaPose, model: ModelConfig) -> None:
+    """Load weights, of the network or of one with a quarter of its anchors."""
+    stored = replace(read_config(start), dropout=model.dropout)
+    if stored != model and stored == quarter_anchors(model):
+        small = PandaPose(stored, nn.Identity())
+        load_weights(start, small)
+        grow_anchors(small, net)
+    else:
+        load_weights(start, net)
 
 
-def _train(trainer: Trainer, out: Path, held_out: SkeletonSampler, seconds: float) -> None:
+def _train(
+    trainer: Trainer, source: BatchSource, log: TrainLog, share: Share, args: argparse.Namespace
+) -> None:
     """Do the steps that are left, or as many as fit the time."""
-    config, begin = trainer.config, time.monotonic()
-    recent: list[StepResult] = []
-    with tqdm(total=config.steps, initial=trainer.step, unit="step", smoothing=0.05) as bar:
+    config, end = trainer.config, time.monotonic() + args.minutes * 60
+    is_first = share.rank == 0
+    with tqdm(
+        total=config.steps, initial=trainer.step, unit="step", smoothing=0.05, disable=not is_first
+    ) as bar:
         while trainer.step < config.steps:
-            recent = [*recent[1 - _SHOWN_STEPS :], trainer.advance()]
+            rate = learning_rate(trainer.step, config)
+            log.add(trainer.step + 1, trainer.advance(), rate)
             bar.update()
-            bar.set_postfix(_summary(recent), refresh=False)
-            late = seconds > 0 and time.monotonic() - begin > seconds
-            if trainer.step % config.save_every == 0 or trainer.step == config.steps or late:
-                _save(trainer, out, held_out, recent)
+            bar.set_postfix(log.shown(), refresh=False)
+            late = args.minutes > 0 and share.agree(time.monotonic() > end)
+            due = trainer.step % config.save_every == 0 or trainer.step == config.steps or late
+            if due and is_first:
+                _save(trainer, Path(args.out), source, log)
             if late:
-                tqdm.write(f"time is up at step {trainer.step} of {config.steps}; see --resume")
+                if is_first:
+                    tqdm.write(f"stopped at step {trainer.step} of {config.steps}; see --resume")
                 return
 
 
-def _summary(recent: list[StepResult]) -> dict[str, str]:
-    """Return the bar's numbers: mean loss, joint error and, over image steps, depth loss."""
-    depths = [result.depth for result in recent if result.depth is not None]
-    shown = {
-        "loss": f"{np.mean([result.loss for result in recent]):.3f}",
-        "mpjpe": f"{np.mean([result.mpjpe_mm for result in recent]):.0f} mm",
-    }
-    return shown | ({"depth": f"{np.mean(depths):.2f}"} if depths else {})
-
-
-def _save(
-    trainer: Trainer, out: Path, held_out: SkeletonSampler, recent: list[StepResult]
-) -> None:
+def _save(trainer: Trainer, out: Path, source: BatchSource, log: TrainLog) -> None:
     """Write weights and state; add the scores of the averaged weights to the history."""
     trainer.save(out, {"name": "pandapose", "version": f"unreleased, step {trainer.step}"})
-    drawn = held_out.sample(_SCORED_SAMPLES, np.random.default_rng(0))
+    drawn = source.held_out.sample(_SCORED_SAMPLES, np.random.default_rng(0))
     with trainer.averaged() as net:
-        scores = score_skeletons(net, drawn.keypoints, drawn.joints)
-    path = out / "history.json"
-    history = json.loads(path.read_text()) if path.exists() else []
-    history = [record for record in history if record["step"] < trainer.step]
-    history.append({"step": trainer.step, **_summary(recent), "held_out": scores})
-    path.write_text(json.dumps(history, indent=1))
+        log.score(trainer.step, score_skeletons(net, drawn.keypoints, drawn.joints))

@@ -1,0 +1,56 @@
+"""Write the weights of a training, averaged over its steps, as a file to hand on."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pandapose_ros.checkpoint import (
+    CONFIG_KEY,
+    SKELETON_KEY,
+    load_weights,
+    read_config,
+    save_weights,
+)
+from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.training import WEIGHTS_FILE
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `pandapose export-weights`."""
+    parser.add_argument("run", help="folder of `pandapose train`, or a file of weights")
+    parser.add_argument("--out", required=True, help="file to write (.safetensors)")
+    parser.add_argument("--name", required=True, help="of the model, told in every message")
+    parser.add_argument("--version", required=True, help="of the weights, told likewise")
+    parser.add_argument("--half", action="store_true", help="16 bits a number instead of 32")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the file.
+
+    Args:
+        args: As declared by `add_arguments`.
+
+    Returns:
+        Exit code 0.
+    """
+    source, out = Path(args.run), Path(args.out)
+    source = source / WEIGHTS_FILE if source.is_dir() else source
+    net = PandaPose(read_config(source), nn.Identity())
+    metadata = load_weights(source, net)
+    if args.half:
+        net = net.half()
+        _refuse_overflow(net)
+    kept = {k: v for k, v in metadata.items() if k not in (CONFIG_KEY, SKELETON_KEY)}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(out, net, {**kept, "name": args.name, "version": args.version})
+    print(f"{out}: {args.name} {args.version}, {out.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _refuse_overflow(net: PandaPose) -> None:
+    """Raise ValueError if a number is too great for 16 bits."""
+    for key, tensor in net.lifter_state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{key} is not finite in 16 bits; leave out --half")

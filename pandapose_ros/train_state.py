@@ -1,0 +1,80 @@
+"""The state of a training on disk, in safetensors; what it is of is told in the metadata."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from pandapose_ros.checkpoint import replace_file
+
+STATE_FILE = "state.safetensors"
+_STEP = "step"
+
+
+def write_state(
+    folder: Path, step: int, tensors: Mapping[str, Tensor], about: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Write the state of a training.
+
+    Args:
+        folder: Exists; the state in it is replaced.
+        step: Steps done.
+        tensors: All that changes from step to step.
+        about: By name, the configurations that the training is of.
+    """
+    metadata = {name: json.dumps(values) for name, values in about.items()} | {_STEP: str(step)}
+    content = save({key: value.contiguous() for key, value in tensors.items()}, metadata)
+    replace_file(folder / STATE_FILE, content)
+
+
+def read_state(
+    folder: Path, about: Mapping[str, Mapping[str, Any]]
+) -> tuple[int, dict[str, Tensor]]:
+    """Read what `write_state` wrote.
+
+    Args:
+        folder: Holds the state.
+        about: The configurations that the state must be of.
+
+    Returns:
+        Steps done, and the tensors.
+
+    Raises:
+        FileNotFoundError: If there is no state.
+        ValueError: If it is none, or of another training; the message names the keys.
+    """
+    path = folder / STATE_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"nothing to resume: no {path}; start without --resume")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file: {error}") from error
+    lacking = sorted({_STEP, *about} - metadata.keys())
+    if lacking:
+        raise ValueError(f"{path} lacks the metadata {lacking}; it is not of this program")
+    for name, given in about.items():
+        _check_same(path, name, json.loads(metadata[name]), given)
+    return int(metadata[_STEP]), tensors
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose keys start with a prefix, without it."""
+    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _check_same(
+    path: Path, name: str, stored: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    """Raise ValueError unless two configurations agree."""
+    given = json.loads(json.dumps(given))  # tuples become lists, as in the file
+    keys = [key for key in {**given, **stored} if stored.get(key) != given.get(key)]
+    differences = "; ".join(f"{k}: expected {given.get(k)}, got {stored.get(k)}" for k in keys)
+    if keys:
+        raise ValueError(f"{path} is of another {name} configuration: {differences}")
