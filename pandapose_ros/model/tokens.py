@@ -35,13 +35,18 @@ class ImageTokens:
     sizes: tuple[tuple[int, int], ...]
 
 
+def read_as_they_are(_: int, level: Tensor, pixels: Tensor | None) -> Tensor:
+    """Return pixels [B, N] of a level [B, C, H, W] as [B, N, C]; None: all."""
+    return pixels_of(level, pixels)
+
+
 def sample_tokens(
     levels: list[Tensor],
     depth_probabilities: Tensor,
     keypoints: Tensor,
     window_sides: list[int],
     random: torch.Generator | None = None,
-    project: Callable[[int, Tensor, Tensor | None], Tensor] | None = None,
+    project: Callable[[int, Tensor, Tensor | None], Tensor] = read_as_they_are,
 ) -> ImageTokens:
     """Sample the levels: windows round the keypoints on the finest ones, whole maps after that.
 
@@ -52,8 +57,7 @@ def sample_tokens(
             moved inside.
         window_sides: Side of the windows in pixels, one for each windowed level, finest first.
         random: Draws as many pixels of these levels at random, in place of the windows.
-        project: Reads pixels [B, N] (None: all) of a level, given its index too, as features
-            [B, N, C], as `LevelProjections` does; None: as they are, of one C.
+        project: Reads pixels of a level of some index, as `LevelProjections` does.
 
     Returns:
         The tokens.
@@ -63,13 +67,11 @@ def sample_tokens(
         Our choice: where windows overlap, the mean of the joints' distributions; on whole levels
         the mean over all joints, as for random pixels.
     """
-    B = len(keypoints)
-    read = project or (lambda _, level, pixels: pixels_of(level, pixels))
     depth_mean = depth_probabilities.mean(dim=1)  # [B, D, h, w]
-    features = []
-    depth = [depth_mean.new_zeros(B, 1, depth_mean.shape[1])]
+    features, depth = [], [torch.zeros_like(depth_mean[:, :, 0, :1]).transpose(1, 2)]
     tables, first = [], 1
     for index, level in enumerate(levels):
+        chosen = None
         if index < len(window_sides):
             pixels = window_pixels(keypoints, level.shape[2], level.shape[3], window_sides[index])
             joint_depth = depth_probabilities
@@ -77,14 +79,12 @@ def sample_tokens(
                 pixels = _random_pixels(pixels, level, random)
                 joint_depth = depth_mean[:, None].expand_as(depth_probabilities)
             depth.append(_window_depth(joint_depth, pixels, level))
-            pixels = pixels.flatten(1)  # [B, J * r * r]
-            features.append(read(index, level, pixels))
+            chosen = pixels.flatten(1)  # [B, J * r * r]
         else:
-            pixels = torch.arange(level.shape[2:].numel(), device=level.device).expand(B, -1)
             depth.append(_whole_depth(depth_mean, level))
-            features.append(read(index, level, None))
-        tables.append(_number_pixels(pixels, level, first))
-        first += pixels.shape[1]
+        features.append(project(index, level, chosen))
+        tables.append(_number_pixels(chosen, level, first))
+        first += features[-1].shape[1]
     sizes = tuple((level.shape[3], level.shape[2]) for level in levels)
     features = torch.cat((torch.zeros_like(features[0][:, :1]), *features), 1)
     return ImageTokens(features, torch.cat(depth, 1), torch.cat(tables, 1), sizes)
@@ -140,11 +140,14 @@ def _whole_depth(depth_mean: Tensor, level: Tensor) -> Tensor:
     return depth_mean.flatten(2).transpose(1, 2)
 
 
-def _number_pixels(pixels: Tensor, level: Tensor, first: int) -> Tensor:
-    """Return the token of each pixel of a level [B, h * w], 0 for pixels not in the list.
+def _number_pixels(pixels: Tensor | None, level: Tensor, first: int) -> Tensor:
+    """Return the token of each pixel of a level [B, h * w], 0 for pixels not in the list, if any.
 
     A pixel in two windows has two equal tokens; it does not matter which one it gets.
     """
-    table = pixels.new_zeros(pixels.shape[0], level.shape[2:].numel())
+    count = level.shape[2:].numel()
+    if pixels is None:
+        return torch.arange(first, first + count, device=level.device).expand(len(level), -1)
+    table = pixels.new_zeros(pixels.shape[0], count)
     numbers = torch.arange(first, first + pixels.shape[1], device=pixels.device)
     return table.scatter(1, pixels, numbers.expand_as(pixels))
