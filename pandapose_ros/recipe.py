@@ -117,5 +117,5 @@ def _check_range(
     if allowed and value not in allowed:
         raise ValueError(f"{place}: expected one of {', '.join(allowed)}, got {value}")
     if (low is not None and value < low) or (high is not None and value > high):
-        high = "any" if high is None else high
-        raise ValueError(f"{place}: expected {low} to {high}, got {value}")
+        end = "any" if high is None else high
+        raise ValueError(f"{place}: expected {low} to {end}, got {value}")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pandapose_ros.checkpoint import save_weights
 from pandapose_ros.config import LossConfig, TrainConfig
@@ -198,9 +199,8 @@ class Trainer:
         state = self.net.lifter_state_dict()
         moving = [key for key, tensor in state.items() if tensor.is_floating_point()]
         with torch.no_grad():
-            torch._foreach_lerp_(
-                [self._average[key] for key in moving], [state[key] for key in moving], 1 - keep
-            )
+            move = get_ema_multi_avg_fn(keep)
+            move([self._average[key] for key in moving], [state[key] for key in moving], 0)
             for key in state.keys() - set(moving):
                 self._average[key].copy_(state[key])
 
@@ -212,11 +212,11 @@ class _Objective(nn.Module):
         super().__init__()
         self.net = net
         self.loss = loss
-        self.bfloat16 = config.bfloat16
+        self.casts = config.bfloat16
 
     def forward(self, batch: Batch) -> Losses:
         device = batch.joints.device.type
-        with torch.autocast(device, torch.bfloat16, self.bfloat16 and device == "cuda"):
+        with torch.autocast(device, torch.bfloat16, self.casts and device == "cuda"):
             output = self.net.lift(batch.features, batch.keypoints)
         return training_loss(output, batch.joints, batch.keypoints, self.net.config, self.loss)
 

@@ -53,7 +53,8 @@ class BatchSource:
     ) -> None:
         if not data.motion:
             raise ValueError("nothing to train on: give --motion, or data: {motion: FILE}")
-        share.of(config.batch), share.of(config.image_batch)
+        for size in (config.batch, config.image_batch):
+            share.of(size)  # must divide
         self._sampler, self.held_out = skeleton_samplers(Path(data.motion), config)
         self._config, self._share = config, share
         self._images: ImageSampleSet | None = None
