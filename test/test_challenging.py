@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 
 from pandapose_ros.data.challenging import (
-    PixelUnit,
+    ErrorUnit,
     Reduction,
+    as_share,
     challenging_subset,
     keypoint_errors,
     load_subset,
     save_subset,
 )
 
-RULE = {"threshold_px": 5.0, "unit": PixelUnit.CROP}
+RULE = {"threshold": 5.0, "unit": ErrorUnit.CROP}
 
 
 @pytest.fixture
@@ -49,10 +50,10 @@ def test_reduction_changes_the_subset(keypoints):
     assert greatest.mask().tolist() == [False, True, True, False]
 
 
-@pytest.mark.parametrize("unit", PixelUnit)
+@pytest.mark.parametrize("unit", ErrorUnit)
 @pytest.mark.parametrize("reduction", Reduction)
 def test_saved_subsets_are_read_back(tmp_path, keypoints, unit, reduction):
-    subset = challenging_subset("s", keypoints, threshold_px=4.5, unit=unit, reduction=reduction)
+    subset = challenging_subset("s", keypoints, threshold=4.5, unit=unit, reduction=reduction)
     save_subset(tmp_path / "subset.json", subset)
     assert load_subset(tmp_path / "subset.json", "s", 4) == subset
 
@@ -78,3 +79,14 @@ def test_wrong_files_are_named(tmp_path, keypoints):
 def test_shapes_must_agree(keypoints):
     with pytest.raises(ValueError, match=r"\[N, J, 2\], got \[4, 17, 2\] and \[3, 17, 2\]"):
         keypoint_errors(keypoints[0], keypoints[1][:3], Reduction.MEAN)
+
+
+def test_errors_as_a_share_of_the_persons_height(keypoints):
+    detected, true = keypoints
+    true[:, 3] = (0, 200)  # 200 px high
+    true[2, 5] = (400, 0)  # lies: 400 px long
+    detected = true.copy()
+    detected[..., 0] += 10
+    true[0] = np.nan
+    errors = keypoint_errors(*as_share(detected, true), Reduction.MEAN)
+    np.testing.assert_allclose(errors, (np.nan, 5, 2.5, 5))

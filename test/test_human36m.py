@@ -1,16 +1,18 @@
 import pickle
 from collections import Counter
 
+import cv2
 import numpy as np
 import pytest
 
 from pandapose_ros.data.challenging import (
-    PixelUnit,
+    ErrorUnit,
     Reduction,
     challenging_subset,
     keypoint_errors,
 )
-from pandapose_ros.data.human36m import read_human36m
+from pandapose_ros.data.dataset import human36m, read_image
+from pandapose_ros.data.human36m import metric_crop, read_human36m
 from pandapose_ros.geometry import project, transform_points
 
 SIZES = ((1000, 1002), (1000, 1000), (1000, 1000), (1000, 1002))
@@ -127,8 +129,8 @@ def test_challenging_samples_are_found(tmp_path, labels):
     subset = challenging_subset(
         "human36m",
         keypoints,
-        threshold_px=5.0,
-        unit=PixelUnit.CROP,
+        threshold=5.0,
+        unit=ErrorUnit.CROP,
         reduction=Reduction.MEAN,
     )
     assert subset.indices == (5,)
@@ -178,3 +180,43 @@ def test_other_detector_than_the_files_is_named(tmp_path, labels):
 def test_other_contents_are_refused(tmp_path, content):
     with pytest.raises(ValueError, match="expected a list of samples"):
         read_human36m(write(tmp_path / "h36m.pkl", content), None, "cpn")
+
+
+def test_the_data_set_joins_labels_and_images(tmp_path, labels):
+    path = write(tmp_path / "h36m.pkl", labels)
+    picture = np.full((1002, 1000, 3), (10, 20, 30), np.uint8)  # BGR
+    for sample in labels:
+        (tmp_path / sample["image"]).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / sample["image"]), picture)
+    dataset = human36m([path], tmp_path)
+    assert (len(dataset), dataset.name) == (8, "human36m h36m.pkl")
+    assert set(dataset.actions) == {"Directions"}
+    assert set(dataset.subjects) == {"S9"}
+    samples = list(dataset.read())
+    assert len(samples) == 8
+    image = read_image(samples[0])
+    assert image.shape == (1002, 1000, 3)
+    np.testing.assert_allclose(image.mean(axis=(0, 1)), (30, 20, 10), atol=2)
+    np.testing.assert_allclose(samples[5].joints, labels[5]["joints_3d"])
+    assert np.abs(samples[0].keypoints - samples[0].true_keypoints).max() > 1
+    thin = dataset.every(3)
+    assert (len(thin), thin.name) == (3, "human36m h36m.pkl, every 3")
+    np.testing.assert_array_equal(
+        [s.joints for s in thin.read()], [s.joints for s in samples[::3]]
+    )
+
+
+def test_the_papers_crop_follows_from_pelvis_and_camera(tmp_path, labels):
+    dataset = human36m([write(tmp_path / "h36m.pkl", labels)], None)
+    for sample in dataset.read():
+        expected = metric_crop(sample.joints[0], sample.K)
+        np.testing.assert_allclose(sample.crop_from_image, expected, rtol=1e-3)
+
+
+def test_a_lost_image_is_named(tmp_path, labels):
+    path = write(tmp_path / "h36m.pkl", labels)
+    first = tmp_path / labels[0]["image"]
+    first.parent.mkdir()
+    first.write_bytes(b"no image")
+    with pytest.raises(FileNotFoundError, match=r"ca_01_000001\.jpg, or none that can be read"):
+        read_image(next(human36m([path], tmp_path).read()))

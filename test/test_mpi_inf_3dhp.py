@@ -1,6 +1,8 @@
+import cv2
 import numpy as np
 import pytest
 
+from pandapose_ros.data.dataset import mpi_inf_3dhp, read_image
 from pandapose_ros.data.mpi_inf_3dhp import read_mpi_inf_3dhp
 from pandapose_ros.geometry import project
 from pandapose_ros.skeleton import H36M_17
@@ -153,3 +155,37 @@ def test_wrong_and_missing_fields_are_named(tmp_path, testing, name, value, mess
 def test_other_contents_are_refused(tmp_path, data, message):
     with pytest.raises(ValueError, match=message):
         read_mpi_inf_3dhp(write(tmp_path, data), None)
+
+
+def test_the_data_set_takes_crops_for_images_with_a_camera_of_their_own(tmp_path, testing):
+    path = write(tmp_path, testing)
+    for name, frame in (("TS1", 1), ("TS1", 3)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        cv2.imwrite(
+            str(tmp_path / name / f"{name}_{frame:06d}.jpg"), np.zeros((256, 192, 3), np.uint8)
+        )
+    dataset = mpi_inf_3dhp([path], tmp_path)
+    assert len(dataset) == 8
+    assert set(dataset.actions) == {"TS1", "TS5"}
+    sample = list(dataset.read())[1]
+    assert read_image(sample).shape == (256, 192, 3)
+    assert sample.keypoints is None
+    np.testing.assert_allclose(project(sample.joints, sample.K), sample.true_keypoints, atol=0.1)
+
+
+def test_the_data_set_without_images_has_whole_images_pixels(tmp_path, training):
+    dataset = mpi_inf_3dhp([write(tmp_path, training)], None)
+    for sample in dataset.read():
+        assert sample.image is None
+        np.testing.assert_allclose(sample.K, K, rtol=1e-4)
+        np.testing.assert_allclose(project(sample.joints, K), sample.true_keypoints, atol=0.1)
+
+
+def test_crops_without_keypoints_are_refused(tmp_path, testing):
+    for take_ in testing.values():
+        del take_["data_2d_crop"]
+    path = write(tmp_path, testing)
+    (tmp_path / "TS1").mkdir()
+    (tmp_path / "TS1" / "TS1_000001.jpg").touch()
+    with pytest.raises(ValueError, match="has no 'data_2d_crop'; leave out --images"):
+        next(mpi_inf_3dhp([path], tmp_path).read())

@@ -3,6 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
+from pandapose_ros.data.dataset import threedpw
 from pandapose_ros.data.threedpw import read_threedpw
 from pandapose_ros.geometry import project
 from pandapose_ros.skeleton import H36M_17
@@ -123,3 +124,16 @@ def test_missing_fields_are_named(tmp_path, sequence, name):
     del sequence[name]
     with pytest.raises(ValueError, match=f"expected the field '{name}'"):
         read_threedpw(write(tmp_path, sequence), None)
+
+
+def test_the_data_set_tells_people_and_sequences_apart(tmp_path, sequence):
+    dataset = threedpw([write(tmp_path, sequence)], None)
+    assert len(dataset) == 7
+    assert set(dataset.actions) == {"downtown_walking_00"}
+    assert dataset.subjects[2:4] == ("downtown_walking_00 0", "downtown_walking_00 1")
+    assert dataset.max_people > 1
+    sample = list(dataset.read())[1]
+    wrist = INDEX["right_wrist"]
+    assert np.isnan(sample.keypoints[wrist]).all()
+    np.testing.assert_allclose(project(sample.joints, K), sample.true_keypoints, rtol=1e-4)
+    assert np.isnan(sample.joints[INDEX["head"]]).all()

@@ -18,11 +18,12 @@ class Reduction(Enum):
     MAX = "max"
 
 
-class PixelUnit(Enum):
-    """Whose pixels errors are given in."""
+class ErrorUnit(Enum):
+    """What errors of keypoints are given in: pixels, or per cent of the person's height."""
 
     CROP = "crop"
     IMAGE = "image"
+    SHARE = "share"
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,16 @@ class ChallengingSubset:
     Attributes:
         dataset: Name, with its split.
         samples: How many the whole set has.
-        threshold_px: The error above which a sample is challenging; 5 in the paper.
-        unit: Whose pixels.
+        threshold: The error above which a sample is challenging, in the unit; 5 in the paper.
+        unit: Of errors.
         reduction: Of the errors of a sample's keypoints.
         indices: Of the challenging samples, ascending.
     """
 
     dataset: str
     samples: int
-    threshold_px: float
-    unit: PixelUnit
+    threshold: float
+    unit: ErrorUnit
     reduction: Reduction
     indices: tuple[int, ...]
 
@@ -56,12 +57,12 @@ def keypoint_errors(detected: Array, true: Array, reduction: Reduction) -> Array
     """Return how far the detected keypoints of each sample are from the true ones.
 
     Args:
-        detected: [N, J, 2], pixels; NaN where unknown.
-        true: [N, J, 2], the same pixels.
+        detected: [N, J, 2], any unit; NaN where unknown.
+        true: [N, J, 2], the same unit.
         reduction: Mean or greatest over the keypoints known in both.
 
     Returns:
-        [N], pixels; NaN for samples without any keypoint known in both.
+        [N], the same unit; NaN for samples without any keypoint known in both.
 
     Raises:
         ValueError: If the shapes differ.
@@ -80,33 +81,51 @@ def keypoint_errors(detected: Array, true: Array, reduction: Reduction) -> Array
     return np.where(known.any(axis=1), errors, np.nan)
 
 
+def as_share(detected: Array, true: Array) -> tuple[Array, Array]:
+    """Express keypoints in per cent of the person's height.
+
+    Args:
+        detected: [N, J, 2], pixels.
+        true: [N, J, 2], the same pixels; the greater side of the box round them is the height.
+
+    Returns:
+        Both, [N, J, 2]; NaN for samples without a true keypoint.
+    """
+    known = np.isfinite(true)
+    highest = np.where(known, true, -np.inf).max(axis=1)
+    lowest = np.where(known, true, np.inf).min(axis=1)
+    extent = np.where(known.any(axis=1), highest - lowest, np.nan).max(axis=1)
+    scale = (100 / np.where(extent > 0, extent, np.nan))[:, None, None]
+    return detected * scale, true * scale
+
+
 def challenging_subset(
     dataset: str,
     keypoints: tuple[Array, Array],
     *,
-    threshold_px: float,
-    unit: PixelUnit,
+    threshold: float,
+    unit: ErrorUnit,
     reduction: Reduction,
 ) -> ChallengingSubset:
     """Find the challenging samples of a data set.
 
     Args:
         dataset: Name, with its split.
-        keypoints: Detected and true, [N, J, 2] each, pixels of `unit`.
-        threshold_px: The error above which a sample is challenging.
-        unit: Whose pixels the keypoints are in.
+        keypoints: Detected and true, [N, J, 2] each, in `unit`.
+        threshold: The error above which a sample is challenging.
+        unit: What the keypoints are in.
         reduction: Of the errors of a sample's keypoints.
 
     Source:
         Section 4.1: "error > 5 between the predicted 2D pose and GT 2D pose". Our choice, as
-        neither is said there: mean over joints in pixels of the 192 x 256 crop; 27,377 of the
-        543,344 test samples of Human3.6M is the count to reproduce. Samples whose error is
-        unknown are not challenging.
+        neither is said there: mean over joints in pixels of the crop (192 x 256 for Human3.6M,
+        256 x 256 for BlazePose's); 27,377 of the 543,344 test samples of Human3.6M is the count
+        to reproduce. Samples whose error is unknown are not challenging.
     """
     errors = keypoint_errors(*keypoints, reduction)
-    indices = np.flatnonzero(errors > threshold_px)
+    indices = np.flatnonzero(errors > threshold)
     return ChallengingSubset(
-        dataset, len(errors), threshold_px, unit, reduction, tuple(indices.tolist())
+        dataset, len(errors), threshold, unit, reduction, tuple(indices.tolist())
     )
 
 
@@ -129,14 +148,14 @@ def load_subset(path: Path, dataset: str, samples: int) -> ChallengingSubset:
         ValueError: If it is no such file, or of another data set or number of samples.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no subset {path}; make it with save_subset")
+        raise FileNotFoundError(f"no subset {path}; make it with `evaluate --challenging-out`")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         subset = ChallengingSubset(
             str(values["dataset"]),
             int(values["samples"]),
-            float(values["threshold_px"]),
-            PixelUnit(values["unit"]),
+            float(values["threshold"]),
+            ErrorUnit(values["unit"]),
             Reduction(values["reduction"]),
             tuple(int(index) for index in values["indices"]),
         )

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros.data.safe_pickle import array_field, field, read_pickle
-from pandapose_ros.geometry import transform_points
+from pandapose_ros.geometry import project, transform_points
 
 Array = NDArray[np.floating]
 
 _CROP_SIZE = (192, 256)
 _SCALE_PX = 200.0
+_BOX = np.array(((-1.0, -0.9, 0.0), (1.0, 1.1, 0.0)))  # round the pelvis, metres
 # Of the cameras 54138969, 55011271, 58860488 and 60457274.
 _IMAGE_WIDTH, _IMAGE_HEIGHTS = 1000, (1002, 1000, 1000, 1002)
 _NUMBERS = {"subject": "subjects", "action": "actions", "subaction": "subactions"}
@@ -125,6 +126,24 @@ def _read_sample(label: object, detector: str, place: str) -> dict[str, NDArray]
     camera_field = field(label, "camera", place)
     sample["K"], sample["distortion"] = _read_camera(camera_field, f"{place}, field 'camera'")
     return sample
+
+
+def metric_crop(pelvis: Array, K: Array) -> Array:
+    """Return the crop of 192 x 256 that spans 2 m at a pelvis' depth, as CA-PF makes it.
+
+    Args:
+        pelvis: [3], camera frame, metres.
+        K: [3, 3], pixels.
+
+    Returns:
+        `crop_from_image` [2, 3].
+
+    Source:
+        The preparation of CA-PF (pandapose.md, section 5): a box from 1 m left of the pelvis and
+        0.9 m above it to 1 m right and 1.1 m below.
+    """
+    corners = project(pelvis + _BOX, K)
+    return _crop_from_image(corners.mean(axis=0), (corners[1] - corners[0]) / _SCALE_PX)
 
 
 def _crop_from_image(centre: Array, scale: Array) -> Array:

@@ -1,5 +1,6 @@
 """Rendered people with exact joints, as `pandapose synthesize` writes them."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros.data.body_circle import body_circle
+from pandapose_ros.data.pose_sampler import Family
 from pandapose_ros.geometry import project
 from pandapose_ros.region import REGION_MARGIN, Region
 from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]
 
+_NUMBER = re.compile(r"[\W_]*\d+$")
 _FIELDS = ("jpeg", "offsets", "joints", "K")
 
 
@@ -31,6 +34,20 @@ class RenderedImage:
     image: NDArray[np.uint8]
     joints: Array
     K: Array
+
+
+@dataclass(frozen=True)
+class ChunkNames:
+    """Hold what a file of rendered images tells of its N images.
+
+    Attributes:
+        actions: N names of the families that the poses are of; in files without, of the kinds of
+            motion that they were made from.
+        bodies: N numbers of the bodies; "" where not told.
+    """
+
+    actions: tuple[str, ...]
+    bodies: tuple[str, ...]
 
 
 def mirrored(item: RenderedImage) -> RenderedImage:
@@ -83,6 +100,27 @@ def read_chunk(path: Path) -> Iterator[RenderedImage]:
         )
         rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         yield RenderedImage(np.asarray(rgb, np.uint8), joints[i], K[i])
+
+
+def read_names(path: Path) -> ChunkNames:
+    """Read whom a file of rendered images shows, without its images.
+
+    Raises:
+        ValueError: If the file is none of `pandapose synthesize`.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        if "offsets" not in file.files:
+            raise ValueError(f"{path} lacks ['offsets']; expected {list(_FIELDS)}")
+        count = len(file["offsets"]) - 1
+        clips, bodies = (
+            tuple(map(str, file[name])) if name in file.files else ("",) * count
+            for name in ("clip", "body")
+        )
+        if "family" in file.files:
+            actions = tuple(Family(int(number)).name.lower() for number in file["family"])
+        else:
+            actions = tuple(_NUMBER.sub("", clip) or clip or "unknown" for clip in clips)
+    return ChunkNames(actions, bodies)
 
 
 def read_clip(path: Path) -> Iterator[RenderedImage]:

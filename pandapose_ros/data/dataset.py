@@ -1,0 +1,268 @@
+"""One face for all data sets with true joints, the paper's three and rendered people.
+
+A sample is an image of one person with what is known of it. Images are read when they are asked
+for, one after the other.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pandapose_ros.data.human36m import Human36mSamples, read_human36m
+from pandapose_ros.data.mpi_inf_3dhp import MpiInf3dhpSamples, read_mpi_inf_3dhp
+from pandapose_ros.data.rendered_images import chunk_files, read_chunk, read_clip, read_names
+from pandapose_ros.data.threedpw import read_threedpw
+from pandapose_ros.geometry import project
+from pandapose_ros.lens import Distortion, check_distortion
+
+Array = NDArray[np.floating]
+Image = NDArray[np.uint8]
+
+_CROP_RESIDUE_PX = 1.0
+# Of Human3.6M, from 2 on.
+_ACTIONS = (
+    "Directions", "Discussion", "Eating", "Greeting", "Phoning", "Posing", "Purchases", "Sitting",
+    "SittingDown", "Smoking", "TakingPhoto", "Waiting", "Walking", "WalkingDog", "WalkTogether",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Hold one person in one image.
+
+    Attributes:
+        image: RGB uint8 [H, W, 3], or its file; None without images.
+        joints: [17, 3], camera frame, metres; NaN for joints that the data set does not have.
+        true_keypoints: [17, 2], pixels of the image as it is; NaN likewise.
+        K: [3, 3], pixels; None where it is unknown.
+        distortion: Of the lens, no fisheye; None for an ideal one.
+        keypoints: [17, 2], detected, as the data set has them, pixels of the image as it is, NaN
+            for what was not found; None if it has none.
+        crop_from_image: [2, 3], to the 192 x 256 crop that the paper's networks look at; None
+            where the data set does not tell.
+    """
+
+    image: Image | Path | None
+    joints: Array
+    true_keypoints: Array
+    K: Array | None
+    distortion: Distortion | None = None
+    keypoints: Array | None = None
+    crop_from_image: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Hold N samples in their order.
+
+    Attributes:
+        name: With what was read; a saved challenging subset is for one name.
+        actions: N names of what the person does.
+        subjects: N names of persons.
+        read: Returns the samples, one after the other.
+        successive: Images are the frames of videos, in which the person is followed.
+        max_people: How many people an image shows at most.
+        files: What was read, so that a change is noticed.
+    """
+
+    name: str
+    actions: tuple[str, ...]
+    subjects: tuple[str, ...]
+    read: Callable[[], Iterator[Sample]]
+    successive: bool = False
+    max_people: int = 1
+    files: tuple[Path, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.actions)
+
+    def every(self, step: int) -> "Dataset":
+        """Return each `step`-th sample, as a data set of its own."""
+        if step == 1:
+            return self
+        return replace(
+            self,
+            name=f"{self.name}, every {step}",
+            actions=self.actions[::step],
+            subjects=self.subjects[::step],
+            read=lambda: islice(self.read(), 0, None, step),
+        )
+
+
+def read_image(sample: Sample) -> Image | None:
+    """Return a sample's image, RGB, from its file if need be; None if it has none.
+
+    Raises:
+        FileNotFoundError: If the file is missing or no image.
+    """
+    if not isinstance(sample.image, Path):
+        return sample.image
+    image = cv2.imread(str(sample.image), cv2.IMREAD_COLOR)
+    if image is None:
+        raise FileNotFoundError(f"no image {sample.image}, or none that can be read")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def synthetic_images(folders: Sequence[Path]) -> Dataset:
+    """Take folders that `pandapose synthesize` filled; the action is the family of poses."""
+    files = tuple(path for folder in folders for path in chunk_files(folder))
+    names = [read_names(path) for path in files]
+    return Dataset(
+        name=_name("synthetic", folders),
+        actions=tuple(action for part in names for action in part.actions),
+        subjects=tuple(f"body {body}" for part in names for body in part.bodies),
+        read=lambda: (
+            Sample(item.image, item.joints, project(item.joints, item.K), item.K)
+            for path in files
+            for item in read_chunk(path)
+        ),
+        files=files,
+    )
+
+
+def rendered_clips(videos: Sequence[Path]) -> Dataset:
+    """Take rendered videos, each with its truth beside it; the action is the video."""
+    counts = [_clip_length(path) for path in videos]
+    return Dataset(
+        name=_name("clip", videos),
+        actions=tuple(p.stem for p, n in zip(videos, counts, strict=True) for _ in range(n)),
+        subjects=tuple(p.stem for p, n in zip(videos, counts, strict=True) for _ in range(n)),
+        read=lambda: (
+            Sample(item.image, item.joints, project(item.joints, item.K), item.K)
+            for path in videos
+            for item in read_clip(path)
+        ),
+        successive=True,
+        files=tuple(videos),
+    )
+
+
+def human36m(pickles: Sequence[Path], images: Path | None, detector: str = "cpn") -> Dataset:
+    """Take Human3.6M as `read_human36m` reads it."""
+    parts = [read_human36m(path, images, detector) for path in pickles]
+    return Dataset(
+        name=_name("human36m", pickles),
+        actions=tuple(_action(number) for part in parts for number in part.actions),
+        subjects=tuple(f"S{number}" for part in parts for number in part.subjects),
+        read=lambda: (
+            _human36m_sample(part, i, with_image=images is not None)
+            for part in parts
+            for i in range(len(part.images))
+        ),
+        files=tuple(pickles),
+    )
+
+
+def mpi_inf_3dhp(files: Sequence[Path], images: Path | None) -> Dataset:
+    """Take MPI-INF-3DHP as `read_mpi_inf_3dhp` reads it; its images are crops.
+
+    Source:
+        Our choice: the crop is taken as an image of its own, whose camera follows from where the
+        keypoints are in image and crop.
+    """
+    parts = [read_mpi_inf_3dhp(path, images) for path in files]
+    return Dataset(
+        name=_name("mpi-inf-3dhp", files),
+        actions=tuple(name for part in parts for name in part.sequences),
+        subjects=tuple(name.split()[0] for part in parts for name in part.sequences),
+        read=lambda: (
+            _mpi_inf_3dhp_sample(part, i, with_image=images is not None)
+            for part in parts
+            for i in range(len(part.images))
+        ),
+        files=tuple(files),
+    )
+
+
+def threedpw(sequences: Sequence[Path], images: Path | None) -> Dataset:
+    """Take 3DPW as `read_threedpw` reads it; nose and head are unknown."""
+    parts = [read_threedpw(path, images) for path in sequences]
+    people = [f"{n} {p}" for part in parts for n, p in zip(part.sequences, part.people)]  # noqa: B905
+    return Dataset(
+        name=_name("3dpw", sequences),
+        actions=tuple(name for part in parts for name in part.sequences),
+        subjects=tuple(people),
+        read=lambda: (
+            Sample(
+                image=None if images is None else part.images[i],
+                joints=part.joints[i],
+                true_keypoints=part.true_keypoints[i],
+                K=part.K[i],
+                keypoints=part.keypoints[i],
+            )
+            for part in parts
+            for i in range(len(part.images))
+        ),
+        max_people=4,
+        files=tuple(sequences),
+    )
+
+
+def _name(kind: str, paths: Sequence[Path]) -> str:
+    """Return the name of a data set that was read from some files."""
+    return " ".join((kind, *(path.name for path in paths)))
+
+
+def _action(number: int) -> str:
+    """Return the name of an action of Human3.6M."""
+    known = 0 <= number - 2 < len(_ACTIONS)
+    return _ACTIONS[number - 2] if known else f"action {number}"
+
+
+def _clip_length(video: Path) -> int:
+    """Return how many poses the truth of a rendered clip has."""
+    truth = video.with_suffix(".npz")
+    if not (video.is_file() and truth.is_file()):
+        raise FileNotFoundError(f"expected a clip {video} and its truth {truth}")
+    with np.load(truth, allow_pickle=False) as file:
+        return len(file["joints"])
+
+
+def _human36m_sample(part: Human36mSamples, i: int, *, with_image: bool) -> Sample:
+    """Return a sample of Human3.6M."""
+    return Sample(
+        image=part.images[i] if with_image else None,
+        joints=part.joints[i],
+        true_keypoints=part.true_keypoints[i],
+        K=part.K[i],
+        distortion=check_distortion(part.distortion[i]),
+        keypoints=part.keypoints[i],
+        crop_from_image=part.crop_from_image[i],
+    )
+
+
+def _mpi_inf_3dhp_sample(part: MpiInf3dhpSamples, i: int, *, with_image: bool) -> Sample:
+    """Return a sample of MPI-INF-3DHP: in the crop with its image, else in the whole image."""
+    K = part.K[i] if np.isfinite(part.K[i]).all() else None
+    if not with_image:
+        return Sample(None, part.joints[i], part.keypoints[i], K)
+    crop = part.keypoints_crop[i]
+    if not np.isfinite(crop).all():
+        raise ValueError(
+            f"expected keypoints in the crop {part.images[i]}, whose file has no 'data_2d_crop'; "
+            "leave out --images, or take a file with it"
+        )
+    crop_from_image = _fit_crop(part.keypoints[i], crop)
+    if K is not None and crop_from_image is not None:
+        K = np.vstack((crop_from_image, (0, 0, 1))) @ K
+    else:
+        K = None
+    still = np.eye(3)[:2]  # the image is the crop already
+    return Sample(part.images[i], part.joints[i], crop, K, crop_from_image=still)
+
+
+def _fit_crop(pixels: Array, crop: Array) -> Array | None:
+    """Return the scaling and shift [2, 3] that takes pixels [17, 2] to the crop, if any does."""
+    centred, target = pixels - pixels.mean(axis=0), crop - crop.mean(axis=0)
+    spread = float((centred**2).sum())
+    scale = float((centred * target).sum()) / spread if spread else 0.0
+    if scale <= 0 or np.abs(scale * centred - target).max() > _CROP_RESIDUE_PX:
+        return None
+    shift = crop.mean(axis=0) - scale * pixels.mean(axis=0)
+    return np.array(((scale, 0, shift[0]), (0, scale, shift[1])))

@@ -1,0 +1,52 @@
+import cv2
+import numpy as np
+import pytest
+
+from pandapose_ros.data.dataset import read_image, rendered_clips, synthetic_images
+
+K = np.array(((40.0, 0, 15.5), (0, 40, 11.5), (0, 0, 1)))
+
+
+def write_chunk(folder, number, grey, **told):
+    jpeg = cv2.imencode(".jpg", np.full((24, 32, 3), grey, np.uint8))[1]
+    joints = np.random.default_rng(number).normal(0, 0.3, (2, 17, 3)) + np.array((0, 0, 3))
+    folder.mkdir(exist_ok=True)
+    np.savez(
+        folder / f"chunk_{number:04d}.npz",
+        jpeg=np.concatenate((jpeg, jpeg)),
+        offsets=(0, len(jpeg), 2 * len(jpeg)),
+        joints=joints,
+        K=np.stack((K, K)),
+        **told,
+    )
+    return joints
+
+
+def test_rendered_people_are_told_apart_by_family_and_body(tmp_path):
+    first = write_chunk(tmp_path / "a", 0, 50, body=[3, 4], clip=["walk_01", "jump_2"])
+    second = write_chunk(tmp_path / "b", 0, 90, body=[3, 3], clip=["x", "y"], family=[3, 6])
+    write_chunk(tmp_path / "b", 1, 90)
+    dataset = synthetic_images([tmp_path / "a", tmp_path / "b"])
+    assert dataset.name == "synthetic a b"
+    assert dataset.actions == ("walk", "jump", "sitting", "lying", "unknown", "unknown")
+    assert dataset.subjects[:3] == ("body 3", "body 4", "body 3")
+    assert len(dataset.files) == 3
+    for _ in range(2):  # may be read again
+        samples = list(dataset.read())
+        assert len(samples) == len(dataset) == 6
+        np.testing.assert_array_equal(samples[1].joints, first[1])
+        np.testing.assert_array_equal(samples[2].joints, second[0])
+        assert [read_image(s).mean().round() for s in samples[1:3]] == [50, 90]
+        joint = samples[2].joints[5]
+        expected = joint[:2] / joint[2] * 40 + K[:2, 2]
+        np.testing.assert_allclose(samples[2].true_keypoints[5], expected)
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="pandapose synthesize"):
+        synthetic_images([tmp_path])
+    np.savez(tmp_path / "chunk_0000.npz", joints=np.zeros((1, 17, 3)))
+    with pytest.raises(ValueError, match=r"lacks \['offsets'\]"):
+        synthetic_images([tmp_path])
+    with pytest.raises(FileNotFoundError, match=r"expected a clip .*none\.mp4"):
+        rendered_clips([tmp_path / "none.mp4"])
