@@ -66,7 +66,7 @@ def pck(joints: Array, truth: Array, threshold: float) -> float:
         truth: [N, J, 3], the same unit and frame.
         threshold: The same unit; the benchmarks take 150 mm.
     """
-    return float((joint_errors(joints, truth) < threshold).mean())
+    return share_below(joint_errors(joints, truth), threshold)
 
 
 def auc(joints: Array, truth: Array, threshold: float, steps: int = 31) -> float:
@@ -78,5 +78,14 @@ def auc(joints: Array, truth: Array, threshold: float, steps: int = 31) -> float
         threshold: The greatest one, the same unit.
         steps: Number of thresholds; 31 as in MPI-INF-3DHP (every 5 mm up to 150 mm).
     """
-    errors = joint_errors(joints, truth)
-    return float(np.mean([(errors < t).mean() for t in np.linspace(0, threshold, steps)]))
+    return area_below(joint_errors(joints, truth), threshold, steps)
+
+
+def share_below(errors: Array, threshold: float) -> float:
+    """Return the share of errors, of any shape, strictly below a threshold."""
+    return float((errors < threshold).mean())
+
+
+def area_below(errors: Array, threshold: float, steps: int = 31) -> float:
+    """Return the mean of `share_below` over `steps` thresholds from 0 to the greatest."""
+    return float(np.mean([share_below(errors, t) for t in np.linspace(0, threshold, steps)]))

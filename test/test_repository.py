@@ -28,7 +28,7 @@ DISTRIBUTIONS = {
     "ai_edge_litert": "ai-edge-litert",
 }
 # Taken when they are there, and what for is said where they are not.
-OPTIONAL = {"cv_bridge", "anny", "foxglove_msgs", "hri_msgs", "viser"}
+OPTIONAL = {"cv_bridge", "anny", "foxglove_msgs", "hri_msgs", "matplotlib", "viser"}
 
 
 def layer(file):
@@ -84,7 +84,9 @@ def test_core_and_tools_import_without_ros():
         for file in SOURCES
         if layer(file) != "node" and file.name != "__init__.py"
     ]
-    blocked = sorted(ros_modules() | {"pandapose_ros.msg", "pandapose_ros.node", "anny"})
+    blocked = sorted(
+        ros_modules() | {"pandapose_ros.msg", "pandapose_ros.node", "anny", "matplotlib"}
+    )
     code = (
         f"import importlib, sys\nsys.path.insert(0, {str(ROOT)!r})\n"
         f"sys.modules.update(dict.fromkeys({blocked}))\n"

@@ -4,6 +4,7 @@ ROS parameters and command lines are declared from these; YAML files hold only w
 """
 
 from pandapose_ros.config.estimator import EstimatorConfig
+from pandapose_ros.config.evaluation import EvaluationConfig
 from pandapose_ros.config.model import ModelConfig
 from pandapose_ros.config.node import NodeConfig, RecorderConfig, VideoCameraConfig
 from pandapose_ros.config.pictures import PictureConfig
@@ -20,6 +21,7 @@ from pandapose_ros.config.world import WorldConfig
 
 __all__ = [
     "EstimatorConfig",
+    "EvaluationConfig",
     "LossConfig",
     "ModelConfig",
     "NodeConfig",

@@ -1,45 +1,95 @@
-"""Measure the lifter's error on rendered images and on motion capture held apart."""
+"""Score networks side by side on a data set with true joints, or on videos without."""
 
 import argparse
-import hashlib
 import json
-from collections.abc import Iterator
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
-from pandapose_ros.checkpoint import load_weights
-from pandapose_ros.config import EstimatorConfig, ModelConfig, SkeletonSampleConfig, TrainConfig
-from pandapose_ros.data.motion import read_motion, split_clips, take_apart
-from pandapose_ros.data.rendered_images import RenderedImage, chunk_files, read_chunk, read_clip
-from pandapose_ros.data.skeleton_samples import SkeletonSampler
+from pandapose_ros.config import EstimatorConfig, EvaluationConfig, ModelConfig
+from pandapose_ros.data.challenging import (
+    ChallengingSubset,
+    ErrorUnit,
+    Reduction,
+    load_subset,
+    save_subset,
+)
+from pandapose_ros.data.dataset import (
+    Dataset,
+    human36m,
+    mpi_inf_3dhp,
+    rendered_clips,
+    synthetic_images,
+    threedpw,
+)
 from pandapose_ros.detector import PersonDetector
-from pandapose_ros.estimator import PACKAGED_WEIGHTS
-from pandapose_ros.evaluation import estimate_on_images, score_skeletons, summarise
+from pandapose_ros.estimator import PACKAGED_WEIGHTS, select_device
+from pandapose_ros.evaluation.candidates import Candidate, load_candidates
+from pandapose_ros.evaluation.comparison import (
+    BLAZEPOSE,
+    Comparison,
+    Record,
+    compare,
+    summarise,
+)
+from pandapose_ros.evaluation.kept_views import keep_views, views_folder
+from pandapose_ros.evaluation.plots import draw_plots, require_matplotlib
+from pandapose_ros.evaluation.skeleton_views import skeleton_dataset, skeleton_views
+from pandapose_ros.evaluation.tables import overview
+from pandapose_ros.evaluation.video import follow_person, video_figures
+from pandapose_ros.evaluation.views import KeypointSource, Viewer
 from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model.pandapose import LANDMARK_FILE, PandaPose
+from pandapose_ros.model.hrnet import HRNet, load_coco_weights
+from pandapose_ros.model.pandapose import LANDMARK_FILE
 from pandapose_ros.model_files import find_model_file
 from pandapose_ros.people import PeopleTracker
+from pandapose_ros.tools.estimate import read_video
 
-_SKELETON_SAMPLES = 2048
+_DATASETS = ("synthetic", "clip", "motion", "human36m", "mpi-inf-3dhp", "3dpw")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `pandapose evaluate`."""
-    parser.add_argument("--images", default="", help="folder that `pandapose synthesize` filled")
-    parser.add_argument("--clip", default="", help="rendered video; its truth lies beside it")
-    parser.add_argument("--motion", default="", help="npz of clips; those held apart are scored")
-    parser.add_argument(
-        "--held-out-share",
-        type=float,
-        default=TrainConfig().held_out_share,
-        help="share of each kind of motion that is scored",
-    )
-    parser.add_argument("--weights", default=str(PACKAGED_WEIGHTS), help="default: the package's")
-    parser.add_argument("--out", required=True, help="JSON file to write")
+    config = EvaluationConfig()
+    data = parser.add_argument_group("what to score on")
+    data.add_argument("--dataset", choices=_DATASETS, default="", help="kind of --data")
+    data.add_argument(
+        "--data", nargs="+", type=Path, default=[], metavar="PATH", help="folders of `pandapose "
+        "synthesize`; rendered videos with their truth beside them; an npz of motion clips, whose "
+        "last ones are scored as skeletons; label files of Human3.6M (h36m_*.pkl), MPI-INF-3DHP "
+        "(data_*_3dhp.npz) or 3DPW (sequences)")  # fmt: skip
+    data.add_argument("--images", type=Path, help="image folder of Human3.6M, MPI-INF-3DHP or "
+                      "3DPW; without it networks get no image")  # fmt: skip
+    data.add_argument("--every", type=int, default=1, help="take each so manyth sample")
+    data.add_argument("--video", nargs="+", type=Path, default=[], help="videos without truth")
+    data.add_argument("--fov", type=float, default=EstimatorConfig().field_of_view,
+                      help="horizontal field of view of their camera [rad]")  # fmt: skip
+    nets = parser.add_argument_group("what to score")
+    nets.add_argument("--weights", nargs="+", default=[str(PACKAGED_WEIGHTS)],
+                      metavar="[NAME=]FILE", help="default: the package's")  # fmt: skip
+    nets.add_argument("--backbone-weights", type=Path, help="COCO file for networks on HRNet")
+    nets.add_argument("--keypoints", choices=[source.value for source in KeypointSource],
+                      default="", help="2D that is lifted: detected by BlazePose, given by the "
+                      "data set, or true (default: detected, with HRNet given)")  # fmt: skip
+    nets.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
+    nets.add_argument("--noise", nargs="*", type=float, metavar="PX", help="lift with noise on "
+                      f"keypoints too, crop pixels (default: {config.noise_px})")  # fmt: skip
+    rule = parser.add_argument_group("which samples are challenging")
+    rule.add_argument("--challenging-threshold", type=float, default=config.challenging_threshold)
+    rule.add_argument("--challenging-unit", choices=[unit.value for unit in ErrorUnit],
+                      default=config.challenging_unit)  # fmt: skip
+    rule.add_argument("--challenging-reduction", choices=[r.value for r in Reduction],
+                      default=config.challenging_reduction)  # fmt: skip
+    rule.add_argument("--challenging-in", type=Path, help="take the samples of this file instead")
+    rule.add_argument("--challenging-out", type=Path, help="write their list to this file")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--plots", type=Path, help="folder for plots; needs matplotlib")
+    parser.add_argument("--cache", type=Path, help="folder that keeps what the backbone sees")
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
 
 
@@ -55,72 +105,175 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: If there is nothing to score on.
     """
-    if not (args.images or args.clip or args.motion):
-        raise ValueError("nothing to score on; give --images, --clip or --motion")
+    if bool(args.dataset) != bool(args.data) or not (args.data or args.video):
+        raise ValueError("nothing to score on; give --dataset with --data, or --video")
+    if args.plots:
+        require_matplotlib()
     if args.threads > 0:
         torch.set_num_threads(args.threads)
-    weights = Path(args.weights)
-    landmark_net = BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
-    net = PandaPose(ModelConfig(), landmark_net).eval()
-    load_weights(weights, net)
-    result: dict[str, object] = {
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()
-    }
-    if args.motion:
-        result["skeletons"] = _skeletons(net, Path(args.motion), args.held_out_share)
-    if args.images or args.clip:
-        detector = PersonDetector(find_model_file("pose_detection.tflite"), max(1, args.threads))
-        tracker = PeopleTracker(detector, landmark_net, EstimatorConfig(max_people=1))
-        if args.images:
-            images = _images(Path(args.images))
-            result["images"] = summarise(estimate_on_images(net, tracker, images))
-        if args.clip:
-            tracker.reset()
-            frames = read_clip(Path(args.clip))
-            result["clip"] = summarise(estimate_on_images(net, tracker, frames, successive=True))
-    _print_table(result)
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    Path(args.out).write_text(json.dumps(result, indent=1) + "\n")
+    device = select_device(args.device)
+    candidates = load_candidates(_named(args.weights), device)
+    backbone = _backbone(candidates[0].net.config, args.backbone_weights).to(device)
+    record: Record = {"command": _command(args)}
+    if args.dataset:
+        record |= _score_dataset(args, candidates, backbone, device)
+    if args.video:
+        record["videos"] = [_score_video(path, args, candidates, backbone) for path in args.video]
+    _print_tables(record)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+    for path in draw_plots(record, args.plots) if args.plots else ():
+        print(path)
     return 0
 
 
-def _skeletons(net: PandaPose, motion: Path, held_out: float) -> dict[str, dict[str, float]]:
-    """Score clips held apart: their own poses and mixed ones, with true and noisy keypoints."""
-    _, clips = split_clips(read_motion(motion), held_out)
-    bank = take_apart(np.concatenate(list(clips.values())))
-    scores = {}
-    for keypoints, noise in (("true", 0.0), ("noisy", SkeletonSampleConfig().noise)):
-        config = replace(SkeletonSampleConfig(), noise=noise)
-        for poses, mixed in (("captured", False), ("mixed", True)):
-            sampler = SkeletonSampler(bank, config, mixed=mixed)
-            drawn = sampler.sample(_SKELETON_SAMPLES, np.random.default_rng(0))
-            name = f"{poses} poses, {keypoints} keypoints"
-            scores[name] = score_skeletons(net, drawn.keypoints, drawn.joints)
-    return scores
+def _score_dataset(
+    args: argparse.Namespace,
+    candidates: tuple[Candidate, ...],
+    backbone: nn.Module,
+    device: torch.device,
+) -> Record:
+    """Score on the data set."""
+    model, config = candidates[0].net.config, _config(args)
+    is_blazepose = model.backbone == "blazepose"
+    source = KeypointSource(args.keypoints or ("detected" if is_blazepose else "given"))
+    dataset = _dataset(args).every(args.every)
+    if args.dataset == "motion":
+        views = skeleton_views(args.data, source, config.batch)
+    else:
+        tracker = None
+        if is_blazepose or source is KeypointSource.DETECTED:
+            tracker = _tracker(backbone, args.threads, dataset.max_people)
+        viewer = Viewer(model, backbone, tracker, source, mirrored=args.flip_test)
+        views = viewer.look(dataset, config.batch)
+    if args.cache:
+        folder = views_folder(args.cache, dataset, model, source, mirrored=args.flip_test)
+        views = keep_views(folder, views, device)
+    total = -(-len(dataset) // config.batch)
+    comparison = compare(
+        dataset,
+        tqdm(views, desc="evaluate", unit="batch", total=total),
+        candidates,
+        config,
+        flip_test=args.flip_test,
+        noise=args.noise is not None,
+    )
+    subset = _subset(args, comparison, config)
+    return {"keypoints": source.value} | summarise(comparison, candidates, subset)
 
 
-def _images(folder: Path) -> Iterator[RenderedImage]:
-    """Read all images of a folder, with a bar."""
-    for path in tqdm(chunk_files(folder), unit="file"):
-        yield from read_chunk(path)
+def _dataset(args: argparse.Namespace) -> Dataset:
+    """Open the data set."""
+    match args.dataset:
+        case "synthetic":
+            return synthetic_images(args.data)
+        case "clip":
+            return rendered_clips(args.data)
+        case "motion":
+            return skeleton_dataset(args.data)
+        case "human36m":
+            return human36m(args.data, args.images)
+        case "mpi-inf-3dhp":
+            return mpi_inf_3dhp(args.data, args.images)
+    return threedpw(args.data, args.images)
 
 
-def _print_table(result: dict) -> None:
+def _config(args: argparse.Namespace) -> EvaluationConfig:
+    """Return the defaults, changed as the options say."""
+    return replace(
+        EvaluationConfig(),
+        challenging_threshold=args.challenging_threshold,
+        challenging_unit=args.challenging_unit,
+        challenging_reduction=args.challenging_reduction,
+        noise_px=tuple(args.noise or EvaluationConfig().noise_px),
+    )
+
+
+def _subset(
+    args: argparse.Namespace, comparison: Comparison, config: EvaluationConfig
+) -> ChallengingSubset:
+    """Find or read the challenging samples; write them if that is wanted."""
+    dataset = comparison.dataset
+    if args.challenging_in:
+        subset = load_subset(args.challenging_in, dataset.name, len(dataset))
+    else:
+        subset = comparison.subset(config)
+    if args.challenging_out:
+        args.challenging_out.parent.mkdir(parents=True, exist_ok=True)
+        save_subset(args.challenging_out, subset)
+    return subset
+
+
+def _score_video(
+    path: Path, args: argparse.Namespace, candidates: tuple[Candidate, ...], backbone: nn.Module
+) -> Record:
+    """Return the figures of a video without truth."""
+    if not isinstance(backbone, BlazePose):
+        raise ValueError("--video needs networks on BlazePose, which finds the keypoints too")
+    tracker = _tracker(backbone, args.threads, EstimatorConfig().max_people)
+    images = (image for _, image in tqdm(read_video(path), desc=path.name, unit="frame"))
+    track = follow_person(images, tracker, candidates, args.fov, BLAZEPOSE)
+    results = [video_figures(track, name) for name in track.joints]
+    return {
+        "video": path.name,
+        "frames": track.frames,
+        "found": len(track.numbers),
+        "results": results,
+    }
+
+
+def _tracker(backbone: nn.Module, threads: int, people: int) -> PeopleTracker:
+    """Build what finds people; with HRNet it gets a landmark net of its own."""
+    if not isinstance(backbone, BlazePose):
+        backbone = BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+    detector = PersonDetector(find_model_file("pose_detection.tflite"), max(1, threads))
+    return PeopleTracker(detector, backbone, EstimatorConfig(max_people=people))
+
+
+def _backbone(config: ModelConfig, coco_weights: Path | None) -> nn.Module:
+    """Build the backbone that the networks share."""
+    if config.backbone == "blazepose":
+        return BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+    if coco_weights is None:
+        raise ValueError(f"networks on {config.backbone} need its COCO file: --backbone-weights")
+    net = HRNet(width=config.level_channels[0])
+    load_coco_weights(net, coco_weights)
+    return net.requires_grad_(False).eval()
+
+
+def _named(weights: list[str]) -> list[tuple[str, Path]]:
+    """Return name and file of each; without NAME= its stem, after its folder if not unique."""
+    pairs = [text.rpartition("=") for text in weights]
+    paths = [Path(path) for _, _, path in pairs]
+    stems = [path.stem for path in paths]
+    names = [
+        path.stem if stems.count(path.stem) == 1 else f"{path.resolve().parent.name}/{path.stem}"
+        for path in paths
+    ]
+    return [
+        (given or name, path)
+        for (given, _, _), name, path in zip(pairs, names, paths, strict=True)
+    ]
+
+
+def _command(args: argparse.Namespace) -> str:
+    """Return the command that gives these numbers again."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    words = ["pandapose", "evaluate"]
+    for action in parser._actions:
+        value = getattr(args, action.dest, None)
+        if action.dest == "help" or value == action.default or value is False:
+            continue
+        words.append(action.option_strings[0])
+        if value is not True:
+            words += [str(v) for v in (value if isinstance(value, list) else [value])]
+    return shlex.join(words)
+
+
+def _print_tables(record: Record) -> None:
     """Print the main numbers."""
-    print(f"{'':48}MPJPE  PA-MPJPE  PCK@150")
-    rows = dict(result.get("skeletons", {}))
-    for source in ("images", "clip"):
-        for subset in ("all", "challenging", "rest"):
-            for method in ("pandapose", "blazepose_world"):
-                scores = result.get(source, {}).get(subset, {}).get(method, {})
-                rows[f"{source}, {subset}, {method}"] = scores
-    for name, scores in rows.items():
-        if scores:
-            print(
-                f"{name:48}{scores['mpjpe_mm']:5.1f}  {scores['pa_mpjpe_mm']:8.1f}  "
-                f"{scores['pck_150mm']:7.3f}"
-            )
-    for source in ("images", "clip"):
-        if source in result:
-            found, count = result[source]["found"], result[source]["images"]
-            print(f"{source}: found {found} of {count} people")
+    for title, table in overview(record):
+        print(f"\n{title}\n")
+        for row in table:
+            print("".join(f"{cell:>13}" if i else f"{cell:42}" for i, cell in enumerate(row)))

@@ -1,0 +1,182 @@
+"""The networks that are compared: loaded as their files say; lifting with mirror and noise."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pandapose_ros.checkpoint import load_weights, read_config
+from pandapose_ros.config import EvaluationConfig
+from pandapose_ros.evaluation.views import Views
+from pandapose_ros.model.anchors import AnchorKind
+from pandapose_ros.model.pandapose import PandaPose, PandaPoseOutput
+from pandapose_ros.skeleton import H36M_17
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """Hold one network.
+
+    Attributes:
+        name: What it is called in results.
+        net: In evaluation mode.
+        weights_sha256: Of its file.
+        metadata: That its file tells.
+    """
+
+    name: str
+    net: PandaPose
+    weights_sha256: str
+    metadata: dict[str, str]
+
+
+class Estimates:
+    """Collect what one network makes of a data set, view after view.
+
+    Args:
+        net: In evaluation mode.
+        config: Noise, votes counted, seed.
+        flip_test: Average with what the mirrored crop gives.
+        noise: Lift with noise too.
+
+    Attributes:
+        joints: One [B, 17, 3] per batch, metres, the crop's axes.
+        noisy_joints: The same by noise [px].
+    """
+
+    def __init__(
+        self, net: PandaPose, config: EvaluationConfig, *, flip_test: bool, noise: bool
+    ) -> None:
+        self._net = net
+        self._config = config
+        self._flip_test = flip_test
+        self.joints: list[Array] = []
+        self.noisy_joints: dict[float, list[Array]] = {
+            level: [] for level in (config.noise_px if noise else ())
+        }
+        self._offsets: dict[str, list[float]] = {}
+
+    def add(self, views: Views) -> None:
+        """Lift some people."""
+        output, joints = self._lift(views, views.keypoints)
+        self.joints.append(joints)
+        for kind, sums in top_vote_offsets(output, self._config.top_votes).items():
+            total = self._offsets.setdefault(kind, [0.0, 0.0])
+            total[0] += sums[0]
+            total[1] += sums[1]
+        for level, collected in self.noisy_joints.items():
+            # The same draws at every level and for every network, so that only these differ.
+            rng = np.random.default_rng((self._config.seed, int(views.indices[0])))
+            noise = rng.normal(size=views.keypoints.shape) * level
+            collected.append(self._lift(views, views.keypoints + noise)[1])
+
+    def anchor_offsets_mm(self) -> dict[str, float]:
+        """Return the mean length of the top votes' offsets by kind of anchor, millimetres."""
+        return {kind: round(s / n * 1000, 2) for kind, (s, n) in self._offsets.items() if n}
+
+    def _lift(self, views: Views, keypoints: Array) -> tuple[PandaPoseOutput, Array]:
+        """Lift keypoints [B, 17, 2]; return what came of the crops as they are, and the joints."""
+        net, points = self._net, keypoints.astype(np.float32)
+        device = next(net.parameters()).device
+        with torch.inference_mode():
+            output = net.lift(views.features, torch.from_numpy(points).to(device))
+            joints = output.joints.float().cpu().numpy()
+            if not self._flip_test:
+                return output, joints
+            turned = torch.from_numpy(mirror_keypoints(points, net.config.crop_width)).to(device)
+            other = net.lift(views.mirrored_features, turned).joints.float().cpu().numpy()
+        return output, (joints + mirror_joints(other)) / 2
+
+
+def mirror_keypoints(keypoints: Array, width: int) -> Array:
+    """Return keypoints [..., 17, 2] in the mirrored crop, `width` pixels wide."""
+    mirrored = keypoints[..., list(H36M_17.mirror), :].copy()
+    mirrored[..., 0] = width - 1 - mirrored[..., 0]
+    return mirrored
+
+
+def mirror_joints(joints: Array) -> Array:
+    """Return joints [..., 17, 3] of the mirrored crop as those of the crop."""
+    return joints[..., list(H36M_17.mirror), :] * np.array((-1, 1, 1), joints.dtype)
+
+
+def top_vote_offsets(output: PandaPoseOutput, votes: int) -> dict[str, tuple[float, float]]:
+    """Measure how far the anchors that count most are from the joints they vote for.
+
+    Args:
+        output: Of B people.
+        votes: How many anchors of each joint count.
+
+    Returns:
+        Sum of the lengths of their offsets, metres, and the number of them, for "all" anchors,
+        "local" and "global" ones, of each kind that there is.
+
+    Source:
+        Section 1 (the 50 weightest anchors: 69.7 mm with adaptive anchors, 154.6 mm with fixed
+        ones). Our choice: the 50 of each joint, or all if there are fewer, unweighted; the offset
+        is the predicted one.
+    """
+    kinds = output.anchor_kinds
+    chosen = {
+        "all": torch.ones_like(kinds, dtype=torch.bool),
+        "local": kinds == AnchorKind.LOCAL,
+        "global": kinds == AnchorKind.GLOBAL,
+    }
+    lengths = output.offsets.norm(dim=-1)
+    return {
+        kind: _sum_of_top(lengths[:, mask], output.weights[:, mask], votes)
+        for kind, mask in chosen.items()
+        if mask.any()
+    }
+
+
+def _sum_of_top(lengths: Tensor, weights: Tensor, votes: int) -> tuple[float, float]:
+    """Return the sum and number of the lengths [B, A, J] with the greatest weights."""
+    top = weights.topk(min(votes, weights.shape[1]), dim=1).indices
+    picked = lengths.gather(1, top)
+    return float(picked.double().sum()), float(picked.numel())
+
+
+def load_candidates(
+    named: Sequence[tuple[str, Path]], device: torch.device
+) -> tuple[Candidate, ...]:
+    """Load networks, each with the configuration that its file says.
+
+    Args:
+        named: Name and file of weights of each.
+        device: To run on.
+
+    Returns:
+        Networks without their backbone, which is shared.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file is no file of weights, or two networks are called the same or look
+            through different backbones.
+    """
+    candidates = []
+    for name, path in named:
+        net = PandaPose(read_config(path), nn.Identity())
+        metadata = load_weights(path, net)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        candidates.append(Candidate(name, net.to(device).eval(), digest, metadata))
+    names = [candidate.name for candidate in candidates]
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected networks of different names, got {names}; give NAME=FILE")
+    looks = {
+        (c.net.config.backbone, c.net.config.crop_width, c.net.config.crop_height)
+        for c in candidates
+    }
+    if len(looks) > 1:
+        raise ValueError(
+            f"expected networks with one backbone and crop, got {sorted(looks)}; run them apart, "
+            "with --challenging-out and --challenging-in for the same subset"
+        )
+    return tuple(candidates)

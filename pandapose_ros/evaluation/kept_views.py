@@ -1,0 +1,106 @@
+"""Views on disk: what detector and backbone make of a data set is the same for every lifter."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pandapose_ros.config import ModelConfig
+from pandapose_ros.data.dataset import Dataset
+from pandapose_ros.evaluation.views import KeypointSource, Views
+
+_VERSION = 1  # of what is kept; raised when views come to be made in another way
+_FINISHED = "finished.json"
+_LEVELS = ("features", "mirrored_features")
+
+
+def views_folder(
+    cache: Path,
+    dataset: Dataset,
+    config: ModelConfig,
+    source: KeypointSource,
+    *,
+    mirrored: bool,
+) -> Path:
+    """Return the folder for the views of a data set; another one when anything has changed.
+
+    Args:
+        cache: Folder that holds the views of all data sets.
+        dataset: Its name and files count: their sizes and times of change.
+        config: Its backbone and crop count.
+        source: Where the keypoints come from.
+        mirrored: Whether mirrored crops were looked at too.
+    """
+    stats = [(str(path.resolve()), path.stat()) for path in dataset.files]
+    told = (
+        _VERSION,
+        dataset.name,
+        [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats],
+        (config.backbone, config.crop_width, config.crop_height),
+        source.value,
+        mirrored,
+    )
+    return cache / hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def keep_views(
+    folder: Path, make: Iterable[Views | None], device: torch.device
+) -> Iterator[Views]:
+    """Return the views kept in a folder; make and keep them if they are not there, or not all.
+
+    Args:
+        folder: Of `views_folder`.
+        make: Makes the views; not touched if they are kept.
+        device: For features, which are rounded to half precision in any case.
+    """
+    if not (folder / _FINISHED).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        number = 0
+        for views in make:
+            if views is not None:
+                save_file(_tensors(views), folder / f"{number:06d}.safetensors")
+                yield _views(folder / f"{number:06d}.safetensors", device)
+                number += 1
+        (folder / _FINISHED).write_text(json.dumps({"files": number}))
+        return
+    count = json.loads((folder / _FINISHED).read_text())["files"]
+    for number in range(count):
+        yield _views(folder / f"{number:06d}.safetensors", device)
+
+
+def _tensors(views: Views) -> dict[str, Tensor]:
+    """Return views as named tensors."""
+    tensors: dict[str, Tensor] = {}
+    for field in fields(Views):
+        value = getattr(views, field.name)
+        if field.name in _LEVELS:
+            for i, level in enumerate(value or ()):
+                tensors[f"{field.name}.{i}"] = level.cpu().half().contiguous()
+        else:
+            tensors[field.name] = torch.from_numpy(value).contiguous()
+    return tensors
+
+
+def _views(path: Path, device: torch.device) -> Views:
+    """Read views."""
+    tensors = load_file(path)
+    levels = {
+        name: [
+            tensors[key].to(device).float()
+            for key in sorted(tensors)
+            if key.startswith(name + ".")
+        ]
+        for name in _LEVELS
+    }
+    arrays = {
+        field.name: tensors[field.name].numpy()
+        for field in fields(Views)
+        if field.name not in _LEVELS
+    }
+    views = Views(**arrays, features=None, mirrored_features=None)
+    return replace(views, **{name: maps or None for name, maps in levels.items()})

@@ -1,0 +1,94 @@
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.data.rendered_images import read_clip
+from pandapose_ros.detector import PersonDetector
+from pandapose_ros.evaluation.video import (
+    Track,
+    bone_length_variation,
+    count_flips,
+    follow_person,
+    video_figures,
+)
+from pandapose_ros.geometry import project
+from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model_files import find_model_file
+from pandapose_ros.people import PeopleTracker
+from pandapose_ros.skeleton import H36M_17
+
+CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
+LEGS, ARMS = (1, 2, 3, 4, 5, 6), (11, 12, 13, 14, 15, 16)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return list(islice(read_clip(CLIP), 4))
+
+
+@pytest.fixture
+def track(clip):
+    joints = np.stack([frame.joints for frame in clip])
+    return Track(
+        frames=4,
+        numbers=np.arange(4),
+        keypoints=project(joints, clip[0].K),
+        scores=np.ones((4, 17)),
+        joints={"true": joints - joints[:, :1]},
+        K=clip[0].K,
+    )
+
+
+def test_the_truth_has_the_figures_of_the_truth(track):
+    figures = video_figures(track, "true")
+    assert figures["bone_length_cv"] < 0.03  # joints lie inside a body that is bent
+    assert figures["reprojection_share"] < 1e-3
+    assert (figures["flips"], figures["leg_flips"], figures["arm_flips"]) == (0, 0, 0)
+
+
+def test_bones_that_grow_are_noticed():
+    pose = np.random.default_rng(0).normal(size=(17, 3))
+    poses = np.stack((0.9 * pose, pose, 1.1 * pose))
+    assert bone_length_variation(poses) == pytest.approx(np.std((0.9, 1.0, 1.1)))
+
+
+def test_reprojection_is_a_share_of_the_persons_height(track, clip):
+    height = np.ptp(track.keypoints, axis=1).max(axis=1).mean()
+    moved = track.joints["true"].copy()
+    moved[:, 16] += (0.3, 0, 0)
+    track.joints["moved"] = moved
+    share = video_figures(track, "moved")["reprojection_share"]
+    one_of_17 = 0.3 * track.K[0, 0] / clip[0].joints[0, 2] / height / 17
+    # The pelvis is placed so that the others give way a little.
+    assert 0.7 * one_of_17 < share < 2 * one_of_17
+
+
+def test_exchanged_sides_are_counted_once_when_they_come_and_once_when_they_go(track):
+    joints = track.joints["true"]
+    mirror = list(H36M_17.mirror)
+    swapped = joints.copy()
+    swapped[2] = joints[2][mirror]
+    assert count_flips(swapped, track.numbers, LEGS + ARMS) == 2
+    legs = joints.copy()
+    legs[2:, LEGS] = joints[2:][:, [mirror[joint] for joint in LEGS]]
+    assert count_flips(legs, track.numbers, LEGS) == 1
+    assert count_flips(legs, track.numbers, ARMS) == 0
+    assert count_flips(legs, np.array((0, 1, 9, 10)), LEGS) == 0  # frames lie between
+
+
+def test_the_person_is_followed_through_a_video(clip):
+    landmark_net = BlazePose(find_model_file("pose_landmark_full.tflite").read_bytes())
+    detector = PersonDetector(find_model_file("pose_detection.tflite"), 1)
+    tracker = PeopleTracker(detector, landmark_net, EstimatorConfig())
+    black = np.zeros_like(clip[0].image)
+    images = [black, *(frame.image for frame in clip[:2])]
+    track = follow_person(images, tracker, (), 1.05, "own")
+    assert (track.frames, track.numbers.tolist()) == (3, [1, 2])
+    figures = video_figures(track, "own")
+    assert figures["bone_length_cv"] < 0.1
+    assert figures["flips"] == 0
+    with pytest.raises(ValueError, match="found none in 1"):
+        follow_person([black], tracker, (), 1.05, "own")
