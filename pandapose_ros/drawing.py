@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.colours import SIDE_COLOURS
+from pandapose_ros.colours import SIDE_COLOURS, skeleton_colours
 from pandapose_ros.geometry import project
 from pandapose_ros.pose import Pose, TrackState
 from pandapose_ros.skeleton import H36M_17
@@ -47,13 +47,22 @@ def _dot(image: Image, centre: NDArray[np.floating], radius: float, colour: tupl
         cv2.circle(image, _fixed(centre), fixed_radius, colour, -1, _ANTIALIASED, _SHIFT)
 
 
-def draw_poses(image: Image, poses: Sequence[Pose], *, least_score: float = 0.3) -> Image:
+def draw_poses(
+    image: Image,
+    poses: Sequence[Pose],
+    *,
+    least_score: float = 0.3,
+    colours: str = "side",
+    caption: str = "",
+) -> Image:
     """Draw 2D skeletons, ids and distances on a copy of the image.
 
     Args:
         image: RGB uint8 [H, W, 3].
         poses: People in the image; keypoints in its pixels.
         least_score: Keypoints with a lower score are left out.
+        colours: What colours tell, as in `skeleton_colours`.
+        caption: Line at the top of the image.
 
     Returns:
         A new RGB image of the same size.
@@ -64,11 +73,14 @@ def draw_poses(image: Image, poses: Sequence[Pose], *, least_score: float = 0.3)
         if pose.state is TrackState.LOST:
             continue
         points = np.where(pose.joint_scores[:, None] >= least_score, pose.keypoints, np.nan)
+        scores = pose.joint_scores
+        rgb = [tuple(c) for c in skeleton_colours(colours, H36M_17, pose.id, scores).tolist()]
         for parent, joint in H36M_17.bones:
-            _line(canvas, points[parent], points[joint], _JOINT_COLOURS[joint], width)
+            _line(canvas, points[parent], points[joint], rgb[joint], width)
         for joint, point in enumerate(points):
-            _dot(canvas, point, 1.2 * width, _JOINT_COLOURS[joint])
+            _dot(canvas, point, 1.2 * width, rgb[joint])
         _draw_label(canvas, pose, width)
+    _write(canvas, caption, (3 * width, 9 * width), width)
     return canvas
 
 
@@ -77,8 +89,13 @@ def _draw_label(canvas: Image, pose: Pose, width: int) -> None:
     text = f"#{pose.id} {pose.score:.2f}"
     if pose.root is not None:
         text += f" {np.linalg.norm(pose.root):.1f} m"
+    _write(canvas, text, (int(pose.box_xyxy[0]), max(int(pose.box_xyxy[1]) - 6, 9 * width)), width)
+
+
+def _write(canvas: Image, text: str, place: tuple[int, int], width: int) -> None:
+    """Write a line of text whose lower left corner is at a place, for lines of a width."""
     scale = width / 3.5
-    left, top = int(pose.box_xyxy[0]), max(int(pose.box_xyxy[1]) - 6, int(30 * scale))
+    left, top = place
     # A shadow rather than an outline: thicker strokes make OpenCV 5 space the letters wider.
     for shift, colour in ((max(1, width // 2), (0, 0, 0)), (0, (255, 255, 255))):
         at = (left + shift, top + shift)

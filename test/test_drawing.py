@@ -44,6 +44,20 @@ def test_overlay_draws_each_joint_in_its_sides_colour_on_a_copy(pose):
     assert not image.any()
 
 
+def test_caption_and_colours_are_drawn_as_asked(pose):
+    image = np.zeros((200, 300, 3), np.uint8)
+    plain = draw_poses(image, [pose])
+    with_caption = draw_poses(image, [pose], caption="29.8 Hz  41 ms")
+    changed = np.argwhere((plain != with_caption).any(-1))
+    assert len(changed) > 50
+    assert changed[:, 0].max() < 30
+    confident = draw_poses(image, [replace(pose, joint_scores=np.ones(17))], colours="confidence")
+    u, v = np.round(pose.keypoints[5]).astype(int)
+    assert confident[v, u].argmax() == 1  # green
+    with pytest.raises(ValueError, match="'side', 'id', 'confidence'"):
+        draw_poses(image, [pose], colours="red")
+
+
 def test_doubtful_and_unknown_keypoints_are_not_drawn(pose):
     keypoints = pose.keypoints.copy()
     keypoints[5] = np.nan

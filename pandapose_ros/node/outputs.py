@@ -3,26 +3,23 @@
 from collections.abc import Sequence
 from typing import cast
 
-from numpy.typing import NDArray
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from pandapose_ros.config import PictureConfig
-from pandapose_ros.drawing import draw_poses
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray, SkeletonInfo
 from pandapose_ros.node.conversions import (
     anchors_message,
-    image_message,
     skeleton_info_message,
     skeletons_message,
 )
 from pandapose_ros.node.evidence_markers import anchor_markers, depth_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
+from pandapose_ros.node.pictures import Pictures
 from pandapose_ros.node.qos_report import explain_subscriptions
 from pandapose_ros.node.world import Placed
 from pandapose_ros.pose import ModelInfo, Pose, TrackState
@@ -53,7 +50,7 @@ class Outputs:
         self._anchors = self._create(AnchorSet3DArray, "~/anchors", 1)
         self._anchor_markers = self._create(MarkerArray, "~/anchor_markers", 1)
         self._depth_markers = self._create(MarkerArray, "~/depth_markers", 1)
-        self._debug_image = self._create(Image, "~/debug_image", 1)
+        self.pictures = Pictures(self._create)
 
     def publish_info(self, model: ModelInfo) -> None:
         """Publish the latched description of the joints and the model."""
@@ -94,21 +91,6 @@ class Outputs:
         ]
         return vanished
 
-    def publish_debug_image(
-        self, image: NDArray, poses: Sequence[Pose], header: Header, least_score: float
-    ) -> None:
-        """Publish the image with the people drawn onto it, if somebody looks.
-
-        Args:
-            image: RGB uint8 [H, W, 3]; not written to.
-            poses: People; may be empty.
-            header: Stamp of the image and its optical frame.
-            least_score: Keypoints with a lower score are left out.
-        """
-        if self._debug_image.get_subscription_count():
-            drawn = draw_poses(image, poses, least_score=least_score)
-            self._debug_image.publish(image_message(drawn, header))
-
     def clear_markers(self) -> None:
         """Delete all markers in RViz."""
         header = Header(stamp=self._node.get_clock().now().to_msg())
@@ -129,7 +111,7 @@ class Outputs:
             self._anchors,
             self._anchor_markers,
             self._depth_markers,
-            self._debug_image,
+            *self.pictures.publishers,
         ):
             self._node.destroy_lifecycle_publisher(publisher)
 

@@ -119,7 +119,7 @@ class FramePipeline:
                 self._count(sum(pose.state is not TrackState.LOST for pose in poses))
                 if settings.tracking:
                     self.world.publish(placed, header, image)
-            self.outputs.publish_debug_image(image, poses, header, style.marker_score)
+            self.outputs.pictures.publish(image, poses, header, style, self._caption(header))
 
     def _place(self, poses: list[Pose], header: Header) -> Placed | None:
         """Move people to the frame to publish in; None, after having said why, if that fails."""
@@ -130,6 +130,15 @@ class FramePipeline:
             self.statistics.dropped_untransformed += 1
             self._notices.error(f"people dropped: {error}", again_after=10.0)
             return None
+
+    def _caption(self, header: Header) -> str:
+        """Tell the rate and, where images have a stamp, how old this one is by now."""
+        rate = f"{self.timings.images_out.hz:.1f} Hz"
+        stamp_ns = nanoseconds(header.stamp)
+        if stamp_ns == 0:
+            return rate
+        age_ms = (self.node.get_clock().now().nanoseconds - stamp_ns) / 1e6
+        return f"{rate}  {age_ms:.0f} ms"
 
     def _count(self, people: int) -> None:
         self.timings.images_out.count()

@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
+from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.transform import Transform
 from pandapose_ros.transform_tree import Motion, TransformError, TransformTree
 
@@ -80,6 +81,8 @@ class Tf2Transforms:
 
     def look_up(self, target: str, source: str, stamp_ns: int, timeout: float) -> Transform:
         """See `Transforms`. By polling: tf2_ros would wait in simulated time, which may stop."""
+        if stamp_ns < 0:
+            raise TransformError("the image's stamp is negative")
         end = time.monotonic() + timeout
         while True:
             try:
@@ -148,13 +151,9 @@ class TreeTransforms:
 
 def _motion(stamped: TransformStamped) -> Motion:
     """Convert a message."""
-    stamp, moved, turned = (
-        stamped.header.stamp,
-        stamped.transform.translation,
-        stamped.transform.rotation,
-    )
+    moved, turned = stamped.transform.translation, stamped.transform.rotation
     return Motion(
-        stamp.sec * 10**9 + stamp.nanosec,
+        nanoseconds(stamped.header.stamp),
         np.array([moved.x, moved.y, moved.z]),
         np.array([turned.x, turned.y, turned.z, turned.w]),
     )

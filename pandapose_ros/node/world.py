@@ -11,8 +11,9 @@ from std_msgs.msg import Header
 from pandapose_ros.config import WorldConfig
 from pandapose_ros.node.body_frames import BodyFrames
 from pandapose_ros.node.hri import HriBridge
+from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.transforms import open_transforms
-from pandapose_ros.pose import Pose
+from pandapose_ros.pose import Pose, TrackState
 from pandapose_ros.transform import IDENTITY, Transform, move_pose
 from pandapose_ros.transform_tree import TransformError
 
@@ -66,9 +67,10 @@ class World:
         if self._transforms is None:
             return Placed(poses, header, IDENTITY)
         source = header.frame_id.lstrip("/")
-        stamp_ns = header.stamp.sec * 10**9 + header.stamp.nanosec
         try:
-            camera = self._transforms.look_up(self._target, source, stamp_ns, timeout)
+            camera = self._transforms.look_up(
+                self._target, source, nanoseconds(header.stamp), timeout
+            )
         except TransformError as error:
             self.state = f"no transform from '{source}' to '{self._target}': {error}"
             raise TransformError(self.state) from error
@@ -87,7 +89,8 @@ class World:
         if self._frames is not None:
             self._frames.publish(placed.poses, placed.header)
         if self._hri is not None:
-            self._hri.publish(placed.poses, header, image)
+            present = [pose for pose in placed.poses if pose.state is not TrackState.LOST]
+            self._hri.publish(present, header, image)
 
     def clear(self, *, transforms: bool) -> None:
         """Forget all people, and all that moves in the world if time has gone back."""

@@ -1,0 +1,91 @@
+"""The image with the people drawn onto it: raw, as JPEG, and as annotations for Foxglove.
+
+Each is made only while somebody looks.
+"""
+
+import array
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from pandapose_ros.config import PictureConfig
+from pandapose_ros.drawing import draw_poses
+from pandapose_ros.node.annotations import Annotator, make_annotator
+from pandapose_ros.node.conversions import image_message
+from pandapose_ros.pose import Pose
+
+
+class Pictures:
+    """Publish the debug image and annotations."""
+
+    def __init__(self, create: Callable[[type, str, int], LifecyclePublisher]) -> None:
+        """Create the publishers.
+
+        Args:
+            create: Makes a publisher of a type, a topic and a depth.
+        """
+        self._raw = create(Image, "~/debug_image", 1)
+        self._compressed = create(CompressedImage, "~/debug_image/compressed", 1)
+        self._annotator: Annotator | None = make_annotator()
+        self.publishers = [self._raw, self._compressed]
+        if self._annotator is not None:
+            self._annotations = create(self._annotator.message_type, "~/annotations", 1)
+            self.publishers.append(self._annotations)
+
+    def publish(
+        self,
+        image: NDArray[np.uint8],
+        poses: Sequence[Pose],
+        header: Header,
+        style: PictureConfig,
+        caption: str,
+    ) -> None:
+        """Publish what somebody looks at.
+
+        Args:
+            image: RGB uint8 [H, W, 3]; not written to.
+            poses: People in the image; may be empty.
+            header: Stamp of the image and its optical frame.
+            style: Which keypoints, in which colours, how large.
+            caption: Line at the top of the image.
+        """
+        if self._annotator is not None and self._annotations.get_subscription_count():
+            self._annotations.publish(self._annotator.annotate(poses, header, style))
+        wants_raw = self._raw.get_subscription_count() > 0
+        wants_compressed = self._compressed.get_subscription_count() > 0
+        if not (wants_raw or wants_compressed):
+            return
+        drawn = draw_poses(
+            image,
+            poses,
+            least_score=style.marker_score,
+            colours=style.marker_colour,
+            caption=caption,
+        )
+        drawn = _at_most(drawn, style.debug_image_width)
+        if wants_raw:
+            self._raw.publish(image_message(drawn, header))
+        if wants_compressed:
+            self._compressed.publish(_jpeg_message(drawn, header, style.debug_image_quality))
+
+
+def _at_most(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """Return the image, smaller if it is wider than `width` px; 0: as it is."""
+    if not 0 < width < image.shape[1]:
+        return image
+    height = max(round(image.shape[0] * width / image.shape[1]), 1)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _jpeg_message(image: NDArray[np.uint8], header: Header, quality: int) -> CompressedImage:
+    """Convert an RGB image, in the form that image_transport gives to a compressed one."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    message = CompressedImage(header=header, format="rgb8; jpeg compressed bgr8")
+    message.data = array.array("B", data.tobytes())
+    return message
