@@ -5,18 +5,22 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from synthetic_people import RIG, made_up_body
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pandapose_ros.checkpoint import read_config, read_metadata
-from pandapose_ros.config import ModelConfig
+from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
+from pandapose_ros.data.batches import BatchSource
 from pandapose_ros.distribution import Share
 from pandapose_ros.recipe import read_recipe
+from pandapose_ros.synthetic.body import save_bodies
 from pandapose_ros.tools import main
 from pandapose_ros.train_state import STATE_FILE
 from pandapose_ros.training import WEIGHTS_FILE
@@ -127,6 +131,19 @@ def test_processes_share_a_batch_equally():
     assert parts == [[0, 1, 2, 3], [4, 5, 6, 7]]
     with pytest.raises(ValueError, match="2 processes can share equally, got 5"):
         Share(0, 2).of(5)
+
+
+def test_people_are_rendered_while_training(motion, tmp_path):
+    bodies = tmp_path / "bodies.safetensors"
+    save_bodies(bodies, RIG, [made_up_body()])
+    config = TrainConfig(batch=2, image_batch=2, held_out_share=0.4)
+    data = TrainDataConfig(motion=str(motion), bodies=str(bodies))
+    source = BatchSource(data, config, tmp_path, Share())
+    features = source(0).features  # of those boxes in which someone was recognised
+    assert [level.shape[1:] for level in features] == [(48, n, n) for n in (64, 32, 16)]
+    assert source(1).features is None
+    with pytest.raises(ValueError, match="bodies to render, or images and features, got both"):
+        BatchSource(replace(data, images="images"), config, tmp_path, Share())
 
 
 def test_exported_weights_are_half_as_large(motion, tmp_path, capsys):

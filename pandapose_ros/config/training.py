@@ -47,8 +47,11 @@ class LossConfig:
 class TrainDataConfig:
     """Set what the lifter is trained on."""
 
-    motion: str = option("", "npz of clips [T, 17, 3], y up, metres")
+    motion: str = option("", "npz of clips [T, 17, 3], y up, metres; AMC or BVH file; folder")
     images: str = option("", "Folder that `pandapose synthesize` filled; empty: none")
+    bodies: str = option(
+        "", "File of `pandapose bake`: people are rendered while training, no images are needed"
+    )
     features: str = option("", "Folder to keep the images' features in; empty: below the run's")
     views: int = option(1, "Jittered crops per image", low=1)
 

@@ -1,6 +1,7 @@
 """Batches to train on: skeletons from motion capture, and features of images, step by step."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import islice
@@ -10,7 +11,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from pandapose_ros.config import SkeletonSampleConfig, TrainConfig, TrainDataConfig
+from pandapose_ros.config import (
+    RenderConfig,
+    SkeletonSampleConfig,
+    TrainConfig,
+    TrainDataConfig,
+)
 from pandapose_ros.data.image_samples import (
     ImageSamples,
     ImageSampleSet,
@@ -18,15 +24,19 @@ from pandapose_ros.data.image_samples import (
     save_image_samples,
 )
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
+from pandapose_ros.data.rendered_batches import RenderedBatches
 from pandapose_ros.data.rendered_images import chunk_files, read_chunk
 from pandapose_ros.data.skeleton_samples import SkeletonSampler
 from pandapose_ros.distribution import Share
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.pandapose import LANDMARK_FILE
 from pandapose_ros.model_files import find_model_file
+from pandapose_ros.synthetic.poses import read_pool
 from pandapose_ros.training import Batch
 
 _IMAGES_AT_ONCE = 20
+
+Take = Callable[[int], ImageSamples]  # from the number of a batch to a process' part of it
 
 
 class BatchSource:
@@ -57,13 +67,15 @@ class BatchSource:
             share.of(size)  # must divide
         self._sampler, self.held_out = skeleton_samplers(Path(data.motion), config)
         self._config, self._share = config, share
-        self._images: ImageSampleSet | None = None
-        if data.images or data.features:
+        self._take: Take | None = None
+        if data.bodies:
+            self._take = _render(data, config, share)
+        elif data.images or data.features:
             folder = Path(data.features) if data.features else features
             if data.images and share.rank == 0:
                 make_features(Path(data.images), folder, data.views)
             share.wait()
-            self._images = ImageSampleSet(folder)
+            self._take = _read(folder, config, share)
         self._ahead = ThreadPoolExecutor(1)
         self._next: tuple[int, Future[Batch]] | None = None
 
@@ -81,10 +93,8 @@ class BatchSource:
     def _draw(self, step: int) -> Batch:
         """Return the batch of a step."""
         config, period = self._config, 1 + self._config.skeleton_steps
-        if self._images is not None and step % period == 0:
-            part = self._share.of(config.image_batch)
-            indices = self._images.indices(step // period, config.image_batch, config.seed)[part]
-            some = self._images.take(indices)
+        if self._take is not None and step % period == 0:
+            some = self._take(step // period)
             return Batch(some.keypoints, some.joints, [some.fine, some.middle, some.coarse])
         # Drawn whole by every process, as chance cannot be divided; it costs little.
         part = self._share.of(config.batch)
@@ -132,6 +142,29 @@ def make_features(images: Path, folder: Path, views: int) -> None:
             parts.append(vars(part))
         joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         save_image_samples(target, ImageSamples(**joined))
+
+
+def _read(folder: Path, config: TrainConfig, share: Share) -> Take:
+    """Take images from files of features."""
+    samples, part = ImageSampleSet(folder), share.of(config.image_batch)
+
+    def take(number: int) -> ImageSamples:
+        return samples.take(samples.indices(number, config.image_batch, config.seed)[part])
+
+    return take
+
+
+def _render(data: TrainDataConfig, config: TrainConfig, share: Share) -> Take:
+    """Render images on the device that trains; each process has people of its own."""
+    if data.images or data.features:
+        raise ValueError("expected bodies to render, or images and features, got both")
+    landmark_net = BlazePose(find_model_file(LANDMARK_FILE).read_bytes()).to(share.device)
+    pool = read_pool(Path(data.motion), config.held_out_share, test=False)
+    batches = RenderedBatches(
+        Path(data.bodies), pool, landmark_net, RenderConfig(), SkeletonSampleConfig()
+    )
+    size = config.image_batch // share.count
+    return lambda number: batches.batch(number * share.count + share.rank, size, config.seed)
 
 
 def _refuse_other_samples(images: Path, folder: Path, views: int) -> None:
