@@ -88,6 +88,11 @@ class BlazePose(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and the crops have to be."""
+        return next(self.parameters()).device
+
     def train(self, mode: bool = True) -> "BlazePose":
         """Stay in eval mode, whatever the network around this one does."""
         del mode

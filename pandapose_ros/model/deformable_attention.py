@@ -85,7 +85,7 @@ def sample_volume(
         DFA3D (arXiv 2307.12972), section 3.3: depth is interpolated at each of the four pixels
         before these are. Equal to `grid_sample` on the outer product, with its gradients.
     """
-    (B, A, M), N = weights.shape[:3], tokens.depth.shape[1]
+    (A, M), (B, N) = weights.shape[1:3], tokens.depth.shape[:2]
     # The long axes last: arithmetic on a last axis of two would take most of the time.
     coordinates = locations.permute(5, 3, 0, 1, 2, 4)  # [3, L, B, A, M, S]
     weights = weights.permute(3, 0, 1, 2, 4)  # [L, B, A, M, S]
@@ -103,13 +103,8 @@ def sample_volume(
     shares = depth * share_v[:, None] * (share_u * weights)
 
     rows = token * M + torch.arange(M, device=token.device)[:, None]
-    summed = F.embedding_bag(
-        _bags(rows),
-        values.flatten(0, 2),
-        per_sample_weights=_bags(shares).to(values.dtype),
-        mode="sum",
-    )  # one bag per query and head: the weighted rows are never stored
-    return summed.unflatten(0, (B, A, M)).flatten(2)
+    summed = _sum_rows(values.flatten(0, 2), _bags(rows), _bags(shares).to(values.dtype))
+    return summed.unflatten(0, (-1, A, M)).flatten(2)
 
 
 def _depth_shares(tokens: ImageTokens, token: Tensor, bins: Tensor, shares: Tensor) -> Tensor:
@@ -137,6 +132,14 @@ def _neighbours(coordinates: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
 def _bags(corners: Tensor) -> Tensor:
     """Bring [2, 2, L, B, A, M, S] to [B * A * M, 4 * L * S]."""
     return corners.permute(3, 4, 5, 0, 1, 2, 6).flatten(0, 2).flatten(1)
+
+
+def _sum_rows(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    """Sum weighted rows of a table [R, c], some for each bag [bags, n], to [bags, c]."""
+    if torch.onnx.is_in_onnx_export():  # ONNX has no bags
+        return (weights[:, None] @ table[rows]).squeeze(1)
+    # The weighted rows are never stored.
+    return F.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
 
 
 def _volume_sizes(tokens: ImageTokens) -> Tensor:

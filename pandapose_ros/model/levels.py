@@ -65,7 +65,7 @@ def _in_one(parameters: list[nn.Parameter], level: Tensor) -> tuple[Tensor, Tens
     weight, level = weight.flatten(1), level.flatten(2)  # [C, C_l], [B, C_l, P]
     mean = level.mean(dim=2)
     apart = level - mean[..., None]
-    covariance = apart @ apart.mT / level.shape[2]  # [B, C_l, C_l]
+    covariance = apart @ apart.transpose(1, 2) / level.shape[2]  # [B, C_l, C_l]
     means = (mean @ weight.T + bias).unflatten(1, (NORM_GROUPS, -1))
     variances = ((weight @ covariance) * weight).sum(dim=2).unflatten(1, (NORM_GROUPS, -1))
     mean, size = means.mean(dim=2), means.shape[2]  # of a group [B, G]

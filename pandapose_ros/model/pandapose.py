@@ -171,7 +171,7 @@ class PandaPose(nn.Module):
         if self.depth_net is not None:
             depth = self.depth_net(features[config.depth_level])
         windowed = features[: 0 if config.sampling == "all" else config.windowed_levels]
-        sides = [max(1, round(level.shape[2] * config.window_fraction)) for level in windowed]
+        sides = [max(1, round(int(level.shape[2]) * config.window_fraction)) for level in windowed]
         generator = None
         if config.sampling == "random":  # evaluated twice, the same pixels
             generator = torch.Generator(keypoints.device)

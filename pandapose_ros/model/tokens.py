@@ -68,7 +68,7 @@ def sample_tokens(
         the mean over all joints, as for random pixels.
     """
     depth_mean = depth_probabilities.mean(dim=1)  # [B, D, h, w]
-    features, depth = [], [torch.zeros_like(depth_mean[:, :, 0, :1]).transpose(1, 2)]
+    features, depth = [], [depth_mean.new_zeros(keypoints.shape[0], 1, depth_mean.shape[1])]
     tables, first = [], 1
     for index, level in enumerate(levels):
         chosen = None
@@ -84,7 +84,7 @@ def sample_tokens(
             depth.append(_whole_depth(depth_mean, level))
         features.append(project(index, level, chosen))
         tables.append(_number_pixels(chosen, level, first))
-        first += features[-1].shape[1]
+        first = first + features[-1].shape[1]  # not in place, for the sake of the export
     sizes = tuple((level.shape[3], level.shape[2]) for level in levels)
     features = torch.cat((torch.zeros_like(features[0][:, :1]), *features), 1)
     return ImageTokens(features, torch.cat(depth, 1), torch.cat(tables, 1), sizes)
