@@ -11,6 +11,7 @@ _COMMANDS = {
     "view": "show skeletons, anchors and the camera's image in a browser",
     "estimate": "estimate skeletons in pictures or a video, without ROS",
     "fetch-models": "fetch the two BlazePose files once and check them",
+    "export": "write the network as ONNX",
     "parameters": "write the reference page of the nodes' parameters",
     "train": "train the lifter",
     "export-weights": "write the averaged weights of a training as a file to hand on",

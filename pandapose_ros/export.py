@@ -1,0 +1,191 @@
+"""The networks as ONNX files, and where those that the estimator uses are kept.
+
+A file's name tells the weights and the sources it was made from, so a changed network is exported
+anew instead of being taken for the old one.
+"""
+
+import hashlib
+import io
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model.pandapose import PandaPose
+
+OPSET = 17
+LANDMARK_OUTPUTS = ("landmarks_px", "visibilities", "presences", "world_landmarks")
+LIFTER_OUTPUTS = ("joints", "anchors", "weights")
+# Traced with more than one person, as one would make some axes vanish from the trace.
+_TRACED_PEOPLE = 3
+_SOURCES = (*sorted(Path(__file__).parent.glob("model/*.py")), Path(__file__))
+
+
+@dataclass(frozen=True)
+class ExportedNetworks:
+    """Hold the two networks of the estimator, each the content of an ONNX file.
+
+    Attributes:
+        landmarks: crops -> feature_0, feature_1, ..., then `LANDMARK_OUTPUTS`.
+        lifter: feature_0, feature_1, ..., keypoints -> `LIFTER_OUTPUTS`.
+    """
+
+    landmarks: bytes
+    lifter: bytes
+
+
+class _Landmarks(nn.Module):
+    """The landmark net with its results in a row."""
+
+    def __init__(self, net: BlazePose) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        output = self.net(crops)
+        return (*output.features, *(getattr(output, name) for name in LANDMARK_OUTPUTS))
+
+
+class _Lifter(nn.Module):
+    """The lifter with its arguments and results in a row."""
+
+    def __init__(self, network: PandaPose) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        *features, keypoints = inputs
+        output = self.network.lift(list(features), keypoints)
+        return tuple(getattr(output, name) for name in LIFTER_OUTPUTS)
+
+
+class _Whole(_Lifter):
+    """Backbone and lifter."""
+
+    def forward(self, crops: Tensor, keypoints: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        output = self.network(crops, keypoints)
+        return tuple(getattr(output, name) for name in LIFTER_OUTPUTS)
+
+
+def export_landmark_net(net: BlazePose) -> bytes:
+    """Export the landmark net: see `ExportedNetworks.landmarks`; any number of crops."""
+    crops = torch.rand(_TRACED_PEOPLE, 3, 256, 256)
+    features = feature_names(len(net(crops[:1]).features))
+    return _export(_Landmarks(net), {"crops": crops}, (*features, *LANDMARK_OUTPUTS))
+
+
+def export_lifter(network: PandaPose) -> bytes:
+    """Export the lifter: see `ExportedNetworks.lifter`; any number of people."""
+    config = network.config
+    features = [
+        torch.rand(_TRACED_PEOPLE, channels, config.crop_height // s, config.crop_width // s)
+        for channels, s in zip(config.level_channels, config.level_strides, strict=True)
+    ]
+    inputs = dict(zip(feature_names(len(features)), features, strict=True))
+    return _export(_Lifter(network), inputs | {"keypoints": _keypoints(network)}, LIFTER_OUTPUTS)
+
+
+def export_whole(network: PandaPose) -> bytes:
+    """Export backbone and lifter in one: crops, keypoints -> `LIFTER_OUTPUTS`.
+
+    Args:
+        network: On the CPU, in evaluation mode. The inputs are those of `PandaPose.forward`,
+            for any number of people, with keypoints of whichever detector.
+
+    Returns:
+        The content of the ONNX file.
+    """
+    crops = torch.rand(_TRACED_PEOPLE, 3, network.config.crop_height, network.config.crop_width)
+    inputs = {"crops": crops, "keypoints": _keypoints(network)}
+    return _export(_Whole(network), inputs, LIFTER_OUTPUTS)
+
+
+def load_or_export(
+    network: PandaPose, net: BlazePose, weights_sha256: str, directory: Path
+) -> ExportedNetworks:
+    """Take both networks from a directory, or export them and keep them there.
+
+    A few seconds once; not kept where the directory cannot be written to.
+
+    Args:
+        network: On the CPU, in evaluation mode.
+        net: Its backbone.
+        weights_sha256: Of the lifter's weights.
+        directory: Where to keep the files.
+
+    Raises:
+        ImportError: If nothing is kept and the package `onnx` is missing.
+    """
+    code = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
+    code = f"{code}-{torch.__version__.split('+')[0]}"
+    landmarks, lifter = "landmarks", f"lifter-{weights_sha256[:12]}"
+    kept = [directory / f"{name}-{code}.onnx" for name in (landmarks, lifter)]
+    if not all(path.is_file() for path in kept):
+        exported = ExportedNetworks(export_landmark_net(net), export_lifter(network))
+        _keep(kept[0], exported.landmarks, f"{landmarks}-*.onnx")
+        _keep(kept[1], exported.lifter, f"{lifter}-*.onnx")
+        return exported
+    return ExportedNetworks(*(path.read_bytes() for path in kept))
+
+
+def feature_names(levels: int) -> list[str]:
+    """Return the names of the feature levels in the ONNX files, finest first."""
+    return [f"feature_{level}" for level in range(levels)]
+
+
+def _keypoints(network: PandaPose) -> Tensor:
+    """Return keypoints somewhere in the crop."""
+    joints = len(network.skeleton.joint_names)
+    return torch.rand(_TRACED_PEOPLE, joints, 2) * network.config.crop_width
+
+
+def _export(net: nn.Module, inputs: dict[str, Tensor], outputs: tuple[str, ...]) -> bytes:
+    """Trace a network into ONNX, with the number of people left open.
+
+    The exporter by `torch.export` does the same in ten times the time, too long for a start.
+    """
+    content = io.BytesIO()
+    names = (*inputs, *outputs)
+    options: dict[str, Any] = {
+        "input_names": list(inputs),
+        "output_names": list(outputs),
+        "dynamic_axes": {name: {0: "people"} for name in names},
+    }
+    net.eval()  # else the exporter leaves all of it in training mode
+    is_fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # ONNX has no such operation
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            # Of shapes taken for constant, which they are, and of a newer exporter.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                net,
+                tuple(inputs.values()),
+                content,  # type: ignore[arg-type]  # the exporter by tracing takes streams
+                dynamo=False,
+                opset_version=OPSET,
+                **options,
+            )
+    finally:
+        torch.backends.mha.set_fastpath_enabled(is_fast)
+    return content.getvalue()
+
+
+def _keep(path: Path, content: bytes, older: str) -> None:
+    """Write a file at once and remove those that it replaces; do nothing where it cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(content)
+        Path(file.name).chmod(0o644)
+        Path(file.name).replace(path)
+        for other in path.parent.glob(older):
+            if other != path:
+                other.unlink()
+    except OSError:
+        return

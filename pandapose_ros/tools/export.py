@@ -1,0 +1,39 @@
+"""Write the network as ONNX, for other runtimes: features and lifter, and the landmark net."""
+
+import argparse
+from pathlib import Path
+
+from pandapose_ros.checkpoint import load_weights, read_config
+from pandapose_ros.estimator import PACKAGED_WEIGHTS
+from pandapose_ros.export import export_landmark_net, export_whole
+from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model.pandapose import PandaPose
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `pandapose export`."""
+    parser.add_argument(
+        "out",
+        type=Path,
+        help="OUT.onnx: crops [B, 3, 256, 256], RGB in [0, 1], and keypoints [B, 17, 2] in pixels "
+        "of the crop -> joints, anchors, weights; the net that finds landmarks in crops goes "
+        "beside it, as OUT_landmarks.onnx",
+    )
+    parser.add_argument(
+        "--weights", type=Path, default=PACKAGED_WEIGHTS, help="default: those of the package"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export, and tell what was written."""
+    network = PandaPose(read_config(args.weights)).eval()
+    load_weights(args.weights, network)
+    written = {args.out: export_whole(network)}
+    if isinstance(network.backbone, BlazePose):
+        path = args.out.with_name(f"{args.out.stem}_landmarks.onnx")
+        written[path] = export_landmark_net(network.backbone)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    for path, content in written.items():
+        path.write_bytes(content)
+        print(f"{path}: {len(content) / 1e6:.1f} MB")
+    return 0
