@@ -6,14 +6,14 @@ from numpy.typing import NDArray
 
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.geometry import back_project, grid_to_pixel, pixel_to_grid
-from pandapose_ros.model.pandapose import PandaPoseOutput
 from pandapose_ros.pose import DepthVotes
+from pandapose_ros.runtime import LiftedJoints
 
 Array = NDArray[np.floating]
 
 
 def depth_profiles(
-    output: PandaPoseOutput, keypoints: torch.Tensor, config: ModelConfig
+    output: LiftedJoints, keypoints: torch.Tensor, config: ModelConfig
 ) -> Array | None:
     """Read the depth distributions at the keypoints.
 

@@ -22,6 +22,7 @@ from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import find_model_file
 from pandapose_ros.people import PeopleTracker, search_together
 from pandapose_ros.pose import ModelInfo, Pose, RootSource
+from pandapose_ros.runtime import open_networks
 from pandapose_ros.skeleton import H36M_17, Skeleton
 from pandapose_ros.tracks import FrameClock, Sighting, Tracks
 
@@ -87,17 +88,20 @@ class PoseEstimator:
             torch.set_num_threads(config.threads)
         landmark_file = find_model_file("pose_landmark_full.tflite", config.model_dir)
         detector_file = find_model_file("pose_detection.tflite", config.model_dir)
-        self._landmark_net = BlazePose(landmark_file.read_bytes())
+        landmark_net = BlazePose(landmark_file.read_bytes())
         weights = Path(config.weights) if config.weights else PACKAGED_WEIGHTS
         model = read_config(weights)
         if model.backbone != "blazepose":
             raise ValueError(f"{weights} needs {model.backbone}; give weights on BlazePose")
-        self.network = PandaPose(model, self._landmark_net).to(self.device).eval()
+        self.network = PandaPose(model, landmark_net).to(self.device).eval()
         metadata = load_weights(weights, self.network)
         self.model_info = ModelInfo(
             name=metadata.get("name", "unknown"),
             version=metadata.get("version", "unknown"),
             weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        )
+        self.networks = open_networks(
+            config, self.network, landmark_net, self.model_info.weights_sha256
         )
         self._detector = PersonDetector(detector_file, config.threads)
         # Shared, so that no two people have one id, whichever camera sees them.
@@ -114,11 +118,9 @@ class PoseEstimator:
         """Run every network once on nothing, so that the first person is as fast as the next."""
         size = CROP_SIZE
         blank = np.zeros((size, size, 3), np.uint8)
-        PeopleTracker(self._detector, self._landmark_net, self.config).find(blank)
-        with torch.inference_mode():
-            for people in (1, 2):
-                crops = torch.zeros(people, 3, size, size, device=self.device)
-                self.network(crops, torch.full((people, 17, 2), size / 2, device=self.device))
+        PeopleTracker(self._detector, self.networks.landmark_net, self.config).find(blank)
+        for people in (1, 2):
+            self.networks.warm_up(people)
 
     def update(self, config: EstimatorConfig) -> None:
         """Take over the live settings of a configuration from the next image on."""
@@ -173,13 +175,13 @@ class PoseEstimator:
             times.append(camera.clock.tick(item.stamp))
             camera.people.follow(camera.tracks.regions(times[-1]))
         seen = search_together(
-            self._landmark_net,
+            self.networks.landmark_net,
             [
                 camera.people.search(view.image, view.K)
                 for camera, view in zip(cameras, views, strict=True)
             ],
         )
-        lifted = iter(lift(self.network, [person for people in seen for person in people]))
+        lifted = iter(lift(self.networks.lifter, [person for people in seen for person in people]))
         results = []
         for camera, view, people, time in zip(cameras, views, seen, times, strict=True):
             sightings = [Sighting(place(p, next(lifted), view), p.next_region) for p in people]
@@ -191,7 +193,7 @@ class PoseEstimator:
     def _camera(self, name: str) -> "_Camera":
         """Return what is remembered of a camera."""
         if name not in self._cameras:
-            people = PeopleTracker(self._detector, self._landmark_net, self.config)
+            people = PeopleTracker(self._detector, self.networks.landmark_net, self.config)
             self._cameras[name] = _Camera(
                 people, Tracks(self._numbers), FrameClock(), ImageUndistorter()
             )

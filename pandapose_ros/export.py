@@ -21,6 +21,7 @@ from pandapose_ros.model.pandapose import PandaPose
 OPSET = 17
 LANDMARK_OUTPUTS = ("landmarks_px", "visibilities", "presences", "world_landmarks")
 LIFTER_OUTPUTS = ("joints", "anchors", "weights")
+DEPTH_OUTPUT = "depth_probabilities"  # one more, if the network lifts features
 # Traced with more than one person, as one would make some axes vanish from the trace.
 _TRACED_PEOPLE = 3
 _SOURCES = (*sorted(Path(__file__).parent.glob("model/*.py")), Path(__file__))
@@ -32,7 +33,8 @@ class ExportedNetworks:
 
     Attributes:
         landmarks: crops -> feature_0, feature_1, ..., then `LANDMARK_OUTPUTS`.
-        lifter: feature_0, feature_1, ..., keypoints -> `LIFTER_OUTPUTS`.
+        lifter: feature_0, feature_1, ..., keypoints -> `LIFTER_OUTPUTS`
+            and, if features are lifted, `DEPTH_OUTPUT`.
     """
 
     landmarks: bytes
@@ -61,7 +63,7 @@ class _Lifter(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         *features, keypoints = inputs
         output = self.network.lift(list(features), keypoints)
-        return tuple(getattr(output, name) for name in LIFTER_OUTPUTS)
+        return tuple(getattr(output, name) for name in _lifter_outputs(self.network))
 
 
 class _Whole(_Lifter):
@@ -87,7 +89,8 @@ def export_lifter(network: PandaPose) -> bytes:
         for channels, s in zip(config.level_channels, config.level_strides, strict=True)
     ]
     inputs = dict(zip(feature_names(len(features)), features, strict=True))
-    return _export(_Lifter(network), inputs | {"keypoints": _keypoints(network)}, LIFTER_OUTPUTS)
+    inputs["keypoints"] = _keypoints(network)
+    return _export(_Lifter(network), inputs, _lifter_outputs(network))
 
 
 def export_whole(network: PandaPose) -> bytes:
@@ -136,6 +139,11 @@ def load_or_export(
 def feature_names(levels: int) -> list[str]:
     """Return the names of the feature levels in the ONNX files, finest first."""
     return [f"feature_{level}" for level in range(levels)]
+
+
+def _lifter_outputs(network: PandaPose) -> tuple[str, ...]:
+    """Return the names of the lifter's outputs."""
+    return LIFTER_OUTPUTS if network.depth_net is None else (*LIFTER_OUTPUTS, DEPTH_OUTPUT)
 
 
 def _keypoints(network: PandaPose) -> Tensor:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pandapose_ros import geometry
-from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
+from pandapose_ros.model.blazepose import CROP_SIZE
 from pandapose_ros.region import Region, box_round_points, region_from_points
+from pandapose_ros.runtime import LandmarkNet
 from pandapose_ros.skeleton import (
     BLAZEPOSE_LANDMARKS,
     BLAZEPOSE_REGION_CENTRE,
@@ -92,7 +93,7 @@ class _Answer:
     features: list[Tensor]
 
 
-def find_landmarks(landmark_net: BlazePose, looks: Sequence[Look]) -> list[list[Person]]:
+def find_landmarks(landmark_net: LandmarkNet, looks: Sequence[Look]) -> list[list[Person]]:
     """Find the landmarks of everybody looked for, in one pass however many the images.
 
     Args:
@@ -128,11 +129,10 @@ def find_landmarks(landmark_net: BlazePose, looks: Sequence[Look]) -> list[list[
     return people
 
 
-def _answers(landmark_net: BlazePose, crops: NDArray) -> list[_Answer]:
+def _answers(landmark_net: LandmarkNet, crops: NDArray) -> list[_Answer]:
     """Run the landmark net on crops [B, H, W, 3]."""
-    device = next(landmark_net.parameters()).device
     with torch.inference_mode():
-        batch = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float() / 255
+        batch = torch.from_numpy(crops).to(landmark_net.device).permute(0, 3, 1, 2).float() / 255
         output = landmark_net(batch)
         landmarks, visibilities, world, presences = (
             tensor.cpu().numpy()

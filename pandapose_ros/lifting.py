@@ -12,8 +12,8 @@ from pandapose_ros.depth_root import DepthImage, root_from_depth
 from pandapose_ros.depth_votes import depth_profiles, keypoint_rays, place_depth
 from pandapose_ros.landmarks import Person
 from pandapose_ros.lens import Distortion, distort_box, distort_pixels
-from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
+from pandapose_ros.runtime import Lifter
 
 Array = NDArray[np.floating]
 
@@ -59,11 +59,11 @@ class LiftedPerson:
     depth_range: float
 
 
-def lift(network: PandaPose, people: Sequence[Person]) -> list[LiftedPerson]:
+def lift(lifter: Lifter, people: Sequence[Person]) -> list[LiftedPerson]:
     """Lift people, of one or of several images, in one pass of the network.
 
     Args:
-        network: In evaluation mode, on the device of the people's features.
+        lifter: On the device of the people's features.
         people: May be nobody.
 
     Returns:
@@ -74,11 +74,11 @@ def lift(network: PandaPose, people: Sequence[Person]) -> list[LiftedPerson]:
     features = [torch.cat(levels) for levels in zip(*(p.features for p in people), strict=True)]
     keypoints = torch.from_numpy(np.stack([person.keypoints_crop for person in people]))
     with torch.inference_mode():
-        output = network.lift(features, keypoints.to(features[0].device))
+        output = lifter.lift(features, keypoints.to(features[0].device))
     joints, anchors, weights = (
         tensor.float().cpu().numpy() for tensor in (output.joints, output.anchors, output.weights)
     )
-    profiles = depth_profiles(output, keypoints, network.config)
+    profiles = depth_profiles(output, keypoints, lifter.config)
     kinds, owners = output.anchor_kinds.cpu().numpy(), output.anchor_joints.cpu().numpy()
     lifted = []
     for i, person in enumerate(people):
@@ -90,7 +90,7 @@ def lift(network: PandaPose, people: Sequence[Person]) -> list[LiftedPerson]:
                 anchors=votes,
                 depth_profile=None if profiles is None else profiles[i],
                 pelvis_depth=float(joints[i, 0, 2]),
-                depth_range=network.config.depth_range,
+                depth_range=lifter.config.depth_range,
             )
         )
     return lifted

@@ -12,8 +12,8 @@ from pandapose_ros import geometry
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.detector import PersonDetector
 from pandapose_ros.landmarks import Look, Person, find_landmarks
-from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.region import Region, is_same_place
+from pandapose_ros.runtime import LandmarkNet
 from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]
@@ -42,7 +42,7 @@ class PeopleTracker:
     """
 
     def __init__(
-        self, detector: PersonDetector, landmark_net: BlazePose, config: EstimatorConfig
+        self, detector: PersonDetector, landmark_net: LandmarkNet, config: EstimatorConfig
     ) -> None:
         self.config = config
         self._detector = detector
@@ -136,7 +136,7 @@ class PeopleTracker:
         return Look(image, K, regions, self.config.presence_score)
 
 
-def search_together(landmark_net: BlazePose, searches: Sequence[Search]) -> list[list[Person]]:
+def search_together(landmark_net: LandmarkNet, searches: Sequence[Search]) -> list[list[Person]]:
     """Run searches side by side, each round of their looks in one pass of the landmark net.
 
     Args:

@@ -147,7 +147,7 @@ def _number_pixels(pixels: Tensor | None, level: Tensor, first: int) -> Tensor:
     """
     count = level.shape[2:].numel()
     if pixels is None:
-        return torch.arange(first, first + count, device=level.device).expand(len(level), -1)
+        return torch.arange(first, first + count, device=level.device).expand(level.shape[0], -1)
     table = pixels.new_zeros(pixels.shape[0], count)
     numbers = torch.arange(first, first + pixels.shape[1], device=pixels.device)
     return table.scatter(1, pixels, numbers.expand_as(pixels))

@@ -1,0 +1,137 @@
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.detector import PersonDetector
+from pandapose_ros.estimator import PACKAGED_WEIGHTS, PoseEstimator
+from pandapose_ros.export import load_or_export
+from pandapose_ros.model_files import find_model_file
+from pandapose_ros.people import PeopleTracker
+from pandapose_ros.runtime import OnnxLandmarkNet, OnnxLifter, open_networks
+from pandapose_ros.tools import main
+
+CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return PoseEstimator(EstimatorConfig(device="cpu", runtime="torch", threads=1))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("exported")
+
+
+@pytest.fixture(scope="module")
+def exported(reference, folder):
+    return load_or_export(reference.network, reference.networks.landmark_net, "a" * 64, folder)
+
+
+@pytest.fixture(scope="module")
+def real():
+    capture = cv2.VideoCapture(str(CLIP))
+    return [cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB) for _ in range(3)]
+
+
+@pytest.mark.parametrize("people", [1, 2, 5])
+def test_exported_networks_compute_the_same_on_noise(reference, exported, people):
+    torch.manual_seed(people)
+    crops = torch.rand(people, 3, 256, 256)
+    keypoints = torch.rand(people, 17, 2) * 320 - 32  # some outside the crop
+    with torch.inference_mode():
+        seen = reference.networks.landmark_net(crops)
+        expected = reference.network.lift(seen.features, keypoints)
+    ours = OnnxLandmarkNet(exported.landmarks, threads=1)(crops)
+    for name in ("landmarks_px", "visibilities", "presences", "world_landmarks"):
+        torch.testing.assert_close(getattr(ours, name), getattr(seen, name), atol=1e-3, rtol=0)
+    lifter = OnnxLifter(exported.lifter, 1, reference.network)
+    lifted = lifter.lift(ours.features, keypoints)
+    assert lifted.joints.shape == (people, 17, 3)
+    assert (lifted.joints - expected.joints).abs().max() < 1e-4  # metres
+    torch.testing.assert_close(lifted.anchors, expected.anchors, atol=1e-4, rtol=0)
+    torch.testing.assert_close(lifted.weights, expected.weights, atol=1e-4, rtol=0)
+    depth = expected.depth_probabilities
+    torch.testing.assert_close(lifted.depth_probabilities, depth, atol=1e-4, rtol=0)
+    assert torch.equal(lifted.anchor_kinds, expected.anchor_kinds)
+    assert torch.equal(lifted.anchor_joints, expected.anchor_joints)
+
+
+def test_exported_lifter_computes_the_same_on_people(reference, exported, real):
+    detector = PersonDetector(find_model_file("pose_detection.tflite"), threads=1)
+    people = []
+    for image in real:
+        net = reference.networks.landmark_net
+        people += PeopleTracker(detector, net, reference.config).find(image)
+    features = [torch.cat(levels) for levels in zip(*(p.features for p in people), strict=True)]
+    keypoints = torch.from_numpy(np.stack([person.keypoints_crop for person in people]))
+    lifter = OnnxLifter(exported.lifter, 1, reference.network)
+    with torch.inference_mode():
+        expected = reference.network.lift(features, keypoints).joints
+    assert len(people) >= 3
+    assert (lifter.lift(features, keypoints).joints - expected).abs().max() < 1e-4
+
+
+def test_estimators_of_both_runtimes_agree_on_images(reference, real):
+    fast = PoseEstimator(replace(reference.config, runtime="onnxruntime"))
+    assert (fast.networks.runtime, reference.networks.runtime) == ("onnxruntime", "torch")
+    reference.reset()
+    crowd = np.concatenate(real[:2], axis=1)
+    seen = 0
+    for image in (*real[:2], crowd):
+        ours, theirs = fast.estimate(image), reference.estimate(image)
+        assert len(ours) == len(theirs)
+        for pose, other in zip(ours, theirs, strict=True):
+            # A thousandth of a pixel may move a window by a pixel of a feature level.
+            np.testing.assert_allclose(pose.joints, other.joints, atol=2e-3)
+            np.testing.assert_allclose(pose.keypoints, other.keypoints, atol=0.05)
+            seen += 1
+    assert seen >= 3
+
+
+def test_exports_are_kept_and_renewed(reference, exported, folder):
+    files = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert len(files) == 2
+    again = load_or_export(reference.network, reference.networks.landmark_net, "a" * 64, folder)
+    assert again == exported
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == files
+    stale = folder / f"lifter-{'a' * 12}-of-other-sources.onnx"
+    stale.write_bytes(b"old")
+    next(path for path in files if path.name.startswith("landmarks")).unlink()
+    load_or_export(reference.network, reference.networks.landmark_net, "a" * 64, folder)
+    assert set(folder.iterdir()) == set(files)
+
+
+def test_nothing_is_kept_where_nothing_can_be(reference, exported):
+    # /proc takes no files from anybody, not even from root.
+    folder = Path("/proc/exported")
+    again = load_or_export(reference.network, reference.networks.landmark_net, "a" * 64, folder)
+    assert len(again.lifter) == len(exported.lifter)
+
+
+def test_unknown_runtime_is_refused(reference):
+    config = replace(reference.config, runtime="tensorrt")
+    with pytest.raises(ValueError, match="auto, torch, onnxruntime"):
+        open_networks(config, reference.network, reference.networks.landmark_net, "")
+
+
+def test_export_command_writes_the_whole_network(reference, tmp_path, capsys):
+    out = tmp_path / "net.onnx"
+    assert main.main(["export", str(out), "--weights", str(PACKAGED_WEIGHTS)]) == 0
+    assert "net_landmarks.onnx" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    torch.manual_seed(0)
+    crops, keypoints = torch.rand(2, 3, 256, 256), torch.rand(2, 17, 2) * 256
+    with torch.inference_mode():
+        expected = reference.network(crops, keypoints)
+    inputs = {"crops": crops.numpy(), "keypoints": keypoints.numpy()}
+    joints, _, weights = session.run(["joints", "anchors", "weights"], inputs)
+    assert np.abs(joints - expected.joints.numpy()).max() < 1e-4
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-4)
+    assert (tmp_path / "net_landmarks.onnx").stat().st_size > 1e6
