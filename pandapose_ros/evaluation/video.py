@@ -1,6 +1,5 @@
 """Figures for videos without true joints: what can be wrong without knowing what is right."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from pandapose_ros.evaluation.candidates import Candidate
 from pandapose_ros.geometry import intrinsics_from_field_of_view, place_root, project
 from pandapose_ros.landmarks import Person
 from pandapose_ros.people import PeopleTracker
+from pandapose_ros.region import is_same_place
 from pandapose_ros.skeleton import H36M_17, H36M_17_FROM_BLAZEPOSE
 
 Array = NDArray[np.floating]
@@ -42,6 +42,15 @@ class Track:
     K: Array
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Hold a person in a frame, and their joints by name of who estimated them."""
+
+    number: int
+    person: Person
+    joints: dict[str, Array]
+
+
 def follow_person(
     images: Iterable[Image],
     tracker: PeopleTracker,
@@ -63,24 +72,25 @@ def follow_person(
     """
     tracker.reset()
     K = np.eye(3)
-    seen: list[tuple[int, Person, dict[str, Array]]] = []
+    followed: list[list[_Seen]] = []
     frames = 0
     for number, image in enumerate(images):
         K = intrinsics_from_field_of_view(field_of_view, image.shape[1], image.shape[0])
+        before = [entries for entries in followed if entries[-1].number == number - 1]
         for person in tracker.find(image, K):
-            seen.append((number, person, _lift(person, candidates, baseline)))
+            seen = _Seen(number, person, _lift(person, candidates, baseline))
+            _append(followed, before, seen)
         frames = number + 1
-    followed = Counter(person.id for _, person, _ in seen).most_common(1)
-    if not followed or followed[0][1] < 2:
+    chosen = max(followed, key=len, default=[])
+    if len(chosen) < 2:
         raise ValueError(f"expected a person in two frames or more, found none in {frames}")
-    chosen = [entry for entry in seen if entry[1].id == followed[0][0]]
     return Track(
         frames=frames,
-        numbers=np.array([number for number, _, _ in chosen]),
-        keypoints=np.stack([person.keypoints for _, person, _ in chosen]),
-        scores=np.stack([person.keypoint_scores for _, person, _ in chosen]),
+        numbers=np.array([seen.number for seen in chosen]),
+        keypoints=np.stack([seen.person.keypoints for seen in chosen]),
+        scores=np.stack([seen.person.keypoint_scores for seen in chosen]),
         joints={
-            name: np.stack([joints[name] for _, _, joints in chosen])
+            name: np.stack([seen.joints[name] for seen in chosen])
             for name in (*(candidate.name for candidate in candidates), baseline)
         },
         K=K,
@@ -160,6 +170,16 @@ def count_flips(joints: Array, numbers: NDArray[np.int64], chosen: Sequence[int]
     same = np.linalg.norm(after[:, kept] - before, axis=2).mean(axis=1)
     exchanged = np.linalg.norm(after[:, other] - before, axis=2).mean(axis=1)
     return int(((exchanged < same) & (np.diff(numbers) == 1)).sum())
+
+
+def _append(followed: list[list[_Seen]], before: list[list[_Seen]], seen: _Seen) -> None:
+    """Add somebody to whom they were in the frame before, or as somebody new."""
+    for entries in before:
+        if is_same_place(entries[-1].person.next_region, seen.person.region):
+            entries.append(seen)
+            before.remove(entries)
+            return
+    followed.append([seen])
 
 
 def _lift(person: Person, candidates: Sequence[Candidate], baseline: str) -> dict[str, Array]:
