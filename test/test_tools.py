@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pandapose_ros.recording import Recording, Result
-from pandapose_ros.tools import demo, main, train
+from pandapose_ros.tools import demo, main
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "config" / "demo" / "walk.mp4"
@@ -116,12 +116,3 @@ def test_demo_runs_real_nodes_and_writes_its_summary(tmp_path):
     assert 0 < summary["latency_ms"]["p50"] <= summary["latency_ms"]["p95"]
     assert 0 < summary["pa_mpjpe_mm"] <= summary["mpjpe_mm"] < 400
     assert (tmp_path / "demo" / "annotated.mp4").stat().st_size > 0
-
-
-def test_kept_image_samples_are_not_taken_for_those_of_other_images(tmp_path):
-    for _ in range(2):
-        train._refuse_other_samples(tmp_path / "images", tmp_path, views=1)
-    with pytest.raises(ValueError, match="delete it"):
-        train._refuse_other_samples(tmp_path / "others", tmp_path, views=1)
-    with pytest.raises(ValueError, match="delete it"):
-        train._refuse_other_samples(tmp_path / "images", tmp_path, views=2)

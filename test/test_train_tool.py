@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,9 +17,19 @@ from synthetic_people import RIG, made_up_body
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pandapose_ros.checkpoint import read_config, read_metadata
-from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
+from pandapose_ros.config import (
+    ModelConfig,
+    SkeletonSampleConfig,
+    TrainConfig,
+    TrainDataConfig,
+)
 from pandapose_ros.data.batches import BatchSource
+from pandapose_ros.data.dataset import rendered_clips
+from pandapose_ros.data.image_features import make_features, parts_of
+from pandapose_ros.data.image_samples import ImageSampleSet, make_image_samples
 from pandapose_ros.distribution import Share
+from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model_files import find_model_file
 from pandapose_ros.recipe import read_recipe
 from pandapose_ros.synthetic.body import save_bodies
 from pandapose_ros.tools import main
@@ -144,6 +155,46 @@ def test_people_are_rendered_while_training(motion, tmp_path):
     assert source(1).features is None
     with pytest.raises(ValueError, match="bodies to render, or images and features, got both"):
         BatchSource(replace(data, images="images"), config, tmp_path, Share())
+
+
+def test_data_sets_become_samples_with_features(tmp_path):
+    clip = rendered_clips([ROOT / "config" / "demo" / "walk.mp4"]).every(70)
+    samples = list(clip.read())
+    ((name, read),) = parts_of(clip, "clip")
+    assert name == "clip_00000"
+    images = list(read())
+    assert len(images) == 2
+    np.testing.assert_array_equal(images[1].image, samples[1].image)
+    net = BlazePose(find_model_file("pose_landmark_full.tflite").read_bytes())
+    found = make_image_samples(images, net, SkeletonSampleConfig(), np.random.default_rng(0))
+    assert len(found) == 2
+    assert (found.keypoints - found.clean_keypoints).norm(dim=-1).mean() < 15
+    unknown = replace(samples[0], joints=np.full((17, 3), np.nan))
+    ((_, read),) = parts_of(replace(clip, read=lambda: iter([unknown])), "clip")
+    with pytest.raises(ValueError, match="expected images and all 17 joints"):
+        list(read())
+
+
+def test_features_are_kept_and_not_taken_for_those_of_other_images(tmp_path):
+    clip = rendered_clips([ROOT / "config" / "demo" / "walk.mp4"]).every(70)
+    samples = list(clip.read())
+    files = [cv2.imencode(".jpg", sample.image[..., ::-1])[1] for sample in samples]
+    np.savez(
+        tmp_path / "chunk_0000.npz",
+        jpeg=np.concatenate(files),
+        offsets=np.cumsum([0, *map(len, files)]),
+        joints=np.stack([sample.joints for sample in samples]),
+        K=np.stack([sample.K for sample in samples]),
+    )
+    data, folder = TrainDataConfig(images=str(tmp_path)), tmp_path / "features"
+    make_features(data, folder)
+    assert len(ImageSampleSet(folder)) == 2
+    written = (folder / "chunk_0000.safetensors").stat().st_mtime_ns
+    make_features(data, folder)
+    assert (folder / "chunk_0000.safetensors").stat().st_mtime_ns == written
+    for other in (replace(data, views=2), replace(data, images=str(ROOT))):
+        with pytest.raises(ValueError, match="keeps samples of something else"):
+            make_features(other, folder)
 
 
 def test_exported_weights_are_half_as_large(motion, tmp_path, capsys):

@@ -49,6 +49,9 @@ class TrainDataConfig:
 
     motion: str = option("", "npz of clips [T, 17, 3], y up, metres; AMC or BVH file; folder")
     images: str = option("", "Folder that `pandapose synthesize` filled; empty: none")
+    human36m: str = option("", "Label file of Human3.6M to train on (h36m_train.pkl)")
+    mpi_inf_3dhp: str = option("", "Label file of MPI-INF-3DHP to train on (data_train_3dhp.npz)")
+    photographs: str = option("", "Image folder of these two")
     bodies: str = option(
         "", "File of `pandapose bake`: people are rendered while training, no images are needed"
     )

@@ -1,15 +1,11 @@
 """Batches to train on: skeletons from motion capture, and features of images, step by step."""
 
-import json
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from pandapose_ros.config import (
     RenderConfig,
@@ -17,15 +13,10 @@ from pandapose_ros.config import (
     TrainConfig,
     TrainDataConfig,
 )
-from pandapose_ros.data.image_samples import (
-    ImageSamples,
-    ImageSampleSet,
-    make_image_samples,
-    save_image_samples,
-)
+from pandapose_ros.data.image_features import make_features
+from pandapose_ros.data.image_samples import ImageSamples, ImageSampleSet
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
 from pandapose_ros.data.rendered_batches import RenderedBatches
-from pandapose_ros.data.rendered_images import chunk_files, read_chunk
 from pandapose_ros.data.skeleton_samples import SkeletonSampler
 from pandapose_ros.distribution import Share
 from pandapose_ros.model.blazepose import BlazePose
@@ -33,8 +24,6 @@ from pandapose_ros.model.pandapose import LANDMARK_FILE
 from pandapose_ros.model_files import find_model_file
 from pandapose_ros.synthetic.poses import read_pool
 from pandapose_ros.training import Batch
-
-_IMAGES_AT_ONCE = 20
 
 Take = Callable[[int], ImageSamples]  # from the number of a batch to a process' part of it
 
@@ -70,10 +59,10 @@ class BatchSource:
         self._take: Take | None = None
         if data.bodies:
             self._take = _render(data, config, share)
-        elif data.images or data.features:
+        elif has_images(data) or data.features:
             folder = Path(data.features) if data.features else features
-            if data.images and share.rank == 0:
-                make_features(Path(data.images), folder, data.views)
+            if has_images(data) and share.rank == 0:
+                make_features(data, folder)
             share.wait()
             self._take = _read(folder, config, share)
         self._ahead = ThreadPoolExecutor(1)
@@ -115,33 +104,9 @@ def skeleton_samplers(
     return SkeletonSampler(banks[0], samples), SkeletonSampler(banks[1], samples, mixed=False)
 
 
-def make_features(images: Path, folder: Path, views: int) -> None:
-    """Run the landmark net on all rendered images that were not looked at before.
-
-    Args:
-        images: Folder that `pandapose synthesize` filled.
-        folder: Gets one file of samples for each file of images.
-        views: Jittered crops per image.
-
-    Raises:
-        FileNotFoundError: If there are no images.
-        ValueError: If the folder holds samples of other images, or made in another way.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    _refuse_other_samples(images, folder, views)
-    landmark_net: BlazePose | None = None
-    for path in tqdm(chunk_files(images), desc="features", unit="file"):
-        target = folder / f"{path.stem}.safetensors"
-        if target.exists():
-            continue
-        landmark_net = landmark_net or BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
-        rng = np.random.default_rng(list(path.name.encode()))
-        rendered, parts = read_chunk(path), []
-        while some := list(islice(rendered, _IMAGES_AT_ONCE)):
-            part = make_image_samples(some, landmark_net, SkeletonSampleConfig(), rng, views)
-            parts.append(vars(part))
-        joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        save_image_samples(target, ImageSamples(**joined))
+def has_images(data: TrainDataConfig) -> bool:
+    """Say whether there are images to look at."""
+    return bool(data.images or data.human36m or data.mpi_inf_3dhp)
 
 
 def _read(folder: Path, config: TrainConfig, share: Share) -> Take:
@@ -156,7 +121,7 @@ def _read(folder: Path, config: TrainConfig, share: Share) -> Take:
 
 def _render(data: TrainDataConfig, config: TrainConfig, share: Share) -> Take:
     """Render images on the device that trains; each process has people of its own."""
-    if data.images or data.features:
+    if has_images(data) or data.features:
         raise ValueError("expected bodies to render, or images and features, got both")
     landmark_net = BlazePose(find_model_file(LANDMARK_FILE).read_bytes()).to(share.device)
     pool = read_pool(Path(data.motion), config.held_out_share, test=False)
@@ -165,17 +130,3 @@ def _render(data: TrainDataConfig, config: TrainConfig, share: Share) -> Take:
     )
     size = config.image_batch // share.count
     return lambda number: batches.batch(number * share.count + share.rank, size, config.seed)
-
-
-def _refuse_other_samples(images: Path, folder: Path, views: int) -> None:
-    """Raise ValueError if the folder keeps samples of other images, or made in another way."""
-    made_from = {
-        "images": str(images.resolve()),
-        "views": views,
-        "jitter": asdict(SkeletonSampleConfig()),
-    }
-    about = folder / "made_from.json"
-    text = json.dumps(made_from, indent=1)
-    if about.exists() and about.read_text() != text:
-        raise ValueError(f"{folder} keeps samples of something else ({about}); delete it")
-    about.write_text(text)

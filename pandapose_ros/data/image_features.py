@@ -1,0 +1,129 @@
+"""Features of images on disk: rendered people and data sets, through the landmark net once."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from functools import partial
+from itertools import count, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from pandapose_ros.config import SkeletonSampleConfig, TrainDataConfig
+from pandapose_ros.data.dataset import Dataset, Sample, human36m, mpi_inf_3dhp, read_image
+from pandapose_ros.data.image_samples import (
+    ImageSamples,
+    make_image_samples,
+    save_image_samples,
+)
+from pandapose_ros.data.rendered_images import RenderedImage, chunk_files, read_chunk
+from pandapose_ros.lens import ImageUndistorter
+from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model.pandapose import LANDMARK_FILE
+from pandapose_ros.model_files import find_model_file
+
+_IMAGES_AT_ONCE = 20
+_SAMPLES_PER_FILE = 500
+
+# The name of a file to be, and what gives its images.
+Source = tuple[str, Callable[[], Iterable[RenderedImage]]]
+
+
+def make_features(data: TrainDataConfig, folder: Path) -> None:
+    """Run the landmark net on all images that were not looked at before.
+
+    Args:
+        data: Names rendered images and data sets.
+        folder: Gets one file of samples for each file of rendered images, and for every 500
+            samples of a data set.
+
+    Raises:
+        FileNotFoundError: If there are no images.
+        ValueError: If the folder holds samples of other images, or made in another way, or a
+            data set lacks what is needed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _refuse_other_samples(data, folder)
+    landmark_net: BlazePose | None = None
+    for name, read in tqdm(_sources(data), desc="features", unit="file"):
+        target = folder / f"{Path(name).stem}.safetensors"
+        if target.exists():
+            continue
+        landmark_net = landmark_net or BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+        rng = np.random.default_rng(list(name.encode()))
+        images, parts = iter(read()), []
+        while some := list(islice(images, _IMAGES_AT_ONCE)):
+            part = make_image_samples(some, landmark_net, SkeletonSampleConfig(), rng, data.views)
+            parts.append(vars(part))
+        if parts:
+            joined = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+            save_image_samples(target, ImageSamples(**joined))
+
+
+def parts_of(dataset: Dataset, kind: str) -> Iterator[Source]:
+    """Divide a data set.
+
+    Args:
+        dataset: Its images are read only when those of a part are asked for.
+        kind: How names begin.
+
+    Returns:
+        Parts of 500 samples; those whose camera is unknown are left out.
+
+    Raises:
+        ValueError: Where a sample has no image, or joints that are unknown.
+    """
+    samples = dataset.read()
+    for number in count():
+        some = list(islice(samples, _SAMPLES_PER_FILE))
+        if not some:
+            return
+        yield f"{kind}_{number:05}", partial(_as_images, some, dataset.name)
+
+
+def _sources(data: TrainDataConfig) -> Iterator[Source]:
+    """Return all that there is to look at."""
+    if data.images:
+        for path in chunk_files(Path(data.images)):
+            yield path.name, partial(read_chunk, path)
+    folder = Path(data.photographs)
+    if data.human36m:
+        yield from parts_of(human36m([Path(data.human36m)], folder), "human36m")
+    if data.mpi_inf_3dhp:
+        yield from parts_of(mpi_inf_3dhp([Path(data.mpi_inf_3dhp)], folder), "mpi_inf_3dhp")
+
+
+def _as_images(samples: list[Sample], name: str) -> Iterator[RenderedImage]:
+    """Return samples of a data set as an ideal camera shows them."""
+    undistorter = ImageUndistorter()
+    for sample in samples:
+        if sample.K is None:
+            continue
+        image = read_image(sample)
+        if image is None or not np.isfinite(sample.joints).all():
+            raise ValueError(f"{name}: expected images and all 17 joints; some are unknown")
+        if sample.distortion is not None:
+            image = undistorter.undistort(image, sample.K, sample.distortion)
+        yield RenderedImage(image, sample.joints, sample.K)
+
+
+def _refuse_other_samples(data: TrainDataConfig, folder: Path) -> None:
+    """Raise ValueError if the folder keeps samples of other images, or made in another way."""
+    paths = {
+        "images": data.images,
+        "human36m": data.human36m,
+        "mpi_inf_3dhp": data.mpi_inf_3dhp,
+        "photographs": data.photographs,
+    }
+    made_from = {
+        **{key: str(Path(path).resolve()) for key, path in paths.items() if path},
+        "views": data.views,
+        "jitter": asdict(SkeletonSampleConfig()),
+    }
+    about = folder / "made_from.json"
+    text = json.dumps(made_from, indent=1)
+    if about.exists() and about.read_text() != text:
+        raise ValueError(f"{folder} keeps samples of something else ({about}); delete it")
+    about.write_text(text)
