@@ -13,7 +13,7 @@ from pandapose_ros.node.body_frames import BodyFrames
 from pandapose_ros.node.hri import HriBridge
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.transforms import open_transforms
-from pandapose_ros.pose import Pose, TrackState
+from pandapose_ros.pose import Pose
 from pandapose_ros.transform import IDENTITY, Transform, move_pose
 from pandapose_ros.transform_tree import TransformError
 
@@ -89,8 +89,7 @@ class World:
         if self._frames is not None:
             self._frames.publish(placed.poses, placed.header)
         if self._hri is not None:
-            present = [pose for pose in placed.poses if pose.state is not TrackState.LOST]
-            self._hri.publish(present, header, image)
+            self._hri.publish(placed.poses, header, image)
 
     def clear(self, *, transforms: bool) -> None:
         """Forget all people, and all that moves in the world if time has gone back."""
