@@ -49,6 +49,7 @@ from pandapose_ros.model_files import find_model_file
 from pandapose_ros.people import PeopleTracker
 from pandapose_ros.tools.estimate import read_video
 
+_NO_MATTER = ("help", "plots", "cache", "threads")  # for the numbers
 _DATASETS = ("synthetic", "clip", "motion", "human36m", "mpi-inf-3dhp", "3dpw")
 
 
@@ -263,7 +264,7 @@ def _command(args: argparse.Namespace) -> str:
     words = ["pandapose", "evaluate"]
     for action in parser._actions:
         value = getattr(args, action.dest, None)
-        if action.dest == "help" or value == action.default or value is False:
+        if action.dest in _NO_MATTER or value == action.default or value is False:
             continue
         words.append(action.option_strings[0])
         if value is not True:
