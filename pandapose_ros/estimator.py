@@ -24,6 +24,7 @@ from pandapose_ros.people import PeopleTracker, search_together
 from pandapose_ros.pose import ModelInfo, Pose, RootSource
 from pandapose_ros.runtime import open_networks
 from pandapose_ros.skeleton import H36M_17, Skeleton
+from pandapose_ros.smoothing import PoseSmoother
 from pandapose_ros.tracks import FrameClock, Sighting, Tracks
 
 Array = NDArray[np.floating]
@@ -58,6 +59,7 @@ class _Camera:
 
     people: PeopleTracker
     tracks: Tracks
+    smoother: PoseSmoother
     clock: FrameClock
     undistorter: ImageUndistorter
 
@@ -113,6 +115,7 @@ class PoseEstimator:
         for camera in self._cameras.values():
             camera.people.reset()
             camera.tracks.reset()
+            camera.smoother.reset()
 
     def warm_up(self) -> None:
         """Run every network once on nothing, so that the first person is as fast as the next."""
@@ -187,6 +190,7 @@ class PoseEstimator:
             sightings = [Sighting(place(p, next(lifted), view), p.next_region) for p in people]
             size = (view.image.shape[1], view.image.shape[0])
             poses = camera.tracks.update(sightings, time, size, self.config)
+            poses = camera.smoother.smooth(poses, time, self.config)
             results.append([as_seen(pose, view) for pose in poses])
         return results
 
@@ -195,7 +199,7 @@ class PoseEstimator:
         if name not in self._cameras:
             people = PeopleTracker(self._detector, self.networks.landmark_net, self.config)
             self._cameras[name] = _Camera(
-                people, Tracks(self._numbers), FrameClock(), ImageUndistorter()
+                people, Tracks(self._numbers), PoseSmoother(), FrameClock(), ImageUndistorter()
             )
         return self._cameras[name]
 

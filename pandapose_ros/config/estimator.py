@@ -41,6 +41,23 @@ class EstimatorConfig:
         high=10.0,
         live=True,
     )
+    smoothing: bool = option(
+        False, "Smooth people in 3D over time (one euro filter); off: as estimated", live=True
+    )
+    smoothing_min_cutoff: float = option(
+        1.5,
+        "Cut-off of the smoothing at rest; lower: smoother, more lag [Hz]",
+        low=0.01,
+        high=100.0,
+        live=True,
+    )
+    smoothing_beta: float = option(
+        5.0,
+        "How much the cut-off grows with speed; higher: less lag [Hz per m/s]",
+        low=0.0,
+        high=100.0,
+        live=True,
+    )
     field_of_view: float = option(
         1.05,
         "Horizontal field of view assumed without intrinsics; 0: none [rad]",
