@@ -34,9 +34,7 @@ def save_weights(path: Path, net: PandaPose, metadata: dict[str, str]) -> None:
     Raises:
         ValueError: If the metadata has the keys "config" or "skeleton", which are taken.
     """
-    taken = {CONFIG_KEY, SKELETON_KEY} & metadata.keys()
-    if taken:
-        raise ValueError(f"expected metadata without the keys {sorted(taken)}; choose others")
+    _refuse_taken(metadata)
     described = {
         **metadata,
         CONFIG_KEY: json.dumps(asdict(net.config), sort_keys=True),
@@ -44,6 +42,13 @@ def save_weights(path: Path, net: PandaPose, metadata: dict[str, str]) -> None:
     }
     state = {key: value.contiguous() for key, value in net.lifter_state_dict().items()}
     replace_file(path, save(state, described))  # save_file's can be read by their owner only
+
+
+def _refuse_taken(metadata: dict[str, str]) -> None:
+    """Raise ValueError if metadata has keys of ours."""
+    taken = {CONFIG_KEY, SKELETON_KEY} & metadata.keys()
+    if taken:
+        raise ValueError(f"expected metadata without the keys {sorted(taken)}; choose others")
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -80,6 +85,24 @@ def load_weights(path: Path, net: PandaPose) -> dict[str, str]:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return metadata
+
+
+def add_metadata(path: Path, metadata: dict[str, str]) -> None:
+    """Write more metadata into a file of weights; the weights stay bit for bit what they are.
+
+    Args:
+        path: A file that `save_weights` wrote.
+        metadata: What to add or to replace.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a file of weights, or the keys "config" or "skeleton" are given.
+    """
+    _refuse_taken(metadata)
+    described = read_metadata(path) | metadata
+    with safe_open(path, framework="pt") as file:
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    replace_file(path, save(state, described))
 
 
 def read_metadata(path: Path) -> dict[str, str]:

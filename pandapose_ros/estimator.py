@@ -26,6 +26,7 @@ from pandapose_ros.runtime import open_networks
 from pandapose_ros.skeleton import H36M_17, Skeleton
 from pandapose_ros.smoothing import PoseSmoother
 from pandapose_ros.tracks import FrameClock, Sighting, Tracks
+from pandapose_ros.uncertainty import from_metadata
 
 Array = NDArray[np.floating]
 
@@ -97,6 +98,7 @@ class PoseEstimator:
             raise ValueError(f"{weights} needs {model.backbone}; give weights on BlazePose")
         self.network = PandaPose(model, landmark_net).to(self.device).eval()
         metadata = load_weights(weights, self.network)
+        self._covariances = from_metadata(metadata)
         self.model_info = ModelInfo(
             name=metadata.get("name", "unknown"),
             version=metadata.get("version", "unknown"),
@@ -187,7 +189,10 @@ class PoseEstimator:
         lifted = iter(lift(self.networks.lifter, [person for people in seen for person in people]))
         results = []
         for camera, view, people, time in zip(cameras, views, seen, times, strict=True):
-            sightings = [Sighting(place(p, next(lifted), view), p.next_region) for p in people]
+            sightings = [
+                Sighting(place(p, next(lifted), view, self._covariances), p.next_region)
+                for p in people
+            ]
             size = (view.image.shape[1], view.image.shape[0])
             poses = camera.tracks.update(sightings, time, size, self.config)
             poses = camera.smoother.smooth(poses, time, self.config)

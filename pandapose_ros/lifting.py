@@ -8,16 +8,22 @@ import torch
 from numpy.typing import NDArray
 
 from pandapose_ros import geometry
+from pandapose_ros.config import CovarianceConfig
 from pandapose_ros.depth_root import DepthImage, root_from_depth
 from pandapose_ros.depth_votes import depth_profiles, keypoint_rays, place_depth
 from pandapose_ros.landmarks import Person
 from pandapose_ros.lens import Distortion, distort_box, distort_pixels
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 from pandapose_ros.runtime import Lifter
+from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.uncertainty import joint_covariances, root_covariance, vote_scatter
 
 Array = NDArray[np.floating]
 
 UNNAMED = -1
+# The detector guesses nose and top of the head from the face: they place nobody if others can.
+_GUESSED = np.isin(H36M_17.joint_names, ("nose", "head"))
+_GUESS_SCORE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +56,7 @@ class LiftedPerson:
             network lifts no features.
         pelvis_depth: Where the network put the pelvis on the scale of the bins, metres.
         depth_range: Of the bins, metres.
+        scatter: [17, 3, 3], of the votes for each joint, the image camera's axes, m^2.
     """
 
     joints: Array
@@ -57,6 +64,7 @@ class LiftedPerson:
     depth_profile: Array | None
     pelvis_depth: float
     depth_range: float
+    scatter: Array
 
 
 def lift(lifter: Lifter, people: Sequence[Person]) -> list[LiftedPerson]:
@@ -78,6 +86,7 @@ def lift(lifter: Lifter, people: Sequence[Person]) -> list[LiftedPerson]:
     joints, anchors, weights = (
         tensor.float().cpu().numpy() for tensor in (output.joints, output.anchors, output.weights)
     )
+    scatter = vote_scatter(output.anchors, output.offsets, output.weights).float().cpu().numpy()
     profiles = depth_profiles(output, keypoints, lifter.config)
     kinds, owners = output.anchor_kinds.cpu().numpy(), output.anchor_joints.cpu().numpy()
     lifted = []
@@ -91,23 +100,29 @@ def lift(lifter: Lifter, people: Sequence[Person]) -> list[LiftedPerson]:
                 depth_profile=None if profiles is None else profiles[i],
                 pelvis_depth=float(joints[i, 0, 2]),
                 depth_range=lifter.config.depth_range,
+                scatter=axes.T @ scatter[i] @ axes,
             )
         )
     return lifted
 
 
-def place(person: Person, lifted: LiftedPerson, view: PinholeImage) -> Pose:
+def place(
+    person: Person, lifted: LiftedPerson, view: PinholeImage, covariances: CovarianceConfig
+) -> Pose:
     """Put a lifted person into the camera's frame, if anything is known of the camera.
 
     Args:
         person: Where the person is seen.
         lifted: What the lifter says of the same person.
         view: The image.
+        covariances: How sure the lifter is.
 
     Returns:
         The pose, with the id `UNNAMED`; pixels are those of the ideal pinhole.
     """
     root, covariance, source = _root(person, lifted, view)
+    if root is not None and covariance is not None:
+        covariance = root_covariance(covariance, root, source, covariances)
     depth = None
     if view.K is not None and root is not None and lifted.depth_profile is not None:
         depth = place_depth(
@@ -131,7 +146,26 @@ def place(person: Person, lifted: LiftedPerson, view: PinholeImage) -> Pose:
         score=person.score,
         anchors=lifted.anchors,
         depth=depth,
+        joint_covariances=joint_covariances(
+            lifted.scatter, viewing_rays(person, view.K), person.keypoint_scores, covariances
+        ),
     )
+
+
+def viewing_rays(person: Person, K: Array | None) -> Array:
+    """Return unit vectors towards a person's joints.
+
+    Args:
+        person: Where the person is seen.
+        K: Intrinsics [3, 3], pixels; None: all joints lie where the crop's camera looks.
+
+    Returns:
+        [17, 3], the image camera's axes.
+    """
+    if K is None:
+        return np.tile(person.image_from_crop_rotation[:, 2], (len(person.keypoints), 1))
+    rays = geometry.back_project(person.keypoints, np.ones(len(person.keypoints)), K)
+    return rays / np.linalg.norm(rays, axis=-1, keepdims=True)
 
 
 def _root(
@@ -140,7 +174,8 @@ def _root(
     """Find the pelvis: by the depth image if there is one, else by the size of the body."""
     if view.K is None:
         return None, None, RootSource.NONE
-    seen = (lifted.joints, person.keypoints, person.keypoint_scores, view.K)
+    scores = np.where(_GUESSED, _GUESS_SCORE * person.keypoint_scores, person.keypoint_scores)
+    seen = (lifted.joints, person.keypoints, scores, view.K)
     if view.depth is not None:
         root, covariance = root_from_depth(*seen, view.depth, view.distortion)
         if root is not None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pandapose_ros.config import EstimatorConfig, ModelConfig
-from pandapose_ros.export import LANDMARK_OUTPUTS, feature_names, load_or_export
+from pandapose_ros.export import LANDMARK_OUTPUTS, LIFTER_OUTPUTS, feature_names, load_or_export
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose, LandmarkOutput
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import default_model_dir
@@ -43,6 +43,8 @@ class LiftedJoints(Protocol):
     def anchors(self) -> Tensor: ...  # noqa: D102
     @property
     def weights(self) -> Tensor: ...  # noqa: D102
+    @property
+    def offsets(self) -> Tensor: ...  # noqa: D102
     @property
     def anchor_kinds(self) -> Tensor: ...  # noqa: D102
     @property
@@ -144,6 +146,7 @@ class OnnxLifterOutput:
     joints: Tensor
     anchors: Tensor
     weights: Tensor
+    offsets: Tensor
     anchor_kinds: Tensor
     anchor_joints: Tensor
     depth_probabilities: Tensor | None
@@ -162,9 +165,10 @@ class OnnxLifter:
         """Lift, as `PandaPose.lift` does."""
         inputs = dict(zip(feature_names(len(features)), features, strict=True))
         results = self._session.run(inputs | {"keypoints": keypoints})
-        joints, anchors, weights, *depth = results
+        *always, depth = results if len(results) > len(LIFTER_OUTPUTS) else (*results, None)
+        joints, anchors, weights, offsets = always
         return OnnxLifterOutput(
-            joints, anchors, weights, self._kinds, self._owners, depth[0] if depth else None
+            joints, anchors, weights, offsets, self._kinds, self._owners, depth
         )
 
 

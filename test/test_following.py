@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.config import CovarianceConfig, EstimatorConfig
 from pandapose_ros.detector import PersonDetector
 from pandapose_ros.geometry import intrinsics_from_field_of_view, project
 from pandapose_ros.lifting import LiftedPerson, PinholeImage, place
@@ -19,6 +19,7 @@ from pandapose_ros.tracks import Sighting, Tracks
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 NO_VOTES = AnchorVotes(np.zeros((1, 3)), np.ones((1, 17)), np.ones(1, int), np.full(1, -1))
+NO_SCATTER = np.zeros((17, 3, 3))
 NEW, TRACKED, PREDICTED, LOST = (
     TrackState.NEW,
     TrackState.TRACKED,
@@ -53,9 +54,16 @@ class Follower:
         for person in self.people.find(image, K):
             joints = H36M_17_FROM_BLAZEPOSE @ person.world_landmarks
             lifted = LiftedPerson(
-                (joints - joints[0]) @ person.image_from_crop_rotation.T, NO_VOTES, None, 0.0, 1.0
+                (joints - joints[0]) @ person.image_from_crop_rotation.T,
+                NO_VOTES,
+                None,
+                0.0,
+                1.0,
+                NO_SCATTER,
             )
-            sightings.append(Sighting(place(person, lifted, view), person.next_region))
+            sightings.append(
+                Sighting(place(person, lifted, view, CovarianceConfig()), person.next_region)
+            )
         return self.tracks.update(sightings, self.now, (width, height), self.people.config)
 
 

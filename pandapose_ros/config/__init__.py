@@ -3,6 +3,7 @@
 ROS parameters and command lines are declared from these; YAML files hold only what differs.
 """
 
+from pandapose_ros.config.covariance import CovarianceConfig
 from pandapose_ros.config.estimator import EstimatorConfig
 from pandapose_ros.config.evaluation import EvaluationConfig
 from pandapose_ros.config.model import ModelConfig
@@ -20,6 +21,7 @@ from pandapose_ros.config.viewer import ViewerConfig
 from pandapose_ros.config.world import WorldConfig
 
 __all__ = [
+    "CovarianceConfig",
     "EstimatorConfig",
     "EvaluationConfig",
     "LossConfig",

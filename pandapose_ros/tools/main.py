@@ -17,6 +17,7 @@ _COMMANDS = {
     "export-weights": "write the averaged weights of a training as a file to hand on",
     "evaluate": "score networks side by side on a data set, or on videos without truth",
     "tables": "redraw the tables of Markdown files from the results of evaluations",
+    "calibrate": "fit the joints' covariances to rendered images with exact joints",
     "bake": "make dressed bodies for the renderer",
     "synthesize": "render people with exact joints, for training and testing",
     "render-demo": "render the demo's clip anew",

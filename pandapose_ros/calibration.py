@@ -1,0 +1,55 @@
+"""Errors of the lifter on people whose joints are known, to fit its covariances to."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from pandapose_ros.config import CovarianceConfig
+from pandapose_ros.data.rendered_images import RenderedImage
+from pandapose_ros.geometry import check_intrinsics, project
+from pandapose_ros.lifting import PinholeImage, lift, place, viewing_rays
+from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.people import PeopleTracker
+from pandapose_ros.pose import RootSource
+from pandapose_ros.uncertainty import ErrorSamples
+
+
+def collect_errors(
+    net: PandaPose, tracker: PeopleTracker, images: Iterable[RenderedImage]
+) -> ErrorSamples:
+    """Find, lift and place the person of each image.
+
+    Args:
+        net: In evaluation mode.
+        tracker: Each image stands by itself.
+        images: One person each; where nobody is found, nothing is learnt.
+
+    Raises:
+        ValueError: If nobody is found in any image.
+    """
+    rows = []
+    for item in images:
+        tracker.reset()
+        people = tracker.find(item.image, item.K)
+        if not people:
+            continue
+        pelvis = project(item.joints[0], item.K)
+        person = min(people, key=lambda p: float(np.linalg.norm(p.keypoints[0] - pelvis)))
+        (lifted,) = lift(net, [person])
+        view = PinholeImage(item.image, check_intrinsics(item.K), RootSource.INTRINSICS, None)
+        pose = place(person, lifted, view, CovarianceConfig())
+        if pose.root is None:
+            continue
+        rows.append(
+            (
+                pose.joints - (item.joints - item.joints[0]),
+                lifted.scatter,
+                viewing_rays(person, item.K),
+                person.keypoint_scores,
+                pose.root - item.joints[0],
+                pose.root,
+            )
+        )
+    if not rows:
+        raise ValueError("nobody was found in any of the images; give others")
+    return ErrorSamples(*(np.stack(column) for column in zip(*rows, strict=True)))

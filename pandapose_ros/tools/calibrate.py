@@ -1,0 +1,75 @@
+"""Fit how sure the lifter is to rendered people with exact joints, and store it in its weights."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from pandapose_ros.calibration import collect_errors
+from pandapose_ros.checkpoint import add_metadata, load_weights, read_config
+from pandapose_ros.config import CovarianceConfig, EstimatorConfig
+from pandapose_ros.data.rendered_images import RenderedImage, chunk_files, read_chunk
+from pandapose_ros.detector import PersonDetector
+from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model.pandapose import LANDMARK_FILE, PandaPose
+from pandapose_ros.model_files import find_model_file
+from pandapose_ros.people import PeopleTracker
+from pandapose_ros.uncertainty import NORMAL_3D, NORMAL_AXIS, coverage, fit, to_metadata
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `pandapose calibrate`."""
+    parser.add_argument("--images", required=True, help="rendered images to fit to")
+    parser.add_argument("--test", default="", help="others to count the errors within 1, 2 sigma")
+    parser.add_argument("--weights", required=True, help="lifter weights (.safetensors)")
+    parser.add_argument("--count", type=int, default=500, help="how many images of each folder")
+    parser.add_argument("--store", action="store_true", help="write the result into the weights")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fit, count, print, and store if asked to.
+
+    Args:
+        args: As declared by `add_arguments`.
+
+    Returns:
+        Exit code 0.
+    """
+    if args.threads > 0:
+        torch.set_num_threads(args.threads)
+    weights = Path(args.weights)
+    landmark_net = BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+    net = PandaPose(read_config(weights), landmark_net).eval()
+    load_weights(weights, net)
+    detector = PersonDetector(find_model_file("pose_detection.tflite"), max(1, args.threads))
+    tracker = PeopleTracker(detector, landmark_net, EstimatorConfig(max_people=1))
+    config = None
+    for folder in filter(None, (args.images, args.test)):
+        samples = collect_errors(net, tracker, _images(Path(folder), args.count))
+        if config is None:
+            config = fit(samples, CovarianceConfig())
+            print(json.dumps(asdict(config), indent=1))
+        print(f"{folder}, {len(samples.errors)} people: share of errors within 1 and 2 sigma")
+        for name, shares in coverage(samples, config).items():
+            normal = NORMAL_3D if name.endswith("3d") else NORMAL_AXIS
+            print(f"  {name:10}{shares[0]:.3f} {shares[1]:.3f}   (normal: {normal})")
+    if args.store and config is not None:
+        add_metadata(weights, to_metadata(config))
+        print(f"stored in {weights}")
+    return 0
+
+
+def _images(folder: Path, count: int) -> Iterator[RenderedImage]:
+    """Read some images of a folder, with a bar; of many files a few of each."""
+    files = chunk_files(folder)
+    share = -(-count // len(files))
+    for path in tqdm(files, unit="file"):
+        for number, image in enumerate(read_chunk(path)):
+            if number == share:
+                break
+            yield image

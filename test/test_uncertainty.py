@@ -1,0 +1,124 @@
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pandapose_ros.checkpoint import add_metadata, load_weights, read_metadata, save_weights
+from pandapose_ros.config import CovarianceConfig, ModelConfig
+from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.pose import RootSource
+from pandapose_ros.uncertainty import (
+    NORMAL_3D,
+    NORMAL_AXIS,
+    ErrorSamples,
+    coverage,
+    fit,
+    from_metadata,
+    joint_covariances,
+    root_covariance,
+    to_metadata,
+    vote_scatter,
+)
+
+CONFIG = CovarianceConfig()
+
+
+def samples(config, count, seed):
+    """Errors that are just as likely as the constants say."""
+    rng = np.random.default_rng(seed)
+    rays = rng.normal((0, 0, 3), 0.6, (count, 17, 3))
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    spread = rng.normal(0, 0.1, (count, 17, 3, 3))
+    scatters, scores = spread @ spread.swapaxes(-1, -2), rng.uniform(0.2, 1, (count, 17))
+    covariances = joint_covariances(scatters, rays, scores, config)
+    errors = np.zeros((count, 17, 3))
+    factors = np.linalg.cholesky(covariances[:, 1:])
+    errors[:, 1:] = (factors @ rng.normal(size=(count, 16, 3, 1)))[..., 0]
+    roots = rays[:, 0] * rng.uniform(2, 6, (count, 1))
+    placed = np.stack(
+        [root_covariance(np.eye(3), root, RootSource.INTRINSICS, config) for root in roots]
+    )
+    root_errors = (np.linalg.cholesky(placed) @ rng.normal(size=(count, 3, 1)))[..., 0]
+    return ErrorSamples(errors, scatters, rays, scores, root_errors, roots)
+
+
+def test_scatter_is_that_of_the_weighted_votes():
+    rng = np.random.default_rng(0)
+    anchors, offsets = rng.normal(size=(1, 6, 3)), rng.normal(size=(1, 6, 2, 3))
+    weights = rng.dirichlet(np.ones(6), 2).T[None]
+    found = vote_scatter(*(torch.from_numpy(x) for x in (anchors, offsets, weights))).numpy()
+    for joint in range(2):
+        votes = (anchors[:, :, None] + offsets)[0, :, joint]
+        expected = np.cov(votes.T, aweights=weights[0, :, joint], ddof=0)
+        np.testing.assert_allclose(found[0, joint], expected)
+    none = vote_scatter(torch.zeros(2, 0, 3), torch.zeros(2, 0, 17, 3), torch.zeros(2, 0, 17))
+    assert none.shape == (2, 17, 3, 3)
+    assert (none == 0).all()
+
+
+def test_covariances_turn_with_the_camera_and_grow_for_the_hidden():
+    some = samples(CONFIG, 1, 0)
+    before = joint_covariances(some.scatters, some.rays, some.scores, CONFIG)
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    scatters, rays = turn @ some.scatters @ turn.T, some.rays @ turn.T
+    turned = joint_covariances(scatters, rays, some.scores, CONFIG)
+    np.testing.assert_allclose(turned, turn @ before @ turn.T, atol=1e-12)
+    hidden = joint_covariances(some.scatters, some.rays, np.zeros((1, 17)), CONFIG)
+    assert (np.linalg.eigvalsh(hidden - before)[:, 1:] > 0).all()
+    assert (before[:, 0] == 0).all()
+
+
+def test_ends_of_limbs_are_least_sure_along_the_ray():
+    ray = np.tile((0.0, 0.0, 1.0), (17, 1))
+    sigmas = np.sqrt(
+        np.einsum("jii->ji", joint_covariances(np.zeros((17, 3, 3)), ray, np.ones(17), CONFIG))
+    )
+    for wrist_or_ankle in (3, 6, 13, 16):
+        across, along = sigmas[wrist_or_ankle, 0], sigmas[wrist_or_ankle, 2]
+        assert along > across > 0.05
+
+
+def test_roots_are_least_sure_along_the_ray_and_with_an_assumed_lens():
+    root = np.array([0.0, 0.0, 4.0])
+    known, assumed = (
+        root_covariance(np.eye(3) * 1e-4, root, source, CONFIG)
+        for source in (RootSource.INTRINSICS, RootSource.ASSUMED_FIELD_OF_VIEW)
+    )
+    assert np.sqrt(known[2, 2]) == pytest.approx(4 * CONFIG.root_relative)
+    assert known[2, 2] > 20 * known[0, 0]
+    assert assumed[2, 2] > 2 * known[2, 2]
+    np.testing.assert_array_equal(
+        root_covariance(np.eye(3), root, RootSource.DEPTH, CONFIG), np.eye(3)
+    )
+
+
+def test_the_fit_finds_the_constants_that_made_the_errors():
+    truth = replace(CONFIG, gain_lateral=(0.5,) * 17, gain_ray=(1.5,) * 17, root_relative=0.12)
+    found = fit(samples(truth, 600, 0), CONFIG)
+    assert found.root_relative == pytest.approx(0.12, rel=0.1)
+    assert found.root_lateral == pytest.approx(truth.root_lateral, rel=0.1)
+    for name, shares in coverage(samples(truth, 600, 1), found).items():
+        normal = NORMAL_3D if name.endswith("3d") else NORMAL_AXIS
+        np.testing.assert_allclose(shares, normal, atol=0.06, err_msg=name)
+
+
+def test_constants_travel_with_the_weights(tmp_path):
+    net = PandaPose(ModelConfig(), nn.Identity()).eval()
+    path = tmp_path / "w.safetensors"
+    save_weights(path, net, {"name": "n"})
+    assert from_metadata(read_metadata(path)) == CONFIG
+    other = replace(CONFIG, hidden_ray=1.25)
+    before = {key: value.clone() for key, value in net.lifter_state_dict().items()}
+    add_metadata(path, to_metadata(other))
+    metadata = load_weights(path, net)
+    assert from_metadata(metadata) == other
+    assert metadata["name"] == "n"
+    for key, value in net.lifter_state_dict().items():
+        assert torch.equal(value, before[key])
+    with pytest.raises(ValueError, match="choose others"):
+        add_metadata(path, {"config": "{}"})
+    with pytest.raises(ValueError, match="pandapose calibrate"):
+        from_metadata({"covariance": '{"floor": 1}'})
+    assert len(asdict(CONFIG)["floor_ray"]) == 17
