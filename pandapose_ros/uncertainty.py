@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -245,5 +246,5 @@ def from_metadata(metadata: dict[str, str]) -> CovarianceConfig:
             f"covariance constants of another version: expected {sorted(known)}, got "
             f"{sorted(stored)}; run `pandapose calibrate` on the weights"
         )
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
     return CovarianceConfig(**values)
