@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.autograd import gradcheck
+from torch.autograd.graph import saved_tensors_hooks
 
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.geometry import pixel_to_grid
 from pandapose_ros.model.deformable_attention import DeformableAttention3D, sample_volume
-from pandapose_ros.model.tokens import ImageTokens
+from pandapose_ros.model.tokens import ImageTokens, sample_tokens
 
 SIZES = ((4, 3), (5, 7))
 B, A, M, S, C, D = 2, 3, 2, 3, 2, 4
@@ -136,3 +140,31 @@ def test_empty_batch():
         SIZES,
     )
     assert attention(torch.zeros(0, A, 8), torch.zeros(0, A, 3), tokens).shape == (0, A, 8)
+
+
+def test_training_keeps_little_and_has_the_same_gradients():
+    torch.manual_seed(0)
+    config = replace(ModelConfig(), width=32, heads=2)
+    attention = DeformableAttention3D(config)
+    nn.init.normal_(attention.attention_logits.weight)
+    queries, reference = torch.randn(2, 50, 32), torch.rand(2, 50, 3) * 2 - 1
+    levels = [torch.randn(2, 32, side, side) for side in (16, 8, 4)]
+    depth = torch.rand(2, 3, 8, 4, 4).softmax(dim=2)
+    tokens = sample_tokens(levels, depth, torch.rand(2, 3, 2) * 2 - 1, [3, 2])
+    gradients, kept = [], []
+    for is_training in (True, False):
+        attention.train(is_training).zero_grad()
+        sizes: dict[int, int] = {}
+
+        def keep(tensor, sizes=sizes):
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with saved_tensors_hooks(keep, lambda tensor: tensor):
+            result = attention(queries, reference, tokens).square().sum()
+        kept.append(sum(sizes.values()))
+        result.backward()
+        gradients.append([parameter.grad for parameter in attention.parameters()])
+    assert kept[0] < kept[1] / 2
+    for recomputed, direct in zip(*gradients, strict=True):
+        assert torch.allclose(recomputed, direct, rtol=1e-4, atol=1e-5)

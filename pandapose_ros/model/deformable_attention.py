@@ -10,6 +10,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.model.precision import full_precision
@@ -62,7 +63,12 @@ class DeformableAttention3D(nn.Module):
         centres = (reference[:, :, None, None, None] + 1) * halves - 0.5
         centres = centres[..., : self.axes]
         values = self.value(tokens.features).unflatten(2, (heads, -1))  # [B, N, M, c]
-        return self.output(sample_volume(values, tokens, centres + offsets, weights))
+        inputs = (values, tokens, centres + offsets, weights)
+        if not (self.training and torch.is_grad_enabled()):
+            return self.output(sample_volume(*inputs))
+        # Sampled again for the backward pass: the indices and shares of all corners would take
+        # more memory than all the rest of the network.
+        return self.output(checkpoint(sample_volume, *inputs, use_reentrant=False))
 
 
 def sample_volume(
