@@ -31,7 +31,7 @@ function(keep_environment_out_of_exports)
     return()
   endif()
   get_target_property(directories ${target} INTERFACE_INCLUDE_DIRECTORIES)
-  list(TRANSFORM directories REPLACE "^(${PROJECT_SOURCE_DIR}/.+)$" "$<BUILD_INTERFACE:\\1>")
+  list(TRANSFORM directories REPLACE "^(${CMAKE_SOURCE_DIR}/.+)$" "$<BUILD_INTERFACE:\\1>")
   set_property(TARGET ${target} PROPERTY INTERFACE_INCLUDE_DIRECTORIES ${directories})
 endfunction()
 
