@@ -14,7 +14,7 @@ from pandapose_ros import geometry
 from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.depth_root import check_depth
-from pandapose_ros.detector import PersonDetector
+from pandapose_ros.detector import Detection, PersonDetector
 from pandapose_ros.lens import Distortion, ImageUndistorter, check_distortion
 from pandapose_ros.lifting import PinholeImage, as_seen, lift, place
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
@@ -126,6 +126,10 @@ class PoseEstimator:
         PeopleTracker(self._detector, self.networks.landmark_net, self.config).find(blank)
         for people in (1, 2):
             self.networks.warm_up(people)
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
+        """Run the person detector alone on an RGB image [H, W, 3]."""
+        return self._detector.detect(image, self.config.detection_score)
 
     def update(self, config: EstimatorConfig) -> None:
         """Take over the live settings of a configuration from the next image on."""

@@ -3,6 +3,7 @@
 ROS parameters and command lines are declared from these; YAML files hold only what differs.
 """
 
+from pandapose_ros.config.benchmark import ProbeConfig
 from pandapose_ros.config.covariance import CovarianceConfig
 from pandapose_ros.config.estimator import EstimatorConfig
 from pandapose_ros.config.evaluation import EvaluationConfig
@@ -29,6 +30,7 @@ __all__ = [
     "NodeConfig",
     "PictureConfig",
     "PoseConfig",
+    "ProbeConfig",
     "RecorderConfig",
     "RenderConfig",
     "SkeletonSampleConfig",

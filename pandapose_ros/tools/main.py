@@ -12,6 +12,7 @@ _COMMANDS = {
     "estimate": "estimate skeletons in pictures or a video, without ROS",
     "fetch-models": "fetch the two BlazePose files once and check them",
     "export": "write the network as ONNX",
+    "benchmark": "measure every stage, and from image to skeleton over ROS 2",
     "parameters": "write the reference page of the nodes' parameters",
     "train": "train the lifter",
     "export-weights": "write the averaged weights of a training as a file to hand on",

@@ -1,0 +1,63 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pandapose_ros.benchmark import crowd, measure_networks, summarise
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.estimator import PoseEstimator
+from pandapose_ros.tools import main
+
+
+def test_series_is_told_in_the_words_of_ros2_benchmark():
+    told = summarise([10.0, 20.0, 30.0, 100.0])
+    assert (told["mean"], told["min"], told["max"], told["p50"]) == (40, 10, 100, 25)
+    assert told["jitter"] == pytest.approx(np.std([10, 20, 30, 100]), abs=1e-3)
+    assert told["repeats"] == 4
+    assert summarise([]) == {"repeats": 0}
+
+
+@pytest.mark.parametrize(("people", "width", "height"), [(1, 640, 480), (5, 640, 480)])
+def test_crowd_shows_everybody_unstretched(walker, people, width, height):
+    image = crowd(walker, people, width, height)
+    assert image.shape == (height, width, 3)
+    cell = width // people
+    part = image[:, :cell]
+    for number in range(1, people):
+        np.testing.assert_array_equal(image[:, number * cell : (number + 1) * cell], part)
+    # The middle column of the clip's image is the middle of every cell.
+    middle = cv2.resize(walker, (round(walker.shape[1] * height / walker.shape[0]), height))
+    shown = middle[:, (middle.shape[1] - cell) // 2 :][:, :cell].astype(float)
+    assert np.abs(shown - part).mean() < 8
+
+
+def test_fast_runtime_is_not_slower_than_eager():
+    estimator = PoseEstimator(EstimatorConfig(device="cpu", threads=1, runtime="onnxruntime"))
+    told = measure_networks(estimator, people=1, repeats=5)
+    ours = told["runtime_landmarks"]["min"] + told["runtime_lifter"]["min"]
+    eager = told["eager_landmarks"]["min"] + told["eager_lifter"]["min"]
+    assert ours < 1.05 * eager
+
+
+def test_benchmark_measures_stages_and_the_way_through_dds(tmp_path):
+    out = tmp_path / "result.json"
+    options = "--people 1 --batches 1 --sizes 640x480 --repeats 4 --seconds 2 --threads 1"
+    assert main.main(["benchmark", "--out", str(out), *options.split()]) == 0
+    result = json.loads(out.read_text())
+    (frames,) = result["frames"]
+    stages = sum(frames[stage]["mean"] for stage in ("landmarks", "lifter", "place_and_track"))
+    assert frames["people"] == 1
+    assert stages == pytest.approx(frames["frame"]["mean"], rel=0.01)
+    steady, saturated = result["end_to_end"]
+    for run in (steady, saturated):
+        assert run["people"] == 1
+        assert run["missed_frames"] <= run["sent"]
+        assert run["cpu_cores"] > 0
+        assert 100 < run["rss_mb"] < 1200
+    # From end to end there is all of the frame's work, and not many times as much.
+    assert saturated["missed_frames"] == 0
+    assert 0.3 * frames["frame"]["min"] < saturated["latency"]["min"]
+    assert saturated["latency"]["min"] < 4 * frames["frame"]["max"]
+    assert Path(out).stat().st_size < 20_000
