@@ -23,7 +23,7 @@ from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.running import spin, start_ros
 
 # With rate 0: an image without an answer for so long is taken for lost [s].
-_LOST = 2.0
+_LOST = 10.0
 _POLL = 0.005
 
 
