@@ -112,9 +112,10 @@ class PoseEstimator:
         self._numbers = itertools.count()
         self._cameras: dict[str, _Camera] = {}
 
-    def reset(self) -> None:
-        """Forget all people; the next image starts with the detector."""
-        for camera in self._cameras.values():
+    def reset(self, camera_name: str | None = None) -> None:
+        """Forget all people, or those of one camera; its next image starts with the detector."""
+        names = self._cameras if camera_name is None else {camera_name} & self._cameras.keys()
+        for camera in [self._cameras[name] for name in names]:
             camera.people.reset()
             camera.tracks.reset()
             camera.smoother.reset()

@@ -15,7 +15,7 @@ _NODES = {
     "pose_node": (EstimatorConfig, NodeConfig, WorldConfig, PictureConfig),
     "video_camera": (VideoCameraConfig,),
 }
-_ROS_TYPES = {bool: "bool", int: "integer", float: "double", str: "string"}
+_ROS_TYPES = {bool: "bool", int: "integer", float: "double", str: "string", tuple: "string array"}
 _HEAD = """# Parameters
 
 Written by `pandapose parameters --out docs/parameters.md` from `pandapose_ros/config/`; do not
@@ -54,6 +54,8 @@ def _literal(value: object) -> str:
     """Write a value as YAML does."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_literal, value))}]"
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 

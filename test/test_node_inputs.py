@@ -122,7 +122,7 @@ def test_incompatible_qos_is_told_in_the_diagnostics(graph, make_node, make_came
     graph.spin_until(lambda: better.images.get_subscription_count() == 1)
     better.images.publish(better.message(blank))
     graph.spin_until(lambda: node.statistics.processed == 1)
-    assert "quality" not in node._input.explain_silence()
+    assert "quality" not in node.cameras[0].input.explain_silence()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (4320, 7680)])

@@ -68,6 +68,8 @@ def test_overrides_are_taken_over(make_node):
     config = parameters.get(EstimatorConfig)
     assert (config.detection_score, config.max_people) == (0.7, 2)
     assert (config.device, config.tracking) == ("cpu", False)
+    _, parameters = make_node(cameras=["left", "right"])
+    assert parameters.get(NodeConfig).cameras == ("left", "right")
     assert parameters.problems == []
 
 
@@ -94,6 +96,7 @@ def test_whole_numbers_do_for_numbers_and_texts(make_node):
         ({"max_people": 2.5}, "'max_people' must be a whole number, got 2.5"),
         ({"max_image_age": -1.0}, "'max_image_age' must be at least 0.0 and at most .*, got -1.0"),
         ({"tracking": 1}, "'tracking' must be true or false, got 1"),
+        ({"cameras": 3}, "'cameras' must be a list of texts, got 3"),
         (
             {"image_transport": "compresed"},
             "must be one of 'raw', 'compressed'; got 'compresed'",
@@ -152,6 +155,7 @@ def commented_parameters(path):
 def test_the_yaml_file_shows_every_parameter_with_its_default(make_node):
     path = Path(__file__).parents[1] / "config" / "pandapose.yaml"
     defaults = {name: v for config in CONFIGS for name, v in asdict(config()).items()}
+    defaults["cameras"] = list(defaults["cameras"])
     assert commented_parameters(path) == {"use_sim_time": False, **defaults}
     _, parameters = make_node(["--params-file", str(path)])
     assert parameters.problems == []

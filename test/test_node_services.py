@@ -108,14 +108,14 @@ def test_a_waiting_image_is_dropped_when_disabled(graph, node, camera, walker):
     camera.wait_for_node()
     camera.exchange(camera.message(walker))
     in_estimator, go_on = threading.Event(), threading.Event()
-    estimate = node._estimator.estimate
+    estimate = node._estimator.estimate_together
 
     def slow_estimate(*args):
         in_estimator.set()
         assert go_on.wait(5)
         return estimate(*args)
 
-    node._estimator.estimate = slow_estimate
+    node._estimator.estimate_together = slow_estimate
     for received in (2, 3):  # the first at work, the second waiting
         camera.images.publish(camera.message(walker))
         graph.spin_until(lambda count=received: node.statistics.received == count)
@@ -138,9 +138,9 @@ def test_reset_forgets_people_between_two_images(graph, node, camera, caller, wa
         assert skeleton == ("person_0", state)
     threads, reset = [], node._estimator.reset
 
-    def watched_reset():
+    def watched_reset(camera):
         threads.append(threading.current_thread().name)
-        reset()
+        reset(camera)
 
     node._estimator.reset = watched_reset
     graph.spin_until(lambda: len(arrays) == 2)

@@ -8,8 +8,8 @@ from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.node.worker import Frame, LatestFrameWorker
 
 
-def frame(number):
-    return Frame(Image(height=number), None)
+def frame(number, camera=""):
+    return Frame(Image(height=number), None, camera)
 
 
 class Gate:
@@ -18,10 +18,10 @@ class Gate:
     def __init__(self):
         self.begun, self.open, self.done = threading.Event(), threading.Event(), []
 
-    def __call__(self, work):
+    def __call__(self, frames):
         self.begun.set()
         assert self.open.wait(5)
-        self.done.append(work.image.height)
+        self.done += [frame.image.height for frame in frames]
 
 
 def wait_until(condition, timeout=5.0):
@@ -41,7 +41,27 @@ def test_only_the_newest_frame_waits():
     gate.open.set()
     wait_until(lambda: len(gate.done) == 2)
     assert gate.done == [1, 4]
-    assert worker.stop(5) == (True, False)
+    assert worker.stop(5) == (True, [])
+
+
+def test_the_newest_frames_of_all_cameras_are_worked_on_together():
+    batches = []
+    gate = Gate()
+
+    def process(frames):
+        batches.append([(f.camera, f.image.height) for f in frames])
+        gate(frames)
+
+    worker = LatestFrameWorker(process)
+    worker.start()
+    worker.submit(frame(1, "left"))
+    assert gate.begun.wait(5)
+    replaced = [worker.submit(frame(n, c)) for n, c in ((2, "left"), (3, "right"), (4, "left"))]
+    assert replaced == [False, False, True]
+    gate.open.set()
+    wait_until(lambda: len(batches) == 2)
+    assert batches == [[("left", 1)], [("left", 4), ("right", 3)]]
+    assert worker.stop(5) == (True, [])
 
 
 def test_stop_ends_after_the_present_frame_and_drops_the_waiting_one():
@@ -50,11 +70,12 @@ def test_stop_ends_after_the_present_frame_and_drops_the_waiting_one():
     worker.start()
     worker.submit(frame(1))
     assert gate.begun.wait(5)
-    worker.submit(frame(2))
-    assert worker.stop(0.05) == (False, True)  # still at frame 1
+    waiting = frame(2)
+    worker.submit(waiting)
+    assert worker.stop(0.05) == (False, [waiting])  # still at frame 1
     gate.open.set()
     wait_until(lambda: gate.done == [1])
-    assert worker.stop(5) == (True, False)
+    assert worker.stop(5) == (True, [])
     assert gate.done == [1]
 
 
@@ -79,7 +100,7 @@ def test_requests_are_served_in_the_thread_between_two_frames():
     wait_until(lambda: len(gate.done) == 4)
     assert gate.done == [1, "first", "second", 2]
     assert set(threads) == {"pose worker"}
-    assert worker.stop(5) == (True, False)
+    assert worker.stop(5) == (True, [])
 
 
 def test_a_discarded_frame_is_not_processed():
@@ -88,8 +109,9 @@ def test_a_discarded_frame_is_not_processed():
     worker.start()
     worker.submit(frame(1))
     assert gate.begun.wait(5)
-    worker.submit(frame(2))
-    assert [worker.discard(), worker.discard()] == [True, False]
+    waiting = frame(2)
+    worker.submit(waiting)
+    assert [worker.discard(), worker.discard()] == [[waiting], []]
     gate.open.set()
     wait_until(lambda: gate.done)
     worker.submit(frame(3))
@@ -108,12 +130,12 @@ def test_stop_forgets_what_was_requested():
     worker.stop(0.05)
     gate.open.set()
     wait_until(lambda: gate.done)
-    assert worker.stop(5) == (True, False)
+    assert worker.stop(5) == (True, [])
     assert gate.done == [1]
 
 
 def test_stop_without_start_does_nothing():
-    assert LatestFrameWorker(print).stop(1) == (True, False)
+    assert LatestFrameWorker(print).stop(1) == (True, [])
 
 
 def test_an_idle_worker_uses_no_processor_time():

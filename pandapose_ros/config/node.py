@@ -10,6 +10,10 @@ class NodeConfig:
     """Set how `pose_node` treats images."""
 
     autostart: bool = option(True, "Configure and activate at start, without a lifecycle manager")
+    cameras: tuple[str, ...] = option(
+        ("",),
+        "Names of several cameras: topics NAME/image, ~/NAME/skeletons; one empty name: none",
+    )
     image_transport: str = option(
         "raw",
         "raw: Image on `image`; compressed: JPEG or PNG on `image`/compressed",

@@ -3,7 +3,7 @@
 import math
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,6 +80,8 @@ class Report:
         device: Where the network runs.
         model: Which network runs.
         memory: Resident bytes of the process; None where the system does not tell.
+        camera: Whose input and pipeline; empty for a node with one camera.
+        fault: Why the node has stopped by itself; empty if it has not.
     """
 
     input: InputReport | None
@@ -88,21 +90,24 @@ class Report:
     device: str
     model: ModelInfo
     memory: int | None
+    camera: str = ""
+    fault: str = ""
 
 
 class Diagnostics:
     """Publish the node's report from configure to cleanup."""
 
-    def __init__(self, node: Node, report: Callable[[], Report]) -> None:
+    def __init__(self, node: Node, reports: Callable[[], Sequence[Report]]) -> None:
         """Start the timer.
 
         Args:
             node: The node that is reported on.
-            report: Returns the present state; called in the executor.
+            reports: Returns the present state, of each camera; called in the executor.
         """
         self._node = node
-        self._report = report
-        self._counts = self._counts_before = NodeStatistics()
+        self._reports = reports
+        # By camera: the counters of the present activation, and what they were a period ago.
+        self._counts: dict[str, tuple[NodeStatistics, NodeStatistics]] = {}
         # An ordinary publisher: a lifecycle one would be silent while the node is inactive.
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady time: with use_sim_time and no clock, the node's own timers would not fire.
@@ -116,18 +121,26 @@ class Diagnostics:
         self._node.destroy_publisher(self._publisher)
 
     def _publish(self) -> None:
-        report = self._report()
-        if report.counts is not self._counts:  # a new activation counts from zero
-            self._counts, self._counts_before = report.counts, NodeStatistics()
+        name = self._node.get_fully_qualified_name().lstrip("/")
+        stamp = self._node.get_clock().now().to_msg()
+        messages = [
+            diagnostics_message(name, *self._with_recent(report), stamp)
+            for report in self._reports()
+        ]
+        # The computer is the same for all cameras.
+        computer = list(messages[0].status)[-1]
+        statuses = [status for message in messages for status in list(message.status)[:-1]]
+        messages[0].status = [*statuses, computer]
+        self._publisher.publish(messages[0])
+
+    def _with_recent(self, report: Report) -> tuple[Report, NodeStatistics]:
+        """Return the report with a copy of its counts, and what was counted since the last."""
+        counter, before = self._counts.get(report.camera, (None, NodeStatistics()))
+        if report.counts is not counter:  # a new activation counts from zero
+            before = NodeStatistics()
         counts = replace(report.counts)
-        recent, self._counts_before = counts.since(self._counts_before), counts
-        message = diagnostics_message(
-            self._node.get_fully_qualified_name().lstrip("/"),
-            replace(report, counts=counts),
-            recent,
-            self._node.get_clock().now().to_msg(),
-        )
-        self._publisher.publish(message)
+        self._counts[report.camera] = (report.counts, counts)
+        return replace(report, counts=counts), counts.since(before)
 
 
 def diagnostics_message(
@@ -147,10 +160,13 @@ def diagnostics_message(
         _computer_status(report),
     ]
     for status in statuses:
-        status.name = f"{name}: {status.name}"
+        is_of_camera = report.camera and status.name != "computer"
+        status.name = f"{name}: {f'{report.camera} ' if is_of_camera else ''}{status.name}"
         status.hardware_id = platform.node()
         if report.input is None:
             status.message = "inactive"
+            if report.fault:
+                status.level, status.message = _ERROR, f"inactive: {report.fault}"
     message = DiagnosticArray(status=statuses)
     message.header.stamp = stamp
     return message

@@ -32,6 +32,7 @@ class ImageInput:
     def __init__(
         self,
         node: Node,
+        camera: str,
         on_frame: Callable[[Frame], None],
         on_depth: Callable[[Image], None],
         config: Callable[[], NodeConfig],
@@ -40,6 +41,7 @@ class ImageInput:
 
         Args:
             node: The node to subscribe from.
+            camera: Prefix of the topics; empty: none.
             on_frame: Called in the executor with every image; has to return at once.
             on_depth: Called in the executor with every depth image.
             config: Returns the present settings.
@@ -52,7 +54,10 @@ class ImageInput:
         self._is_silent = False
         self._conflict = ""
         self._kind = Image
-        self.topic = node.resolve_topic_name("image")
+        self._camera = camera
+        prefix = f"{camera}/" if camera else ""
+        self._base = f"{prefix}image"
+        self.topic = node.resolve_topic_name(self._base)
         if config().image_transport == "compressed":
             self._kind = CompressedImage
             if not self.topic.endswith(_COMPRESSED):
@@ -60,11 +65,11 @@ class ImageInput:
         self.image_age: float | None = None
         # The calibration first, so that the first image does not come without it.
         self._subscriptions = [
-            self._subscribe(CameraInfo, "camera_info", self._on_camera_info),
+            self._subscribe(CameraInfo, f"{prefix}camera_info", self._on_camera_info),
             self._subscribe(self._kind, self.topic, self._on_image),
         ]
         if config().depth_window > 0:
-            self._subscriptions.append(self._subscribe(Image, "depth", on_depth))
+            self._subscriptions.append(self._subscribe(Image, f"{prefix}depth", on_depth))
         # Steady time: with use_sim_time and no clock, the node's own timers would not fire.
         self._timer = node.create_timer(
             _WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -105,7 +110,7 @@ class ImageInput:
         stamp_ns = nanoseconds(message.header.stamp)
         age_ns = self._node.get_clock().now().nanoseconds - stamp_ns
         self.image_age = age_ns / 1e9 if stamp_ns else None  # zero: the driver gives no stamp
-        self._on_frame(Frame(message, self._camera_info))
+        self._on_frame(Frame(message, self._camera_info, self._camera))
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._camera_info = message
@@ -126,13 +131,13 @@ class ImageInput:
         topics, other_topics = self._topics(self._kind), self._topics(other)
         if topics:
             similar = difflib.get_close_matches(self.topic, topics, n=5, cutoff=0.0)
-            return f"similar topics: {', '.join(similar)} (remap with image:=TOPIC)"
+            return f"similar topics: {', '.join(similar)} (remap with {self._base}:=TOPIC)"
         if other_topics:
             similar = difflib.get_close_matches(self.topic, other_topics, n=5, cutoff=0.0)
             transport = "raw" if other is Image else "compressed"
             return (
                 f"similar topics: {', '.join(similar)} (set image_transport to {transport}, "
-                "remap with image:=TOPIC without /compressed)"
+                f"remap with {self._base}:=TOPIC without /compressed)"
             )
         return "similar topics: none, is the camera's node running?"
 

@@ -30,14 +30,16 @@ from pandapose_ros.tracks import lost_pose
 class Outputs:
     """Own the node's publishers and what RViz holds of the markers."""
 
-    def __init__(self, node: LifecycleNode, skeleton: Skeleton) -> None:
+    def __init__(self, node: LifecycleNode, skeleton: Skeleton, camera: str = "") -> None:
         """Create the publishers; they are silent until the node is active.
 
         Args:
             node: The node to publish from.
             skeleton: What the joints of all poses mean.
+            camera: Whose topics are `~/CAMERA/...`; empty: `~/...`.
         """
         self._node = node
+        self._prefix = f"~/{camera}/" if camera else "~/"
         self._skeleton = skeleton
         self._people: list[Pose] = []
         self._people_in_rviz = LivingMarkers()
@@ -122,6 +124,7 @@ class Outputs:
         qos = QoSProfile(
             depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability
         )
+        topic = topic.replace("~/", self._prefix, 1)
         resolved = self._node.resolve_topic_name(topic)
 
         def report(_event: object) -> None:

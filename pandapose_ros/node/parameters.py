@@ -3,6 +3,7 @@
 import difflib
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
 
@@ -18,7 +19,13 @@ from rclpy.parameter import Parameter
 
 Config = TypeVar("Config")
 
-_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_TYPE_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    tuple: "a list of texts",
+}
 
 
 class Parameters:
@@ -56,7 +63,9 @@ class Parameters:
         if config is None:
             age = self._age
             names = [item.name for item in fields(config_type)]  # type: ignore[arg-type]
-            config = config_type(**{n: self._node.get_parameter(n).value for n in names})
+            config = config_type(
+                **{n: _from_ros(self._node.get_parameter(n).value) for n in names}
+            )
             # The worker asks while the executor sets: what was read before a change must not stay.
             with self._lock:
                 if age == self._age:
@@ -84,12 +93,16 @@ class Parameters:
                 self.problems.append(_not_a_choice(item.name, value, choices))
         descriptor = _descriptor(item)
         try:
-            self._node.declare_parameter(item.name, value, descriptor, ignore_override=True)
+            self._node.declare_parameter(
+                item.name, _to_ros(value), descriptor, ignore_override=True
+            )
         except (InvalidParameterValueException, InvalidParameterTypeException):
             low, high = item.metadata["low"], item.metadata["high"]
             bounds = f"at least {low}" + (f" and at most {high}" if high is not None else "")
             self.problems.append(f"parameter '{item.name}' must be {bounds}, got {value}")
-            self._node.declare_parameter(item.name, item.default, descriptor, ignore_override=True)
+            self._node.declare_parameter(
+                item.name, _to_ros(item.default), descriptor, ignore_override=True
+            )
 
     def _refuse_unknown(self) -> None:
         # The declared ones include rclpy's own, such as use_sim_time.
@@ -114,6 +127,15 @@ class Parameters:
         return SetParametersResult(successful=True)
 
 
+def _to_ros(value: Any) -> Any:
+    """Return a value as rclpy declares it; dataclasses hold tuples, rclpy lists."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _from_ros(value: Any) -> Any:
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
 def _not_a_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
     return f"parameter '{name}' must be one of {_words(choices)}; got '{value}'"
 
@@ -130,6 +152,8 @@ def _as_type(value: Any, wanted: type) -> Any:
         return value
     if type(value) is int and wanted in (float, str):
         return wanted(value)
+    if wanted is tuple and isinstance(value, Sequence) and all(isinstance(v, str) for v in value):
+        return (value,) if isinstance(value, str) else tuple(value)
     raise TypeError(f"must be {_TYPE_NAMES[wanted]}, got {value!r}")
 
 

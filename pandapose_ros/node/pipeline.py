@@ -9,7 +9,7 @@ from std_msgs.msg import Header
 
 from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, WorldConfig
 from pandapose_ros.depth_root import check_depth
-from pandapose_ros.estimator import PoseEstimator
+from pandapose_ros.estimator import CameraImage, PoseEstimator
 from pandapose_ros.node.calibration import Calibration
 from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.depth import DepthBuffer, depth_from_message
@@ -27,9 +27,22 @@ from pandapose_ros.transform_tree import TransformError
 _TIME_JUMP_NS = 500_000_000
 
 
+@dataclass(frozen=True, eq=False)
+class PreparedFrame:
+    """Hold a frame that waits for its people.
+
+    Attributes:
+        image: With all that is known of the camera.
+        header: Stamp of the image and its optical frame.
+    """
+
+    image: CameraImage
+    header: Header
+
+
 @dataclass
 class FramePipeline:
-    """Turn frames into messages, from activation to deactivation; called by one thread.
+    """Turn one camera's frames into messages while active; called by one thread.
 
     Attributes:
         node: Gives the clock and the log.
@@ -40,6 +53,7 @@ class FramePipeline:
         statistics: Counts what became of the frames.
         timings: Takes the time of each step.
         depths: Depth images beside the images; None where they are not asked for.
+        camera: Name of the camera; empty for a node with one.
     """
 
     node: Node
@@ -50,6 +64,7 @@ class FramePipeline:
     statistics: NodeStatistics
     timings: Timings
     depths: DepthBuffer | None
+    camera: str = ""
 
     def __post_init__(self) -> None:
         """Start with nothing said and nobody seen."""
@@ -58,48 +73,58 @@ class FramePipeline:
         self._notices = Notices(self.node.get_logger())
         self.calibration = Calibration(
             self.node,
-            self.node.resolve_topic_name("camera_info"),
+            self.node.resolve_topic_name(
+                f"{self.camera}/camera_info" if self.camera else "camera_info"
+            ),
             self.statistics,
             self._notices,
         )
         self._last_stamp_ns = 0
 
-    def process(self, frame: Frame) -> None:
-        """Do all work on one frame; whatever goes wrong is logged and counted."""
+    def prepare(self, frame: Frame) -> PreparedFrame | None:
+        """Decode a frame and read its calibration; None if it is dropped, logged and counted."""
         try:
-            self._process(frame)
+            return self._prepare(frame)
         except Exception as error:  # one bad image must not end the node
-            self.statistics.failed += 1
-            self._notices.error(
-                f"image dropped, {type(error).__name__}: {error}", again_after=10.0
-            )
+            self.fail(error)
+            return None
+
+    def publish(self, prepared: PreparedFrame, poses: list[Pose]) -> None:
+        """Publish the people of a frame; whatever goes wrong is logged and counted."""
+        try:
+            self._publish(prepared, poses)
+        except Exception as error:  # one bad image must not end the node
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Log and count an error that cost the skeletons of a frame."""
+        self.statistics.failed += 1
+        self._notices.error(f"image dropped, {type(error).__name__}: {error}", again_after=10.0)
 
     def forget(self) -> None:
         """Forget all people and delete their markers; ids go on counting."""
         try:
             self.people_in_view = 0
-            self.estimator.reset()
+            self.estimator.reset(self.camera)
             self.world.clear(transforms=False)
             self.outputs.clear_markers()
         except Exception as error:  # the worker's thread has to live on
             self._notices.error(f"cannot start anew, {type(error).__name__}: {error}")
 
-    def _process(self, frame: Frame) -> None:
+    def _prepare(self, frame: Frame) -> PreparedFrame | None:
         config = self.parameters.get(NodeConfig)
         settings = self.parameters.get(EstimatorConfig)
         header = self._output_header(frame.image.header, config.frame_id)
         if self._is_too_old(header, config.max_image_age):
             self.statistics.dropped_old += 1
-            return
+            return None
         try:
             with self.timings.decode.measure():
                 image = decode(frame.image)
         except ValueError as error:
             self.statistics.dropped_undecodable += 1
             self._notices.error(f"image dropped: {error}")
-            return
-        if settings is not self.estimator.config:
-            self.estimator.update(settings)
+            return None
         self._follow_time(header)
         size = (image.shape[1], image.shape[0])
         K, distortion = self.calibration.read(
@@ -107,9 +132,13 @@ class FramePipeline:
         )
         # Where the field of view is a guess, a true depth would be put in a false direction.
         depth = None if K is None else self._depth(header, image, config.depth_window)
-        with self.timings.estimate.measure():
-            stamp = nanoseconds(header.stamp) / 1e9
-            poses = self.estimator.estimate(image, K, distortion, depth, stamp)
+        stamp = nanoseconds(header.stamp) / 1e9
+        item = CameraImage(image, K, distortion, depth, stamp, self.camera)
+        return PreparedFrame(item, header)
+
+    def _publish(self, prepared: PreparedFrame, poses: list[Pose]) -> None:
+        header, image = prepared.header, prepared.image.image
+        settings = self.parameters.get(EstimatorConfig)
         style = self.parameters.get(PictureConfig)
         with self.timings.publish.measure():
             placed = self._place(poses, header)
@@ -175,7 +204,7 @@ class FramePipeline:
         stamp_ns = nanoseconds(header.stamp)
         if self._last_stamp_ns - stamp_ns > _TIME_JUMP_NS:
             self.node.get_logger().info("the images' stamps went back: tracking starts anew")
-            self.estimator.reset()
+            self.estimator.reset(self.camera)
             self.world.clear(transforms=True)
         self._last_stamp_ns = stamp_ns
 

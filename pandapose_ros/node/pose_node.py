@@ -1,6 +1,7 @@
 """The lifecycle node: images in, skeletons out."""
 
 import ctypes
+import re
 import sys
 import time
 from typing import Any
@@ -10,28 +11,18 @@ from rclpy.utilities import try_shutdown
 
 from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
-from pandapose_ros.node.depth import DepthBuffer
-from pandapose_ros.node.diagnostics import (
-    Diagnostics,
-    InputReport,
-    PipelineReport,
-    Report,
-    resident_memory,
-)
-from pandapose_ros.node.inputs import ImageInput
-from pandapose_ros.node.outputs import Outputs
+from pandapose_ros.node.batch import Batch
+from pandapose_ros.node.camera import Camera
+from pandapose_ros.node.diagnostics import Diagnostics, Report, resident_memory
 from pandapose_ros.node.parameters import Parameters
-from pandapose_ros.node.pipeline import FramePipeline
 from pandapose_ros.node.running import spin, start_ros
 from pandapose_ros.node.services import Services
-from pandapose_ros.node.statistics import NodeStatistics, Timings
+from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.node.worker import Frame, LatestFrameWorker
-from pandapose_ros.node.world import World
 
 # Longest time to wait for the image at work when the node is deactivated.
 _STOP_TIMEOUT = 10.0
-# Without `max_image_age`, older images are worth a warning in the diagnostics.
-_OLD_IMAGE = 1.0
+_CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 class PoseNode(LifecycleNode):
@@ -52,17 +43,20 @@ class PoseNode(LifecycleNode):
         super().__init__("pose_node", **node_options)
         self.is_shut_down = False
         self.parameters = Parameters(self, EstimatorConfig, NodeConfig, WorldConfig, PictureConfig)
-        self.statistics = NodeStatistics()
-        self.timings = Timings()
+        self.cameras: list[Camera] = []
         self._is_enabled = True
+        self._fault = ""
+        self._fault_guard = self.create_guard_condition(self._on_fault)
         self._estimator: PoseEstimator | None = None
-        self._world: World | None = None
-        self._outputs: Outputs | None = None
         self._controls: Services | None = None
         self._diagnostics: Diagnostics | None = None
-        self._input: ImageInput | None = None
-        self._pipeline: FramePipeline | None = None
+        self._batch: Batch | None = None
         self._worker: LatestFrameWorker | None = None
+
+    @property
+    def statistics(self) -> NodeStatistics:
+        """What became of the images of the first camera, since its last activation."""
+        return self.cameras[0].statistics if self.cameras else NodeStatistics()
 
     def start(self) -> bool:
         """Configure and activate; False if one fails, after the reason has been logged."""
@@ -72,23 +66,25 @@ class PoseNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the estimator and run it once; fails with the remedy in the log."""
         logger = self.get_logger()
-        for problem in self.parameters.problems:
+        names = self.parameters.get(NodeConfig).cameras
+        problems = self.parameters.problems + _name_problems(names)
+        for problem in problems:
             logger.error(problem)
-        if self.parameters.problems:
+        if problems:
             return TransitionCallbackReturn.FAILURE
         started = time.monotonic()
         try:
-            self._world = World(self, self.parameters.get(WorldConfig))
             self._estimator = PoseEstimator(self.parameters.get(EstimatorConfig))
+            for name in names:
+                self.cameras.append(Camera(self, name, self.parameters, self._estimator.skeleton))
             self._estimator.warm_up()
         except Exception as error:  # rclpy would swallow it without a word
             logger.error(f"cannot be configured: {error or type(error).__name__}")
             self._free()
             return TransitionCallbackReturn.FAILURE
-        self._outputs = Outputs(self, self._estimator.skeleton)
         self._is_enabled = True
         self._controls = Services(self, self.enable, self.reset_people)
-        self._diagnostics = Diagnostics(self, self._report)
+        self._diagnostics = Diagnostics(self, self._reports)
         logger.info(
             f"loaded {self._estimator.model_info.name} on {self._estimator.device} in "
             f"{time.monotonic() - started:.1f} s"
@@ -97,35 +93,24 @@ class PoseNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to listen and to publish."""
-        if self._estimator is None or self._outputs is None or self._world is None:
+        if self._estimator is None:
             return TransitionCallbackReturn.ERROR
         result = super().on_activate(state)
         self._estimator.reset()
-        self.statistics, self.timings = NodeStatistics(), Timings()
-        self._outputs.publish_info(self._estimator.model_info)
-        depths = DepthBuffer()
-        self._pipeline = FramePipeline(
-            node=self,
-            parameters=self.parameters,
-            estimator=self._estimator,
-            world=self._world,
-            outputs=self._outputs,
-            statistics=self.statistics,
-            timings=self.timings,
-            depths=depths,
+        self._fault = ""
+        pipelines = {c.name: c.activate(self._estimator, self._on_frame) for c in self.cameras}
+        self._batch = Batch(
+            self._estimator, self.parameters, pipelines, self._stop_for, self.get_logger()
         )
-        self._worker = LatestFrameWorker(self._pipeline.process)
+        self._worker = LatestFrameWorker(self._batch.process)
         self._worker.start()
-        self._input = ImageInput(
-            self, self._on_frame, depths.add, lambda: self.parameters.get(NodeConfig)
-        )
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening, then publish nothing more but the deletion of all markers."""
         self._stop()
-        if self._outputs is not None:
-            self._outputs.clear_markers()
+        for camera in self.cameras:
+            camera.outputs.clear_markers()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -154,9 +139,10 @@ class PoseNode(LifecycleNode):
         at work is done. Lasts until the next configure.
         """
         has_changed, self._is_enabled = on != self._is_enabled, on
-        if not on and has_changed and self._worker is not None and self._pipeline is not None:
-            self.statistics.dropped_disabled += self._worker.discard()
-            self._worker.request(self._pipeline.forget)
+        if not on and has_changed and self._worker is not None and self._batch is not None:
+            for frame in self._worker.discard():
+                self._camera(frame).statistics.dropped_disabled += 1
+            self._worker.request(self._batch.forget)
         text = "enabled" if on else "disabled"
         if has_changed:
             self.get_logger().info(text)
@@ -164,9 +150,9 @@ class PoseNode(LifecycleNode):
 
     def reset_people(self) -> str:
         """Forget the people before the next image; return what was done."""
-        if self._worker is None or self._pipeline is None:
+        if self._worker is None or self._batch is None:
             return "inactive: nobody is tracked"
-        self._worker.request(self._pipeline.forget)
+        self._worker.request(self._batch.forget)
         self.get_logger().info("reset: all people forgotten")
         return "all people forgotten; ids go on counting"
 
@@ -176,72 +162,88 @@ class PoseNode(LifecycleNode):
         super().destroy_node()
 
     def _stop(self) -> None:
-        if self._input is not None:
-            self._input.destroy()
-            self._input = None
+        for camera in self.cameras:
+            camera.deactivate()
         if self._worker is None:
             return
         has_ended, dropped = self._worker.stop(_STOP_TIMEOUT)
-        self._worker = self._pipeline = None
-        self.statistics.dropped_inactive += dropped
+        self._worker = self._batch = None
+        for frame in dropped:
+            self._camera(frame).statistics.dropped_inactive += 1
         if not has_ended:
             # It still holds the estimator; another worker beside it would share its state.
             self._estimator = None
             self.get_logger().error(
                 f"the worker is still busy after {_STOP_TIMEOUT:g} s: cleanup and configure anew"
             )
-        self.get_logger().info(f"images: {self.statistics}")
+        for camera in self.cameras:
+            label = f"images of {camera.name}" if camera.name else "images"
+            self.get_logger().info(f"{label}: {camera.statistics}")
 
     def _free(self) -> None:
-        for part in (self._controls, self._diagnostics, self._world, self._outputs):
+        for part in (self._controls, self._diagnostics, *self.cameras):
             if part is not None:
                 part.destroy()
-        self._controls = self._diagnostics = self._world = self._outputs = self._estimator = None
+        self.cameras = []
+        self._controls = self._diagnostics = self._estimator = None
 
-    def _on_frame(self, frame: Frame) -> None:
+    def _camera(self, frame: Frame) -> Camera:
+        return next(camera for camera in self.cameras if camera.name == frame.camera)
+
+    def _on_frame(self, camera: Camera, frame: Frame) -> None:
         """Store the frame; runs in the executor's thread."""
-        self.statistics.received += 1
-        self.timings.images_in.count()
+        camera.statistics.received += 1
+        camera.timings.images_in.count()
         if not self._is_enabled:
-            self.statistics.dropped_disabled += 1
+            camera.statistics.dropped_disabled += 1
         elif self._worker is not None and self._worker.submit(frame):
-            self.statistics.dropped_busy += 1
+            camera.statistics.dropped_busy += 1
 
-    def _report(self) -> Report:
-        """Gather what the diagnostics tell."""
+    def _stop_for(self, fault: str) -> None:
+        """Have the node deactivated; called in the worker's thread, which cannot end itself."""
+        self._fault = fault
+        self._fault_guard.trigger()
+
+    def _on_fault(self) -> None:
+        """Deactivate, as the device cannot be used; runs in the executor's thread."""
+        if self._worker is None:
+            return
+        self.get_logger().error(f"deactivated: {self._fault}; then activate again")
+        self.trigger_deactivate()
+
+    def _reports(self) -> list[Report]:
+        """Gather what the diagnostics tell, one report for each camera."""
         if self._estimator is None:
             raise RuntimeError("there is nothing to report before configure")
-        images = pipeline = None
-        if self._input is not None and self._pipeline is not None:
-            config = self.parameters.get(NodeConfig)
-            is_silent = self._input.silence >= config.image_timeout
-            images = InputReport(
-                topic=self._input.topic,
-                publishers=self._input.count_publishers(),
-                hint=self._input.explain_silence() if is_silent else "",
-                rate=self.timings.images_in.hz,
-                silence=self._input.silence,
-                timeout=config.image_timeout,
-                age=self._input.image_age,
-                age_limit=config.max_image_age or _OLD_IMAGE,
-                depth=self._pipeline.depth_state,
-                camera_info=self._pipeline.calibration.state,
+        reports = []
+        for camera in self.cameras:
+            images, pipeline = camera.report(enabled=self._is_enabled)
+            reports.append(
+                Report(
+                    input=images,
+                    pipeline=pipeline,
+                    counts=camera.statistics,
+                    device=str(self._estimator.device),
+                    model=self._estimator.model_info,
+                    memory=resident_memory(),
+                    camera=camera.name,
+                    fault=self._fault,
+                )
             )
-            pipeline = PipelineReport(
-                enabled=self._is_enabled,
-                rate=self.timings.images_out.hz,
-                people=self._pipeline.people_in_view,
-                latencies=self.timings.latencies(),
-                transforms=self._world.state if self._world is not None else "not used",
-            )
-        return Report(
-            input=images,
-            pipeline=pipeline,
-            counts=self.statistics,
-            device=str(self._estimator.device),
-            model=self._estimator.model_info,
-            memory=resident_memory(),
-        )
+        return reports
+
+
+def _name_problems(names: tuple[str, ...]) -> list[str]:
+    """Say what is wrong with the names of the cameras; one empty name means no name."""
+    if names == ("",):
+        return []
+    if not names or len(set(names)) < len(names):
+        return [f"parameter 'cameras' needs different names, got {list(names)}"]
+    return [
+        f"parameter 'cameras': '{name}' cannot be part of a topic; use letters, digits and _"
+        for name in names
+        if not _CAMERA_NAME.fullmatch(name)
+    ]
 
 
 def keep_freed_memory() -> None:

@@ -1,4 +1,4 @@
-"""One thread that works on the newest frame only."""
+"""One thread that works on the newest frames only."""
 
 import functools
 import threading
@@ -16,29 +16,32 @@ class Frame:
     Attributes:
         image: The image message.
         camera_info: The latest calibration, or None before the first.
+        camera: Name of the camera; empty for a node with one.
     """
 
     image: Image | CompressedImage
     camera_info: CameraInfo | None
+    camera: str = ""
 
 
 class LatestFrameWorker:
-    """Hand frames to a thread that never has more than one waiting.
+    """Hand frames to a thread that never has more than one of each camera waiting.
 
     A new frame replaces the waiting one, so that the age of a result is bounded by two frames'
-    work however fast the camera is. What else has to happen in the thread is done between two
-    frames.
+    work however fast the camera is. What waits of all cameras is worked on together. What else
+    has to happen in the thread is done between two frames.
     """
 
-    def __init__(self, process: Callable[[Frame], None]) -> None:
+    def __init__(self, process: Callable[[list[Frame]], None]) -> None:
         """Prepare the thread; `start` runs it.
 
         Args:
-            process: Called with each frame in the worker's thread. Has to handle its errors.
+            process: Called in the worker's thread with the newest frames, one of each camera that
+                has a new one. Has to handle its errors.
         """
         self._process = process
         self._condition = threading.Condition()
-        self._waiting: Frame | None = None
+        self._waiting: dict[str, Frame] = {}
         self._requests: deque[Callable[[], None]] = deque()
         self._running = False
         self._thread: threading.Thread | None = None
@@ -54,19 +57,19 @@ class LatestFrameWorker:
         """Hand over a frame without waiting.
 
         Returns:
-            Whether an older frame was waiting and is now dropped.
+            Whether an older frame of the camera was waiting and is now dropped.
         """
         with self._condition:
-            replaced = self._waiting is not None
-            self._waiting = frame
+            replaced = frame.camera in self._waiting
+            self._waiting[frame.camera] = frame
             self._condition.notify()
         return replaced
 
-    def discard(self) -> bool:
-        """Forget the waiting frame and tell whether there was one."""
+    def discard(self) -> list[Frame]:
+        """Forget the waiting frames and return them."""
         with self._condition:
-            was_waiting, self._waiting = self._waiting is not None, None
-        return was_waiting
+            waiting, self._waiting = self._waiting, {}
+        return list(waiting.values())
 
     def request(self, action: Callable[[], None]) -> None:
         """Have something done in the thread before the next frame, without waiting for it.
@@ -78,18 +81,18 @@ class LatestFrameWorker:
             self._requests.append(action)
             self._condition.notify()
 
-    def stop(self, timeout: float) -> tuple[bool, bool]:
-        """End the thread after the frame it is at, and forget the waiting one.
+    def stop(self, timeout: float) -> tuple[bool, list[Frame]]:
+        """End the thread after the frames it is at, and forget those that wait.
 
         Args:
             timeout: Longest time to wait for the thread, in seconds.
 
         Returns:
-            Whether the thread has ended, and whether a waiting frame was dropped.
+            Whether the thread has ended, and the frames that were waiting.
         """
         with self._condition:
-            dropped = self._waiting is not None
-            self._waiting = None
+            dropped = list(self._waiting.values())
+            self._waiting = {}
             self._requests.clear()
             self._running = False
             self._condition.notify()
@@ -106,12 +109,10 @@ class LatestFrameWorker:
     def _next(self) -> Callable[[], None] | None:
         """Wait for something to do; None when the worker is to end."""
         with self._condition:
-            self._condition.wait_for(
-                lambda: self._waiting is not None or self._requests or not self._running
-            )
+            self._condition.wait_for(lambda: self._waiting or self._requests or not self._running)
             if not self._running:
                 return None
             if self._requests:
                 return self._requests.popleft()
-            frame, self._waiting = self._waiting, None
-            return functools.partial(self._process, frame) if frame is not None else None
+            frames, self._waiting = list(self._waiting.values()), {}
+            return functools.partial(self._process, frames)

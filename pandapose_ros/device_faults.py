@@ -1,0 +1,36 @@
+"""Errors of the device that networks run on, as opposed to errors of one image."""
+
+import gc
+
+import torch
+
+_SIGNS = ("CUDA error", "CUDA driver error", "cuDNN error", "CUBLAS_STATUS", "CUDNN_STATUS")
+
+
+def is_device_fault(error: BaseException) -> bool:
+    """Tell whether an error means that the device failed, and not that an image was bad."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+
+
+def explain_device_fault(error: BaseException, device: torch.device) -> str:
+    """Say in one line what failed and what to do about it.
+
+    Args:
+        error: For which `is_device_fault` holds.
+        device: Where the networks run.
+    """
+    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, torch.OutOfMemoryError):
+        remedy = "free memory on it, lower max_people, or set device to cpu"
+    else:
+        remedy = "restart the process, or set device to cpu"
+    return f"{device} failed: {first_line} ({remedy})"
+
+
+def free_device_memory() -> None:
+    """Give memory that no tensor holds back to the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,131 @@
+"""One of the node's cameras: what comes in, what goes out, and the figures in between."""
+
+from collections.abc import Callable
+
+from rclpy.lifecycle import LifecycleNode
+
+from pandapose_ros.config import NodeConfig, WorldConfig
+from pandapose_ros.estimator import PoseEstimator
+from pandapose_ros.node.depth import DepthBuffer
+from pandapose_ros.node.diagnostics import InputReport, PipelineReport
+from pandapose_ros.node.inputs import ImageInput
+from pandapose_ros.node.outputs import Outputs
+from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.node.pipeline import FramePipeline
+from pandapose_ros.node.statistics import NodeStatistics, Timings
+from pandapose_ros.node.worker import Frame
+from pandapose_ros.node.world import World
+from pandapose_ros.skeleton import Skeleton
+
+# Without `max_image_age`, older images are worth a warning in the diagnostics.
+_OLD_IMAGE = 1.0
+
+
+class Camera:
+    """Hold the subscriptions, publishers and statistics of a camera.
+
+    Attributes:
+        name: Prefix of its topics; empty for a node with one camera.
+        outputs: From configure to cleanup.
+        statistics: Of the present or the last activation.
+        timings: Likewise.
+        pipeline: While active.
+    """
+
+    def __init__(
+        self, node: LifecycleNode, name: str, parameters: Parameters, skeleton: Skeleton
+    ) -> None:
+        """Create the publishers.
+
+        Args:
+            node: Subscribes and publishes.
+            name: Prefix of the topics, or empty.
+            parameters: Of the node.
+            skeleton: What the joints of all poses mean.
+
+        Raises:
+            RuntimeError: As `World`.
+        """
+        self.name = name
+        self.statistics, self.timings = NodeStatistics(), Timings()
+        self.pipeline: FramePipeline | None = None
+        self.input: ImageInput | None = None
+        self._node = node
+        self._parameters = parameters
+        self._world = World(node, parameters.get(WorldConfig))
+        self.outputs = Outputs(node, skeleton, name)
+
+    def activate(
+        self, estimator: PoseEstimator, on_frame: Callable[["Camera", Frame], None]
+    ) -> FramePipeline:
+        """Listen, with all figures at zero, and return what works on the frames.
+
+        Args:
+            estimator: Finds and lifts the people.
+            on_frame: Called in the executor with every frame; has to return at once.
+        """
+        self.statistics, self.timings = NodeStatistics(), Timings()
+        self.outputs.publish_info(estimator.model_info)
+        depths = DepthBuffer()
+        self.pipeline = FramePipeline(
+            node=self._node,
+            parameters=self._parameters,
+            estimator=estimator,
+            world=self._world,
+            outputs=self.outputs,
+            statistics=self.statistics,
+            timings=self.timings,
+            depths=depths,
+            camera=self.name,
+        )
+        self.input = ImageInput(
+            self._node,
+            self.name,
+            lambda frame: on_frame(self, frame),
+            depths.add,
+            lambda: self._parameters.get(NodeConfig),
+        )
+        return self.pipeline
+
+    def deactivate(self) -> None:
+        """Listen no more."""
+        if self.input is not None:
+            self.input.destroy()
+        self.input = self.pipeline = None
+
+    def destroy(self) -> None:
+        """Remove the publishers."""
+        self.deactivate()
+        self._world.destroy()
+        self.outputs.destroy()
+
+    def report(self, *, enabled: bool) -> tuple[InputReport | None, PipelineReport | None]:
+        """Gather what the diagnostics tell of this camera; None while it is inactive.
+
+        Args:
+            enabled: Whether images are worked on.
+        """
+        if self.input is None or self.pipeline is None:
+            return None, None
+        config = self._parameters.get(NodeConfig)
+        is_silent = self.input.silence >= config.image_timeout
+        images = InputReport(
+            topic=self.input.topic,
+            publishers=self.input.count_publishers(),
+            hint=self.input.explain_silence() if is_silent else "",
+            rate=self.timings.images_in.hz,
+            silence=self.input.silence,
+            timeout=config.image_timeout,
+            age=self.input.image_age,
+            age_limit=config.max_image_age or _OLD_IMAGE,
+            depth=self.pipeline.depth_state,
+            camera_info=self.pipeline.calibration.state,
+        )
+        pipeline = PipelineReport(
+            enabled=enabled,
+            rate=self.timings.images_out.hz,
+            people=self.pipeline.people_in_view,
+            latencies=self.timings.latencies(),
+            transforms=self._world.state,
+        )
+        return images, pipeline

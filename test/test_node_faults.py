@@ -1,0 +1,104 @@
+"""A device that fails under the node, by a hook on the real network."""
+
+import pytest
+import torch
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from visualization_msgs.msg import Marker, MarkerArray
+
+from pandapose_ros.device_faults import explain_device_fault, is_device_fault
+from pandapose_ros.msg import Skeleton3D
+from pandapose_ros.node.pose_node import PoseNode
+
+SUCCESS = TransitionCallbackReturn.SUCCESS
+
+
+class Fault:
+    """Makes the landmark net fail a number of times."""
+
+    def __init__(self, net, error, times):
+        self.error, self.left = error, times
+        self.handle = net.register_forward_hook(self)
+
+    def __call__(self, *_):
+        if self.left:
+            self.left -= 1
+            raise self.error
+
+
+@pytest.fixture
+def node(graph):
+    # Hooks are of PyTorch.
+    overrides = [Parameter("threads", value=1), Parameter("runtime", value="torch")]
+    node = graph.add(PoseNode(context=graph.context, parameter_overrides=overrides))
+    assert node.start()
+    return node
+
+
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+BROKEN = RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with ...")
+
+
+def test_one_shortage_of_memory_costs_no_image(graph, node, make_camera, walker, capfd):
+    camera = make_camera()
+    camera.wait_for_node()
+    fault = Fault(node._estimator.networks.landmark_net, OUT_OF_MEMORY, times=1)
+    assert len(camera.exchange(camera.message(walker)).skeletons) == 1
+    assert fault.left == 0
+    assert (node.statistics.processed, node.statistics.failed) == (1, 0)
+    log = capfd.readouterr().err
+    assert "cpu failed: CUDA out of memory. Tried to allocate 2.00 GiB. (free memory" in log
+    assert "trying once more with its cache emptied" in log
+
+
+@pytest.mark.parametrize("error", [OUT_OF_MEMORY, BROKEN], ids=["memory", "device"])
+def test_a_device_that_stays_broken_deactivates_the_node(
+    graph, node, make_camera, walker, capfd, error
+):
+    camera = make_camera()
+    markers = camera.listen(MarkerArray, "pose_node/markers")
+    arrays = camera.listen(DiagnosticArray, "/diagnostics")
+    camera.wait_for_node()
+    graph.spin_until(lambda: node.count_subscribers("/pose_node/markers") == 1)
+    camera.exchange(camera.message(walker))
+    graph.spin_until(lambda: markers)
+    fault = Fault(node._estimator.networks.landmark_net, error, times=99)
+    camera.images.publish(camera.message(walker))
+    graph.spin_until(lambda: camera.images.get_subscription_count() == 0)
+    assert fault.left == 97  # tried twice
+    assert (node.statistics.processed, node.statistics.failed) == (1, 1)
+    graph.spin_until(lambda: {m.action for m in markers[-1].markers} == {Marker.DELETE})
+
+    def is_told():
+        return any(
+            s.level == DiagnosticStatus.ERROR and "inactive: cpu failed: CUDA" in s.message
+            for a in arrays[-1:]
+            for s in a.status
+        )
+
+    graph.spin_until(is_told)
+    log = capfd.readouterr().err
+    assert "deactivated: cpu failed: CUDA" in log
+    assert "Traceback" not in log
+
+    fault.left = 0
+    assert node.trigger_activate() == SUCCESS
+    camera.wait_for_node()
+    states = [s.tracking_state for s in camera.exchange(camera.message(walker)).skeletons]
+    assert Skeleton3D.TRACKING_NEW in states
+    arrays.clear()
+    graph.spin_until(lambda: arrays)
+    assert not is_told()
+
+
+def test_errors_of_an_image_are_not_those_of_the_device():
+    assert is_device_fault(OUT_OF_MEMORY)
+    assert is_device_fault(BROKEN)
+    for error in (ValueError("CUDA error"), RuntimeError("shape mismatch"), MemoryError()):
+        assert not is_device_fault(error)
+    text = explain_device_fault(BROKEN, torch.device("cuda:1"))
+    assert text == (
+        "cuda:1 failed: CUDA error: an illegal memory access was encountered (restart the "
+        "process, or set device to cpu)"
+    )
