@@ -26,12 +26,19 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["true", "false"],
                 description="Start RViz too",
             ),
+            DeclareLaunchArgument(
+                "view",
+                default_value="false",
+                choices=["true", "false"],
+                description="Show everything in a browser too, on port 8080",
+            ),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(SHARE / "launch" / "pandapose.launch.py")),
                 launch_arguments={
                     "camera": "video",
                     "source": LaunchConfiguration("source"),
                     "rviz": LaunchConfiguration("rviz"),
+                    "view": LaunchConfiguration("view"),
                 }.items(),
             ),
         ]

@@ -1,17 +1,29 @@
-"""Start pose_node and, as asked, a camera and RViz."""
+"""Start pose_node and, as asked, a camera or a recording, and something to look with."""
 
+import difflib
+import os
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.logging import get_logger
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
 
 SHARE = Path(__file__).resolve().parents[1]
-# Absolute topics of config/pandapose.rviz that move with the namespace.
-RVIZ_TOPICS = ("markers", "anchor_markers", "depth_markers", "debug_image")
+INCLUDED = (
+    PythonLaunchDescriptionSource(str(SHARE / "launch" / "camera.launch.py")),
+    PythonLaunchDescriptionSource(str(SHARE / "launch" / "show.launch.py")),
+)
 
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes"),
@@ -29,10 +41,20 @@ ARGUMENTS = [
         description="Topic of the camera's calibration; empty: camera_info beside the image",
     ),
     DeclareLaunchArgument(
-        "use_sim_time",
-        default_value="false",
-        choices=["true", "false"],
-        description="Take the time from /clock, for recordings and simulators",
+        "depth_topic",
+        default_value="depth",
+        description="Topic of depth images, registered to the images; used if they come",
+    ),
+    DeclareLaunchArgument(
+        "image_transport",
+        default_value="",
+        choices=["", "raw", "compressed"],
+        description="How the images come; empty: as the params_file says",
+    ),
+    DeclareLaunchArgument(
+        "device",
+        default_value="",
+        description="auto, cpu, cuda or cuda:N; empty: as the params_file says",
     ),
     DeclareLaunchArgument(
         "log_level",
@@ -41,32 +63,9 @@ ARGUMENTS = [
         description="Least severity that pose_node logs",
     ),
     DeclareLaunchArgument(
-        "device",
+        "bag",
         default_value="",
-        description="auto, cpu, cuda or cuda:N; empty: as the params_file says",
-    ),
-    DeclareLaunchArgument(
-        "camera",
-        default_value="none",
-        choices=["none", "video"],
-        description="Camera to start too; video: a webcam or a file, see source",
-    ),
-    DeclareLaunchArgument(
-        "source", default_value="0", description="Video file or webcam index for camera:=video"
-    ),
-    DeclareLaunchArgument(
-        "loop",
-        default_value="true",
-        choices=["true", "false"],
-        description="Play a video file again and again",
-    ),
-    DeclareLaunchArgument(
-        "rviz", default_value="false", choices=["true", "false"], description="Start RViz too"
-    ),
-    DeclareLaunchArgument(
-        "fixed_frame",
-        default_value="camera_optical_frame",
-        description="Frame that RViz shows everything in",
+        description="Recording to play again and again, with its clock (use_sim_time)",
     ),
     DeclareLaunchArgument(
         "dds_profile",
@@ -79,22 +78,43 @@ ARGUMENTS = [
 NAMES = [argument.name for argument in ARGUMENTS]
 
 
-def start_nodes(context: LaunchContext) -> list[Node]:
-    """Return the nodes; a function, as topics and parameters depend on the arguments."""
+def start_nodes(context: LaunchContext) -> list[Node | ExecuteProcess]:
+    """Return the node and the player; a function, as topics depend on the arguments."""
     values = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
+    warn_of_misspelt(context)
+    values["use_sim_time"] = LaunchConfiguration("use_sim_time").perform(context)
     image_topic = values["image_topic"]
     beside_image = "/".join([*image_topic.split("/")[:-1], "camera_info"])
-    camera_info_topic = values["camera_info_topic"] or beside_image
-    nodes = [pose_node(values, image_topic, camera_info_topic)]
-    if values["camera"] == "video":
-        nodes.append(video_camera(values, image_topic, camera_info_topic))
-    if values["rviz"] == "true":
-        nodes.append(rviz(values))
+    nodes: list[Node | ExecuteProcess] = [
+        pose_node(values, image_topic, values["camera_info_topic"] or beside_image)
+    ]
+    if values["bag"]:
+        nodes.append(bag_player(values["bag"]))
     return nodes
+
+
+def go_by_the_recording(context: LaunchContext) -> None:
+    """Make every node take the time from a recording, if one is played."""
+    if LaunchConfiguration("bag").perform(context):
+        context.launch_configurations["use_sim_time"] = "true"
+
+
+def warn_of_misspelt(context: LaunchContext) -> None:
+    """Warn of arguments that launch ignores without a word."""
+    known = set(NAMES)
+    for source in INCLUDED:
+        included = source.get_launch_description(context)
+        known |= {argument.name for argument in included.get_launch_arguments()}
+    for name in sorted(set(context.launch_configurations) - known):
+        if close := difflib.get_close_matches(name, known, n=1):
+            get_logger("pandapose").warning(
+                f"there is no argument '{name}'; did you mean '{close[0]}'?"
+            )
 
 
 def pose_node(values: dict[str, str], image_topic: str, camera_info_topic: str) -> Node:
     """Return the node itself; arguments win over the params_file only where they are given."""
+    given = {name: values[name] for name in ("device", "image_transport") if values[name]}
     return Node(
         package="pandapose_ros",
         executable="pose_node",
@@ -103,9 +123,13 @@ def pose_node(values: dict[str, str], image_topic: str, camera_info_topic: str) 
         parameters=[
             values["params_file"],
             {"use_sim_time": values["use_sim_time"] == "true"},
-            {"device": values["device"]} if values["device"] else {},
+            given,
         ],
-        remappings=[("image", image_topic), ("camera_info", camera_info_topic)],
+        remappings=[
+            ("image", image_topic),
+            ("camera_info", camera_info_topic),
+            ("depth", values["depth_topic"]),
+        ],
         ros_arguments=[
             "--log-level",
             f"{logger_name(values['namespace'])}:={values['log_level']}",
@@ -120,39 +144,19 @@ def logger_name(namespace: str) -> str:
     return ".".join([*namespace.strip("/").split("/"), "pose_node"]).lstrip(".")
 
 
-def video_camera(values: dict[str, str], image_topic: str, camera_info_topic: str) -> Node:
-    """Return a camera that plays a file or a webcam."""
-    return Node(
-        package="pandapose_ros",
-        executable="video_camera",
-        namespace=values["namespace"],
-        parameters=[{"source": values["source"], "loop": values["loop"] == "true"}],
-        remappings=[("image_raw", image_topic), ("camera_info", camera_info_topic)],
-        output="screen",
-        emulate_tty=True,
-    )
-
-
-def rviz(values: dict[str, str]) -> Node:
-    """Return RViz with our displays, in the clock and namespace of the node."""
+def bag_player(bag: str) -> ExecuteProcess:
+    """Return a player of a recording, which tells its time."""
+    if not Path(bag).exists():
+        raise RuntimeError(f"bag:={bag} is not there")
     try:
-        get_package_prefix("rviz2")
+        get_package_prefix("ros2bag")
     except PackageNotFoundError as error:
+        distro = os.environ.get("ROS_DISTRO", "$ROS_DISTRO")
         raise RuntimeError(
-            "RViz is not installed: sudo apt install ros-$ROS_DISTRO-rviz2, or give rviz:=false"
+            f"ros2bag is not installed: sudo apt install ros-{distro}-rosbag2; or estimate "
+            "without playing it: pandapose bag"
         ) from error
-    namespace = values["namespace"].strip("/")
-    prefix = f"/{namespace}" if namespace else ""
-    return Node(
-        package="rviz2",
-        executable="rviz2",
-        namespace=values["namespace"],
-        arguments=["-d", str(SHARE / "config" / "pandapose.rviz"), "-f", values["fixed_frame"]],
-        parameters=[{"use_sim_time": values["use_sim_time"] == "true"}],
-        remappings=[
-            (f"/pose_node/{topic}", f"{prefix}/pose_node/{topic}") for topic in RVIZ_TOPICS
-        ],
-    )
+    return ExecuteProcess(cmd=["ros2", "bag", "play", bag, "--clock", "--loop"], output="screen")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -163,6 +167,8 @@ def generate_launch_description() -> LaunchDescription:
             SetEnvironmentVariable(
                 "FASTRTPS_DEFAULT_PROFILES_FILE", LaunchConfiguration("dds_profile")
             ),
+            OpaqueFunction(function=go_by_the_recording),
+            *(IncludeLaunchDescription(source) for source in INCLUDED),
             OpaqueFunction(function=start_nodes),
         ]
     )

@@ -1,11 +1,12 @@
 import ast
+import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
-from pandapose_ros.config import VideoCameraConfig
+from pandapose_ros.config import VideoCameraConfig, ViewerConfig
 from pandapose_ros.node.pose_node import PoseNode
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +25,8 @@ def keyword(call, name):
 
 
 def test_there_are_launch_files():
-    assert [path.name for path in LAUNCH_FILES] == ["demo.launch.py", "pandapose.launch.py"]
+    names = ["camera", "demo", "pandapose", "show"]
+    assert [path.name for path in LAUNCH_FILES] == [f"{name}.launch.py" for name in names]
 
 
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
@@ -44,21 +46,33 @@ def test_launched_executables_are_installed():
     installed = (ROOT / "CMakeLists.txt").read_text()
     nodes = [n for path in LAUNCH_FILES for n in calls(path, "Node")]
     ours = [n for n in nodes if keyword(n, "package") == "'pandapose_ros'"]
-    assert {keyword(n, "executable") for n in ours} == {"'pose_node'", "'video_camera'"}
+    assert {keyword(n, "executable") for n in ours} == {
+        "'pose_node'",
+        "'video_camera'",
+        "'viewer'",
+    }
     for node in ours:
         assert ast.literal_eval(keyword(node, "executable")) in installed
 
 
-def test_launched_camera_gets_parameters_that_it_has():
-    (camera,) = (
+@pytest.mark.parametrize(
+    ("program", "config"), [("video_camera", VideoCameraConfig), ("viewer", ViewerConfig)]
+)
+def test_launched_nodes_get_parameters_that_they_have(program, config):
+    (node,) = (
         n
         for path in LAUNCH_FILES
         for n in calls(path, "Node")
-        if keyword(n, "executable") == "'video_camera'"
+        if keyword(n, "executable") == f"'{program}'"
     )
-    (dictionary,) = next(k.value for k in camera.keywords if k.arg == "parameters").elts
+    (dictionary,) = next(k.value for k in node.keywords if k.arg == "parameters").elts
     names = {ast.literal_eval(key) for key in dictionary.keys}
-    assert names <= {item.name for item in fields(VideoCameraConfig)}
+    assert names <= {item.name for item in fields(config)} | {"use_sim_time"}
+
+
+def test_no_launch_file_needs_a_network():
+    for path in LAUNCH_FILES:
+        assert not re.search(r"urllib|requests|http|download|subprocess|pip", path.read_text())
 
 
 def test_files_that_launch_files_name_exist():
@@ -89,7 +103,7 @@ def test_every_topic_in_rviz_is_published_and_moves_with_the_namespace(graph):
     node = graph.add(PoseNode(context=graph.context))
     node.trigger_configure()
     graph.spin_until(lambda: all(node.count_publishers(topic) == 1 for topic in topics))
-    source = (ROOT / "launch" / "pandapose.launch.py").read_text()
+    source = (ROOT / "launch" / "show.launch.py").read_text()
     (line,) = (line for line in source.splitlines() if line.startswith("RVIZ_TOPICS = "))
     moved = ast.literal_eval(line.removeprefix("RVIZ_TOPICS = "))
     assert {f"/pose_node/{name}" for name in moved} == topics

@@ -1,0 +1,149 @@
+"""Start a camera whose images and calibration come on the topics that are asked for."""
+
+import os
+from pathlib import Path
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+
+ARGUMENTS = [
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes"),
+    DeclareLaunchArgument(
+        "camera",
+        default_value="none",
+        choices=["none", "video", "usb_cam", "v4l2_camera", "camera_ros", "realsense2_camera"],
+        description="Camera to start too; video: a webcam or a file, see source",
+    ),
+    DeclareLaunchArgument(
+        "image_topic", default_value="image_raw", description="Topic of the camera's images"
+    ),
+    DeclareLaunchArgument(
+        "camera_info_topic",
+        default_value="",
+        description="Topic of the camera's calibration; empty: camera_info beside the image",
+    ),
+    DeclareLaunchArgument(
+        "depth_topic",
+        default_value="depth",
+        description="Topic for the depth images of realsense2_camera",
+    ),
+    DeclareLaunchArgument(
+        "source", default_value="0", description="Video file or webcam index for camera:=video"
+    ),
+    DeclareLaunchArgument(
+        "loop",
+        default_value="true",
+        choices=["true", "false"],
+        description="Play a video file again and again",
+    ),
+    DeclareLaunchArgument(
+        "camera_device",
+        default_value="",
+        description="Which camera: /dev/video0 for usb_cam and v4l2_camera, an index or a name "
+        "for camera_ros, a serial number for realsense2_camera; empty: the driver's choice",
+    ),
+    DeclareLaunchArgument(
+        "camera_params_file",
+        default_value="",
+        description="YAML file with parameters of the camera's driver",
+    ),
+    DeclareLaunchArgument(
+        "camera_frame",
+        default_value="camera_optical_frame",
+        description="frame_id of the images; realsense2_camera has its own",
+    ),
+]
+NAMES = [argument.name for argument in ARGUMENTS]
+
+# Of each driver: package, program, its topics, its parameters for the device and for the frame.
+DRIVERS = {
+    "usb_cam": ("usb_cam", "usb_cam_node_exe", "", "video_device", "frame_id"),
+    "v4l2_camera": ("v4l2_camera", "v4l2_camera_node", "", "video_device", "camera_frame_id"),
+    "camera_ros": ("camera_ros", "camera_node", "~/", "camera", "frame_id"),
+    "realsense2_camera": (
+        "realsense2_camera",
+        "realsense2_camera_node",
+        "~/color/",
+        "serial_no",
+        "",
+    ),
+}
+
+
+def start_camera(context: LaunchContext) -> list[Node]:
+    """Return the camera's node, if there is one."""
+    values = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
+    camera, image_topic = values["camera"], values["image_topic"]
+    beside_image = "/".join([*image_topic.split("/")[:-1], "camera_info"])
+    camera_info_topic = values["camera_info_topic"] or beside_image
+    if camera == "none":
+        return []
+    if camera == "video":
+        return [video_camera(values, image_topic, camera_info_topic)]
+    package, program, topics, device, frame = DRIVERS[camera]
+    require(package)
+    parameters = {}
+    if values["camera_device"] and device == "camera" and values["camera_device"].isdigit():
+        parameters[device] = int(values["camera_device"])
+    elif values["camera_device"]:
+        parameters[device] = values["camera_device"]
+    if frame:
+        parameters[frame] = values["camera_frame"]
+    if camera == "realsense2_camera":
+        parameters["align_depth.enable"] = True
+    files = [values["camera_params_file"]] if values["camera_params_file"] else []
+    return [
+        Node(
+            package=package,
+            executable=program,
+            name="camera",
+            namespace=values["namespace"],
+            parameters=[parameters, *files],
+            remappings=[
+                (f"{topics}image_raw", image_topic),
+                (f"{topics}camera_info", camera_info_topic),
+                ("~/aligned_depth_to_color/image_raw", values["depth_topic"]),
+            ],
+            output="screen",
+        )
+    ]
+
+
+def video_camera(values: dict[str, str], image_topic: str, camera_info_topic: str) -> Node:
+    """Return our own camera, which plays a file or a webcam."""
+    if values["source"].isdigit() is False and not Path(values["source"]).is_file():
+        raise RuntimeError(f"source:={values['source']} is neither a file nor a webcam's index")
+    return Node(
+        package="pandapose_ros",
+        executable="video_camera",
+        namespace=values["namespace"],
+        parameters=[
+            {
+                "source": values["source"],
+                "loop": values["loop"] == "true",
+                "frame_id": values["camera_frame"],
+            }
+        ],
+        remappings=[("image_raw", image_topic), ("camera_info", camera_info_topic)],
+        output="screen",
+        emulate_tty=True,
+    )
+
+
+def require(package: str) -> None:
+    """Say how to install a package that is not there."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError as error:
+        distro = os.environ.get("ROS_DISTRO", "$ROS_DISTRO")
+        name = f"ros-{distro}-{package.replace('_', '-')}"
+        raise RuntimeError(f"{package} is not installed: sudo apt install {name}") from error
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the launch."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start_camera)])

@@ -1,0 +1,127 @@
+"""Show people, bones and anchors: in RViz, in Foxglove, in a browser."""
+
+import os
+from pathlib import Path
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+
+SHARE = Path(__file__).resolve().parents[1]
+# Absolute topics of config/pandapose.rviz that move with the namespace.
+RVIZ_TOPICS = ("markers", "anchor_markers", "depth_markers", "debug_image")
+
+ARGUMENTS = [
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes"),
+    DeclareLaunchArgument(
+        "use_sim_time",
+        default_value="false",
+        choices=["true", "false"],
+        description="Take the time from /clock, for recordings and simulators",
+    ),
+    DeclareLaunchArgument(
+        "rviz", default_value="false", choices=["true", "false"], description="Start RViz too"
+    ),
+    DeclareLaunchArgument(
+        "fixed_frame",
+        default_value="camera_optical_frame",
+        description="Frame that RViz shows everything in",
+    ),
+    DeclareLaunchArgument(
+        "foxglove",
+        default_value="false",
+        choices=["true", "false"],
+        description="Start the bridge for Foxglove too, on port 8765",
+    ),
+    DeclareLaunchArgument(
+        "view",
+        default_value="false",
+        choices=["true", "false"],
+        description="Show everything in a browser too, on port 8080",
+    ),
+    DeclareLaunchArgument(
+        "host",
+        default_value="127.0.0.1",
+        description="Address that view and foxglove serve on; 0.0.0.0: all, so that whoever "
+        "reaches the port sees the camera",
+    ),
+]
+NAMES = [argument.name for argument in ARGUMENTS]
+
+
+def start_displays(context: LaunchContext) -> list[Node]:
+    """Return what is asked for."""
+    values = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
+    displays = {"rviz": rviz, "foxglove": foxglove, "view": viewer}
+    return [start(values) for name, start in displays.items() if values[name] == "true"]
+
+
+def rviz(values: dict[str, str]) -> Node:
+    """Return RViz with our displays, in the clock and namespace of the node."""
+    require("rviz2", "rviz:=false, or view:=true for a browser")
+    prefix = prefix_of(values)
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=values["namespace"],
+        arguments=["-d", str(SHARE / "config" / "pandapose.rviz"), "-f", values["fixed_frame"]],
+        parameters=[{"use_sim_time": values["use_sim_time"] == "true"}],
+        remappings=[
+            (f"/pose_node/{topic}", f"{prefix}/pose_node/{topic}") for topic in RVIZ_TOPICS
+        ],
+    )
+
+
+def foxglove(values: dict[str, str]) -> Node:
+    """Return the bridge that Foxglove connects to."""
+    require("foxglove_bridge", "foxglove:=false, or view:=true for a browser")
+    return Node(
+        package="foxglove_bridge",
+        executable="foxglove_bridge",
+        parameters=[{"address": values["host"], "use_sim_time": values["use_sim_time"] == "true"}],
+        output="screen",
+    )
+
+
+def viewer(values: dict[str, str]) -> Node:
+    """Return the server of the browser view."""
+    return Node(
+        package="pandapose_ros",
+        executable="viewer",
+        namespace=values["namespace"],
+        parameters=[
+            {
+                "host": values["host"],
+                "skeletons": f"{prefix_of(values)}/pose_node/skeletons",
+                "use_sim_time": values["use_sim_time"] == "true",
+            }
+        ],
+        output="screen",
+        emulate_tty=True,
+    )
+
+
+def prefix_of(values: dict[str, str]) -> str:
+    """Return the namespace as it stands before a topic."""
+    namespace = values["namespace"].strip("/")
+    return f"/{namespace}" if namespace else ""
+
+
+def require(package: str, otherwise: str) -> None:
+    """Say how to install a package that is not there, or how to do without."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError as error:
+        distro = os.environ.get("ROS_DISTRO", "$ROS_DISTRO")
+        name = f"ros-{distro}-{package.replace('_', '-')}"
+        raise RuntimeError(
+            f"{package} is not installed: sudo apt install {name}, or give {otherwise}"
+        ) from error
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the launch."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start_displays)])
