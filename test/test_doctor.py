@@ -1,0 +1,55 @@
+import os
+import subprocess
+import sys
+
+from pandapose_ros.tools import doctor
+
+
+def run_doctor(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "pandapose_ros.tools.main", "doctor", *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_all_is_well_where_the_tests_run(graph, make_camera):
+    make_camera()
+    done = run_doctor()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "FAIL" not in done.stdout
+    for subject in ("Python", "torch", "model files", "weights", "shared memory", "ROS"):
+        assert f"ok    {subject}" in done.stdout, done.stdout
+    assert "ok    image topic: /image of /camera" in done.stdout
+
+
+def test_what_is_missing_is_named_with_its_remedy(tmp_path):
+    done = run_doctor(
+        "--model-dir", str(tmp_path), FASTRTPS_DEFAULT_PROFILES_FILE=str(tmp_path / "no.xml")
+    )
+    assert done.returncode == 1
+    assert "FAIL  estimator" in done.stdout
+    assert "pandapose fetch-models" in done.stdout
+    assert "warn  DDS profile" in done.stdout
+    assert "1 to mend" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_profile_without_room_for_images_is_told(tmp_path, monkeypatch):
+    (tmp_path / "dds.xml").write_text("<dds/>")
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(tmp_path / "dds.xml"))
+    (finding,) = doctor.check_profile()
+    assert finding.level == "warn"
+    assert "segment_size" in finding.text
+    monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_zenoh_cpp")
+    assert [f.level for f in doctor.check_profile()] == ["ok"]
+
+
+def test_ros_that_cannot_be_loaded_is_a_failure(monkeypatch):
+    monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_absent")
+    (finding,) = doctor.check_graph()
+    assert finding.level == "FAIL"
+    assert "source ROS 2" in finding.text
