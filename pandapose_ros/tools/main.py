@@ -10,6 +10,8 @@ _COMMANDS = {
     "demo": "run camera, node and listener as ROS 2 processes on a clip and draw the result",
     "view": "show skeletons, anchors and the camera's image in a browser",
     "estimate": "estimate skeletons in pictures or a video, without ROS",
+    "bag": "estimate skeletons in a recording (rosbag2), into another one",
+    "doctor": "check everything that running needs, and say what to do",
     "fetch-models": "fetch the two BlazePose files once and check them",
     "export": "write the network as ONNX",
     "benchmark": "measure every stage, and from image to skeleton over ROS 2",

@@ -1,0 +1,170 @@
+"""Recordings (rosbag2): a job for one image topic, and bags that are whole or not there at all."""
+
+import errno
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from heapq import merge
+from pathlib import Path
+
+from rosbags.interfaces import (
+    Connection,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+
+STORAGES = {"sqlite3": StoragePlugin.SQLITE3, "mcap": StoragePlugin.MCAP}
+_FOREVER = QosTime(2147483647, 4294967295)
+
+
+@dataclass(frozen=True)
+class BagJob:
+    """Ask for the skeletons of one image topic.
+
+    Attributes:
+        bag: Recording to read.
+        image: Topic of the images.
+        out: Recording to write; appears when it is whole.
+        storage: A key of `STORAGES`.
+        definitions: Folder of the message definitions, `msg/`.
+        namespace: Of the node whose topics are written.
+        anchors: Whether to write the anchors too.
+    """
+
+    bag: str
+    image: str
+    out: str
+    storage: str
+    definitions: str
+    namespace: str = ""
+    anchors: bool = False
+
+    def to_json(self) -> str:
+        """Return one line that `from_json` reads."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(line: str) -> "BagJob":
+        """Read what `to_json` wrote."""
+        return BagJob(**json.loads(line))
+
+
+@contextmanager
+def new_bag(path: Path, storage: str) -> Iterator[Writer]:
+    """Write a recording that appears at `path` when the block ends well, and otherwise not.
+
+    Args:
+        path: Where; its folder has to exist.
+        storage: A key of `STORAGES`.
+
+    Raises:
+        FileExistsError: If there is something already.
+        OSError: With errno ENOSPC if the disk is full; nothing is left behind then.
+    """
+    if path.exists():
+        raise FileExistsError(f"{path} exists already; remove it or give another name")
+    # The files in a bag are named after its folder.
+    work = path.parent / f".{path.name}.part"
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        work.mkdir()
+        with Writer(work / path.name, version=9, storage_plugin=STORAGES[storage]) as writer:
+            yield writer
+        (work / path.name).rename(path)
+    except BaseException as error:
+        if is_disk_full(error):
+            with suppress(OSError):
+                shutil.rmtree(work)
+            text = f"no space left on the disk of {path}; nothing unfinished was kept there"
+            raise OSError(errno.ENOSPC, text) from error
+        raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Tell whether an error means that there is no space left.
+
+    Args:
+        error: Of a file or of SQLite, which has no error code for it.
+    """
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, sqlite3.OperationalError) and "disk is full" in str(error)
+
+
+def quality(*, depth: int, latched: bool = False) -> Qos:
+    """Return the reliable quality of service that a player has to offer for a topic.
+
+    Args:
+        depth: Messages kept for a slow subscriber.
+        latched: Whether those who come later get the last message.
+    """
+    durability = QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE
+    return Qos(
+        history=QosHistory.KEEP_LAST,
+        depth=depth,
+        reliability=QosReliability.RELIABLE,
+        durability=durability,
+        deadline=_FOREVER,
+        lifespan=_FOREVER,
+        liveliness=QosLiveliness.AUTOMATIC,
+        liveliness_lease_duration=_FOREVER,
+        avoid_ros_namespace_conventions=False,
+    )
+
+
+def join_bags(parts: Sequence[Path], out: Path, storage: str) -> int:
+    """Write the messages of several recordings into one, in the order of their times.
+
+    Args:
+        parts: Recordings without a topic in common.
+        out: As `new_bag`.
+        storage: A key of `STORAGES`.
+
+    Returns:
+        How many messages were written.
+    """
+    readers = [Reader(part) for part in parts]
+    count = 0
+    for reader in readers:
+        reader.open()
+    try:
+        with new_bag(out, storage) as writer:
+            copies = {
+                (number, c.id): _copy(writer, c)
+                for number, reader in enumerate(readers)
+                for c in reader.connections
+            }
+            streams = [_stream(number, reader) for number, reader in enumerate(readers)]
+            for time, number, connection, data in merge(*streams, key=lambda item: item[:2]):
+                writer.write(copies[number, connection], time, data)
+                count += 1
+    finally:
+        for reader in readers:
+            reader.close()
+    return count
+
+
+def _stream(number: int, reader: Reader) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield time, the reader's number, connection and data of each message."""
+    for connection, time, data in reader.messages():
+        yield time, number, connection.id, bytes(data)
+
+
+def _copy(writer: Writer, connection: Connection) -> Connection:
+    return writer.add_connection(
+        connection.topic,
+        connection.msgtype,
+        msgdef=connection.msgdef.data,
+        rihs01=connection.digest,
+        offered_qos_profiles=connection.ext.offered_qos_profiles,  # type: ignore[union-attr]
+    )

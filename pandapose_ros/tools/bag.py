@@ -1,0 +1,189 @@
+"""Estimate skeletons in a recording (rosbag2), into another recording beside it."""
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+from rosbags.rosbag2 import Reader
+from rosbags.rosbag2.errors import ReaderError
+from tqdm import tqdm
+
+from pandapose_ros.bags import STORAGES, BagJob, join_bags
+from pandapose_ros.tools.processes import find_shared, node_command
+
+_IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("input", type=Path, help="recording to read: a folder with metadata.yaml")
+    parser.add_argument("output", type=Path, help="recording to write, a folder that is not there")
+    parser.add_argument(
+        "--image", nargs="+", default=[], help="image topics; default: the only one there is"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes, each of which takes one image topic: within a topic people are followed "
+        "from image to image, so that it is not divided (default: 1)",
+    )
+    parser.add_argument("--anchors", action="store_true", help="write the anchors too")
+    parser.add_argument(
+        "--storage", choices=STORAGES, default="sqlite3", help="format of OUTPUT (sqlite3)"
+    )
+    parser.add_argument("--params-file", type=Path, help="parameters of pose_node, YAML")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what is not yet done of each image topic, then put the parts together.
+
+    Args:
+        args: As declared by `add_arguments`.
+
+    Returns:
+        Exit code, 0.
+
+    Raises:
+        ValueError: If the recording or a topic in it cannot be used, or a worker failed.
+        FileExistsError: If the output is there already.
+    """
+    if args.output.exists():
+        raise FileExistsError(f"{args.output} exists already; remove it or give another name")
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    counts = count_images(args.input, args.image)
+    folder = args.output.parent / f".{args.output.name}.parts-{fingerprint(args)}"
+    folder.mkdir(exist_ok=True)
+    namespaces = choose_namespaces(list(counts))
+    jobs = [
+        BagJob(
+            bag=str(args.input),
+            image=topic,
+            out=str(folder / re.sub(r"\W+", "_", topic).strip("_")),
+            storage=args.storage,
+            definitions=str(find_shared(Path("msg"))),
+            namespace=namespaces[topic],
+            anchors=args.anchors,
+        )
+        for topic in counts
+    ]
+    left = [job for job in jobs if not Path(job.out).exists()]
+    if len(left) < len(jobs):
+        print(f"{len(jobs) - len(left)} of {len(jobs)} topics were done before")
+    try:
+        run_jobs(left, counts, args)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on after the topics that are done")
+        raise
+    messages = join_bags([Path(job.out) for job in jobs], args.output, args.storage)
+    shutil.rmtree(folder)
+    print(f"{messages} messages written to {args.output}")
+    return 0
+
+
+def count_images(bag: Path, topics: Sequence[str]) -> dict[str, int]:
+    """Return how many images there are on each topic that is to be done.
+
+    Args:
+        bag: The recording.
+        topics: Those asked for; empty: the only one there is.
+
+    Raises:
+        ValueError: If the recording cannot be read, or the topics cannot be told.
+    """
+    try:
+        with Reader(bag) as reader:
+            found = {c.topic: c.msgcount for c in reader.connections if c.msgtype in _IMAGES}
+    except (ReaderError, OSError) as error:
+        raise ValueError(f"cannot read the recording {bag}: {error}") from error
+    listing = ", ".join(sorted(found)) or "none"
+    for topic in topics:
+        if topic not in found:
+            raise ValueError(f"{bag} has no images on {topic}; its image topics: {listing}")
+    if not topics and len(found) != 1:
+        raise ValueError(f"say which topics with --image; image topics of {bag}: {listing}")
+    return {topic: found[topic] for topic in topics or found}
+
+
+def choose_namespaces(topics: Sequence[str]) -> dict[str, str]:
+    """Return the namespace of each topic's skeletons: none for one, beside the images for several.
+
+    Args:
+        topics: Of the images.
+    """
+    if len(topics) == 1:
+        return {topics[0]: ""}
+    folders = [_folder(topic) for topic in topics]
+    is_clear = all(folders) and len(set(folders)) == len(folders)
+    return dict(zip(topics, folders if is_clear else topics, strict=True))
+
+
+def _folder(topic: str) -> str:
+    return topic.removesuffix("/compressed").rsplit("/", 1)[0]
+
+
+def fingerprint(args: argparse.Namespace) -> str:
+    """Tell runs apart whose parts must not be mixed: other input, options or parameters."""
+    files = sorted(path for path in args.input.rglob("*") if path.is_file())
+    state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    parameters = args.params_file.read_bytes() if args.params_file else b""
+    what = (state, args.storage, args.anchors, len(args.image) > 1, parameters)
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
+
+
+def run_jobs(jobs: Sequence[BagJob], counts: dict[str, int], args: argparse.Namespace) -> None:
+    """Run workers, with one bar for the images of all; the first failure ends the others."""
+    total = sum(counts[job.image] for job in jobs)
+    workers = max(1, min(args.workers, len(jobs)))
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    ending = Event()
+    with (
+        tqdm(total=total, desc="bag", unit="image", disable=not jobs) as bar,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        futures = [pool.submit(run_job, job, args, bar, threads, ending) for job in jobs]
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            ending.set()
+
+
+def run_job(job: BagJob, args: argparse.Namespace, bar: tqdm, threads: int, ending: Event) -> None:
+    """Run one worker process to its end; raise ValueError if it fails."""
+    if ending.is_set():
+        return
+    is_compressed = _is_compressed(job)
+    parameters = {
+        "use_sim_time": True,
+        "image_transport": "compressed" if is_compressed else "raw",
+    }
+    remaps = {"image": job.image, "camera_info": f"{_folder(job.image)}/camera_info"}
+    command = node_command("bag_worker", "", parameters, remaps)
+    if args.params_file:
+        command += ["--params-file", str(args.params_file)]
+    environment = {"OMP_NUM_THREADS": str(threads)} | os.environ
+    command.insert(command.index("--ros-args"), job.to_json())
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        reason = "see its message above"
+        for line in process.stdout or ():
+            if line == "image\n":
+                bar.update()
+            elif line.startswith("error "):
+                reason = line.removeprefix("error ").strip()
+            if ending.is_set():
+                process.terminate()
+    if process.returncode and not ending.is_set():
+        raise ValueError(f"{job.image} failed: {reason}")
+
+
+def _is_compressed(job: BagJob) -> bool:
+    with Reader(Path(job.bag)) as reader:
+        return any(c.topic == job.image and c.msgtype == _IMAGES[1] for c in reader.connections)

@@ -1,0 +1,185 @@
+"""The bag tool, on bags in both formats, against the live node."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rclpy.serialization import deserialize_message, serialize_message
+from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+from std_msgs.msg import Header
+
+from pandapose_ros.bags import join_bags, new_bag
+from pandapose_ros.msg import Skeleton3DArray
+from pandapose_ros.node.conversions import image_message
+from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
+from pandapose_ros.node.pose_node import PoseNode
+
+ROOT = Path(__file__).parents[1]
+CLIP = ROOT / "config" / "demo" / "walk.mp4"
+STORE = get_typestore(Stores.ROS2_JAZZY)
+FRAMES = 6
+
+
+@pytest.fixture(scope="module")
+def frames():
+    capture = cv2.VideoCapture(str(CLIP))
+    return [cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB) for _ in range(FRAMES)]
+
+
+def messages(frames):
+    """Image and camera_info of each frame, ten a second."""
+    for number, pixels in enumerate(frames, start=1):
+        header = Header(frame_id="lens")
+        header.stamp.sec, header.stamp.nanosec = 1000, number * 10**8
+        info = camera_info_from_field_of_view(1.0, pixels.shape[1], pixels.shape[0])
+        info.header = header
+        yield image_message(pixels, header), info
+
+
+def write_recording(path, frames, cameras=("cam",)):
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        for camera in cameras:
+            images = writer.add_connection(
+                f"/{camera}/image_raw", "sensor_msgs/msg/Image", typestore=STORE
+            )
+            infos = writer.add_connection(
+                f"/{camera}/camera_info", "sensor_msgs/msg/CameraInfo", typestore=STORE
+            )
+            for image, info in messages(frames):
+                time = image.header.stamp.sec * 10**9 + image.header.stamp.nanosec + 5
+                writer.write(infos, time, serialize_message(info))
+                writer.write(images, time + 1, serialize_message(image))
+
+
+def read_skeletons(path, topic="/pose_node/skeletons"):
+    with Reader(path) as reader:
+        wanted = [c for c in reader.connections if c.topic == topic]
+        return [deserialize_message(d, Skeleton3DArray) for _, _, d in reader.messages(wanted)]
+
+
+def run_tool(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "pandapose_ros.tools.main", "bag", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def values(message):
+    """All numbers of a skeleton message."""
+    rows = [
+        (j.position.x, j.position.y, j.position.z, j.confidence, j.u, j.v)
+        for skeleton in message.skeletons
+        for j in skeleton.joints
+    ]
+    return np.array(rows)
+
+
+def test_a_bag_gives_what_the_live_node_gives(graph, make_camera, frames, tmp_path):
+    recording, out = tmp_path / "in", tmp_path / "out"
+    write_recording(recording, frames)
+    done = run_tool(recording, out)
+    assert done.returncode == 0, done.stderr
+    from_bag = read_skeletons(out)
+    node = graph.add(PoseNode(context=graph.context))
+    assert node.start()
+    camera = make_camera()
+    camera.wait_for_node()
+    live = []
+    for image, info in messages(frames):
+        camera.infos.publish(info)
+        live.append(camera.exchange(image))
+    assert len(from_bag) == FRAMES
+    for recorded, said in zip(from_bag, live, strict=True):
+        assert recorded.header == said.header
+        assert [s.id for s in recorded.skeletons] == [s.id for s in said.skeletons]
+        assert len(recorded.skeletons) == 1
+        assert recorded.skeletons[0].tracking_state == said.skeletons[0].tracking_state
+        assert np.allclose(values(recorded), values(said), atol=1e-5, equal_nan=True)
+    with Reader(out) as reader:
+        assert {c.topic for c in reader.connections} >= {"/pose_node/skeleton_info"}
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_interrupted_run_goes_on_after_what_is_done(frames, tmp_path):
+    recording, out = tmp_path / "in", tmp_path / "out"
+    write_recording(recording, frames[:1], cameras=("left", "right"))
+    arguments = ("bag", recording, out, "--image", "/left/image_raw", "/right/image_raw")
+    command = [sys.executable, "-m", "pandapose_ros.tools.main", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        end = time.monotonic() + 100
+        while not list(tmp_path.glob(".out.parts-*/left_image_raw")):
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert "the same command goes on" in process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert not out.exists()
+    done = run_tool(*arguments[1:])
+    assert done.returncode == 0, done.stderr
+    assert "1 of 2 topics were done before" in done.stdout
+    for camera in ("left", "right"):
+        assert len(read_skeletons(out, f"/{camera}/pose_node/skeletons")) == 1
+    again = run_tool(*arguments[1:])
+    assert again.returncode == 1
+    assert "exists already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [(("--image", "/nose"), "/cam/image_raw"), ((), "say which topics with --image")],
+)
+def test_a_wrong_topic_is_answered_with_those_there_are(frames, tmp_path, arguments, reason):
+    write_recording(tmp_path / "in", frames[:1], cameras=("cam", "other"))
+    done = run_tool(tmp_path / "in", tmp_path / "out", *arguments)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder]
+    if subprocess.run(command, check=False).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
+def test_a_full_disk_leaves_nothing_broken(frames, small_disk, tmp_path, storage):
+    write_recording(tmp_path / "in", frames[:1])
+    with pytest.raises(OSError, match="no space left on the disk of"):
+        join_bags([tmp_path / "in"], small_disk / "out", storage)
+    assert not list(small_disk.iterdir())
+
+
+def test_joined_bags_keep_topics_and_order(frames, tmp_path):
+    for camera in ("left", "right"):
+        write_recording(tmp_path / camera, frames[:3], cameras=(camera,))
+    parts = [tmp_path / "left", tmp_path / "right"]
+    assert join_bags(parts, tmp_path / "out", "mcap") == 12
+    with Reader(tmp_path / "out") as reader:
+        counts = {c.topic: c.msgcount for c in reader.connections}
+        times = [time for _, time, _ in reader.messages()]
+    assert set(counts.values()) == {3}
+    assert len(counts) == 4
+    assert times == sorted(times)
+
+
+def test_a_bag_that_is_not_finished_is_not_there(tmp_path):
+    with pytest.raises(KeyboardInterrupt), new_bag(tmp_path / "out", "sqlite3"):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
