@@ -18,7 +18,11 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 LIMITED = [
     *SOURCES,
     ROOT / "setup.py",
-    *(file for folder in ("test", "launch", "benchmark") for file in (ROOT / folder).glob("*.py")),
+    *(
+        file
+        for folder in ("test", "launch", "benchmark", "examples")
+        for file in (ROOT / folder).glob("*.py")
+    ),
 ]
 FILE_LINES, FUNCTION_LINES = 300, 50
 # Which wheel, or which Debian package, holds a module whose name differs.
