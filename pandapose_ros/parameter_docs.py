@@ -8,12 +8,14 @@ from pandapose_ros.config import (
     NodeConfig,
     PictureConfig,
     VideoCameraConfig,
+    ViewerConfig,
     WorldConfig,
 )
 
 _NODES = {
     "pose_node": (EstimatorConfig, NodeConfig, WorldConfig, PictureConfig),
     "video_camera": (VideoCameraConfig,),
+    "viewer": (ViewerConfig,),
 }
 _ROS_TYPES = {bool: "bool", int: "integer", float: "double", str: "string", tuple: "string array"}
 _HEAD = """# Parameters
