@@ -123,7 +123,8 @@ class Talker:
         self.anchors = create(AnchorSet3DArray, "~/anchors", 1)
         self.images = create(Image, "lens/image_raw", 5)
         self.camera_infos = create(CameraInfo, "lens/camera_info", 5)
-        for kind, topic in ((Image, "lens/image_raw"), (CameraInfo, "lens/camera_info")):
+        heard = ((Image, "depth"), (Image, "lens/image_raw"), (CameraInfo, "lens/camera_info"))
+        for kind, topic in heard:
             self.node.create_subscription(kind, topic, lambda _message: None, 1)
         self.info.publish(conversions.skeleton_info_message(H36M_17, ModelInfo("m", "1", "0")))
 

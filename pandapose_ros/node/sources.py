@@ -69,7 +69,11 @@ def find_source(node: Node, skeletons: str, image: str = "") -> Source:
         images = heard
     else:
         images = heard if _of_types(heard, _IMAGE, _COMPRESSED) else said
-        image = _most_alike(_of_types(images, _IMAGE, _COMPRESSED), skeletons)
+        names = _of_types(images, _IMAGE, _COMPRESSED)
+        # A node may listen to depth images too, which look the same from here.
+        colour = [name for name in names if "depth" not in name]
+        published = [name for name in colour if node.count_publishers(name)]
+        image = _most_alike(published or colour, skeletons)
     return Source(
         skeletons,
         info=_most_alike(_of_types(said, _INFO), skeletons),
