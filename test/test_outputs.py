@@ -1,0 +1,34 @@
+from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
+from test_markers import HEADER, STYLE, person, with_depth
+from visualization_msgs.msg import MarkerArray
+
+from pandapose_ros.node.outputs import Outputs
+from pandapose_ros.node.world import Placed
+from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.transform import IDENTITY
+
+
+def test_what_nobody_listens_to_is_not_even_built(graph):
+    node = graph.add(LifecycleNode("quiet", context=graph.context))
+    listener = graph.add(Node("listener", context=graph.context))
+    outputs = Outputs(node, H36M_17)
+    people = [with_depth(person(1), peak=6)]
+    placed = Placed(people, HEADER, IDENTITY)
+    outputs.publish(placed, STYLE)
+    outputs.pictures.publish(None, people, HEADER, STYLE, "")  # no image to draw on: it is not
+    built = {
+        "markers": outputs._people_in_rviz,
+        "anchor_markers": outputs._anchors_in_rviz,
+        "depth_markers": outputs._depths_in_rviz,
+    }
+    wanted = set()
+    for topic in built:
+        assert {name for name, living in built.items() if living.keys} == wanted
+        wanted.add(topic)
+        listener.create_subscription(MarkerArray, f"quiet/{topic}", print, 1)
+        graph.spin_until(lambda topic=topic: node.count_subscribers(f"/quiet/{topic}") == 1)
+        graph.spin_for(0.1)
+        outputs.publish(placed, STYLE)
+    assert all(living.keys for living in built.values())
+    outputs.destroy()
