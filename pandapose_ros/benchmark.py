@@ -1,5 +1,6 @@
 """How long each stage of an estimate takes: without ROS, on any device."""
 
+import contextlib
 import os
 import platform
 import time
@@ -17,30 +18,17 @@ from torch import Tensor
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.model.blazepose import CROP_SIZE, LandmarkOutput
+from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.pose import TrackState
 from pandapose_ros.runtime import LandmarkNet, LiftedJoints, Lifter
+from pandapose_ros.timings import summarise
 
 Image = NDArray[np.uint8]
 Result = TypeVar("Result")
 
-
-def summarise(milliseconds: Sequence[float]) -> dict[str, float]:
-    """Tell a series of times in the words of ros2_benchmark, and its percentiles.
-
-    Args:
-        milliseconds: One for each repetition.
-
-    Returns:
-        mean, min, max, p50, p95, p99 and jitter (standard deviation), ms, and repeats; only
-        repeats if there were none.
-    """
-    if not len(milliseconds):
-        return {"repeats": 0}
-    times = np.asarray(milliseconds, float)
-    values = {"mean": times.mean(), "min": times.min(), "max": times.max(), "jitter": times.std()}
-    values |= {f"p{q}": np.percentile(times, q) for q in (50, 95, 99)}
-    return {name: round(float(value), 3) for name, value in values.items()} | {
-        "repeats": len(times)
-    }
+# Fewer repetitions than this say nothing, however long they take.
+_LEAST = 3
+_GONE = (TrackState.PREDICTED, TrackState.LOST)
 
 
 def crowd(image: Image, people: int, width: int, height: int) -> Image:
@@ -112,7 +100,7 @@ def timed(action: Callable[[], Result], device: torch.device) -> tuple[float, Re
 
 
 def measure_frames(
-    estimator: PoseEstimator, images: Sequence[Image], repeats: int, warm_up: int
+    estimator: PoseEstimator, images: Sequence[Image], repeats: int, warm_up: int, seconds: float
 ) -> dict:
     """Measure whole images in tracking mode, and the stages in them.
 
@@ -121,6 +109,7 @@ def measure_frames(
         images: RGB, worked on in turn.
         repeats: Images to measure.
         warm_up: Images before these.
+        seconds: Time after which fewer will do.
 
     Returns:
         Summaries of frame, detect (the detector on its own), landmarks, lifter and
@@ -133,6 +122,8 @@ def measure_frames(
     estimator.networks = replace(networks, landmark_net=clock, lifter=clock)
     try:
         for number in range(warm_up + repeats):
+            if len(frames) >= _LEAST and sum(frames) > 1e3 * seconds:
+                break
             clock.landmarks_ms.clear()
             clock.lifter_ms.clear()
             image = images[number % len(images)]
@@ -141,7 +132,7 @@ def measure_frames(
                 parts = (sum(clock.landmarks_ms), sum(clock.lifter_ms))
                 frames.append(milliseconds)
                 rest.append((*parts, milliseconds - sum(parts)))
-                people.append(len(poses))
+                people.append(sum(pose.state not in _GONE for pose in poses))
     finally:
         estimator.networks = networks
     names = ("landmarks", "lifter", "place_and_track")
@@ -150,39 +141,83 @@ def measure_frames(
         "people": float(np.mean(people)),
         "rate_hz": round(1e3 * len(frames) / sum(frames), 2),
         "frame": summarise(frames),
-        "detect": summarise(_detections(estimator, images, min(repeats, 20))),
+        "detect": summarise(_detections(estimator, images, min(repeats, 10))),
         **{name: summarise(times) for name, times in stages.items()},
     }
 
 
-def measure_networks(estimator: PoseEstimator, people: int, repeats: int) -> dict:
+def measure_networks(estimator: PoseEstimator, people: int, repeats: int, seconds: float) -> dict:
     """Measure landmark net and lifter for a number of people, and the same in eager PyTorch.
 
     The two take turns, so that a busy machine slows both.
 
+    Args:
+        estimator: Its networks are measured, and those that they were made of.
+        people: Batch.
+        repeats: Times each is run, after one time that is not counted.
+        seconds: Time after which fewer will do.
+
     Returns:
-        Summaries of the runtime in use and of eager, in ms.
+        Summaries of the runtime in use and of eager, in ms; memory_mb after the runtime's first
+        run, the greatest of this run.
     """
     networks, network = estimator.networks, estimator.network
     eager = replace(networks, landmark_net=network.backbone, lifter=network, runtime="torch")
     crops = torch.rand(people, 3, CROP_SIZE, CROP_SIZE, device=estimator.device)
     keypoints = torch.rand(people, 17, 2, device=estimator.device) * CROP_SIZE
     times: dict[str, list[float]] = {}
-    for number in range(repeats + 2):
+    forget_peak(estimator.device)
+    memory: dict[str, float] = {}
+    start = time.perf_counter()
+    for number in range(repeats + 1):
+        if number > _LEAST and time.perf_counter() - start > seconds:
+            break
         for name, each in (("runtime", networks), ("eager", eager)):
             with torch.inference_mode():
                 landmarks, seen = timed(lambda e=each: e.landmark_net(crops), estimator.device)
                 lifter, _ = timed(
                     lambda e=each, s=seen: e.lifter.lift(s.features, keypoints), estimator.device
                 )
-            if number >= 2:
+            memory = memory or memory_mb(estimator.device)
+            if number:
                 times.setdefault(f"{name}_landmarks", []).append(landmarks)
                 times.setdefault(f"{name}_lifter", []).append(lifter)
-    return {name: summarise(values) for name, values in times.items()}
+    return {name: summarise(values) for name, values in times.items()} | {"memory_mb": memory}
+
+
+def measure_anchors(
+    estimator: PoseEstimator, local_anchors: Sequence[int], repeats: int
+) -> list[dict]:
+    """Measure eager lifters for one person that differ in their anchors; weights are random.
+
+    Args:
+        estimator: Gives the configuration to vary and the backbone.
+        local_anchors: Of each joint, for one lifter each.
+        repeats: Times each is run, after one time that is not counted.
+
+    Returns:
+        For each its anchors, local and global ones together, and a summary in ms.
+    """
+    network, device = estimator.network, estimator.device
+    keypoints = torch.rand(1, 17, 2, device=device) * CROP_SIZE
+    results = []
+    with torch.inference_mode():
+        crops = torch.rand(1, 3, CROP_SIZE, CROP_SIZE, device=device)
+        features = network.backbone(crops).features
+        for local in local_anchors:
+            config = replace(network.config, local_anchors=local)
+            lifter = PandaPose(config, network.backbone).to(device).eval()
+            times = [
+                timed(lambda each=lifter: each.lift(features, keypoints), device)[0]
+                for _ in range(repeats + 1)
+            ]
+            anchors = lifter.anchors.kinds.numel()
+            results.append({"anchors": anchors, "eager_lifter": summarise(times[1:])})
+    return results
 
 
 def describe_machine(device: torch.device) -> dict:
-    """Name the machine, its load, and the versions of what was measured."""
+    """Name the machine and the versions of what was measured."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -193,7 +228,6 @@ def describe_machine(device: torch.device) -> dict:
         "cpu": cpu,
         "cores": len(os.sched_getaffinity(0)),
         "gpu": gpu,
-        "load_before": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
@@ -202,13 +236,22 @@ def describe_machine(device: torch.device) -> dict:
 
 
 def memory_mb(device: torch.device) -> dict[str, float]:
-    """Return resident memory of this process and the peak on a GPU, MB."""
-    status = Path("/proc/self/status").read_text()
-    resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-    memory = {"rss": round(int(resident.split()[1]) / 1024, 1)}
+    """Return this process' resident memory and its peak, and the peak on a GPU, MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    values = {key: rest for key, _, rest in (line.partition(":") for line in lines)}
+    names = {"rss": "VmRSS", "rss_peak": "VmHWM"}
+    memory = {name: round(int(values[key].split()[0]) / 1024, 1) for name, key in names.items()}
     if device.type == "cuda":
         memory["vram"] = round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
     return memory
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let `memory_mb` tell peaks from now on; where the system forbids it, from the start."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def _detections(estimator: PoseEstimator, images: Sequence[Image], repeats: int) -> list[float]:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
@@ -16,15 +17,17 @@ from rclpy.time import Time
 from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import Image
 
-from pandapose_ros.benchmark import summarise
 from pandapose_ros.config import ProbeConfig
-from pandapose_ros.msg import Skeleton3DArray
+from pandapose_ros.msg import Skeleton3D, Skeleton3DArray
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.running import spin, start_ros
+from pandapose_ros.timings import summarise
 
 # With rate 0: an image without an answer for so long is taken for lost [s].
 _LOST = 10.0
 _POLL = 0.005
+_STEPS = ("decode", "estimate", "publish")
+_GONE = (Skeleton3D.TRACKING_PREDICTED, Skeleton3D.TRACKING_LOST)
 
 
 class Probe(Node):
@@ -45,10 +48,12 @@ class Probe(Node):
         self._answers: list[tuple[int, int, int]] = []  # stamp, arrival, people
         self._begun_at, self._born_at = 0.0, time.monotonic()
         self._usage: list[tuple[float, float]] = []  # wall clock and CPU of the node [s]
+        self._steps: dict[str, dict[str, float]] = {}
         self.is_over = False
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
         self._publisher = self.create_publisher(Image, "image_raw", qos)
         self.create_subscription(Skeleton3DArray, "skeletons", self._on_skeletons, qos)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         period = 1 / self.config.rate if self.config.rate else _POLL
         self.create_timer(period, self._on_time, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -59,11 +64,19 @@ class Probe(Node):
         measured = now - self._begun_at - self.config.warm_up if self._begun_at else -1.0
         if measured >= 0 and not self._usage:
             self._note_usage()
-        if measured > self.config.seconds and not self.is_over:
+        if not self.is_over and self._is_enough(measured):
             self._note_usage()
             self.is_over = True
         elif not self.is_over and (self.config.rate or self._is_answered()):
             self._send()
+
+    def _is_enough(self, measured: float) -> bool:
+        """Tell whether so many seconds have given answers enough."""
+        if measured <= self.config.seconds or not self._usage:
+            return False
+        since = time.time_ns() - int((time.monotonic() - self._usage[0][0]) * 1e9)
+        answers = sum(stamp >= since for stamp, _, _ in self._answers)
+        return answers >= self.config.answers or measured > self.config.timeout
 
     def _is_answered(self) -> bool:
         if not self._sent_ns or (self._answers and self._answers[-1][0] == self._sent_ns[-1]):
@@ -83,17 +96,33 @@ class Probe(Node):
     def _on_skeletons(self, message: Skeleton3DArray) -> None:
         now = self.get_clock().now().nanoseconds
         stamp = Time.from_msg(message.header.stamp).nanoseconds
-        self._answers.append((stamp, now, len(message.skeletons)))
-        if not self._begun_at and message.skeletons:
+        seen = sum(skeleton.tracking_state not in _GONE for skeleton in message.skeletons)
+        self._answers.append((stamp, now, seen))
+        if not self._begun_at and seen:
             self._begun_at = time.monotonic()
         if not self.config.rate and not self.is_over and self._begun_at:
             self._on_time()  # at saturation the next image follows at once
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        pipeline = f"{self.get_namespace().strip('/')}/pose_node: pipeline"
+        for status in message.status:
+            if status.name == pipeline:
+                values = {item.key: item.value for item in status.values}
+                self._steps = {
+                    step: {p: float(values[f"{step} {p} [ms]"]) for p in ("p50", "p95")}
+                    for step in _STEPS
+                    if values.get(f"{step} p50 [ms]", "unknown") != "unknown"
+                }
 
     def _note_usage(self) -> None:
         self._usage.append((time.monotonic(), cpu_seconds(self.config.pid)))
 
     def report(self) -> dict:
-        """Return latencies in ms, rate, missed images, CPU share of one core, and memory."""
+        """Return latencies in ms, rate, missed images, CPU share of one core, and memory.
+
+        The steps are the node's own figures for its last hundred images, those before the
+        measurement included.
+        """
         if len(self._usage) < 2:
             return {"error": f"no skeletons within {self.config.timeout:g} s"}
         (start, cpu_start), (end, cpu_end) = self._usage
@@ -107,6 +136,7 @@ class Probe(Node):
         began = self.config.started
         return {
             "latency": summarise([(a[1] - a[0]) / 1e6 for a in answers.values()]),
+            "steps": self._steps,
             "rate_hz": round(len(answers) / (end - start), 2),
             "sent": len(sent),
             "missed_frames": missed,
