@@ -15,7 +15,7 @@ class EstimatorConfig:
     threads: int = option(0, "CPU threads; 0 lets PyTorch choose", low=0, high=256)
     runtime: str = option(
         "auto",
-        "auto, torch or onnxruntime; auto takes ONNX Runtime on a CPU, twice as fast there",
+        "auto, torch or onnxruntime; auto takes ONNX Runtime on a CPU, which saves a third there",
     )
     max_people: int = option(5, "People followed at a time, best first", low=1, high=30, live=True)
     detection_score: float = option(
