@@ -221,6 +221,17 @@ def test_shipped_recipes_are_what_they_say(name):
         assert recipe.train.epoch_steps == 1_559_752 // recipe.train.batch
 
 
+@pytest.mark.parametrize(
+    "arm", [{"anchors": "none"}, {"anchors": "local"}, {"lifting": "none"}, {"depth_bins": "16"}]
+)
+def test_every_arm_of_the_ablation_is_a_change_of_one_recipe(arm):
+    path = ROOT / "config" / "train" / "ablation.yaml"
+    model = read_recipe(path, {"model": arm}).model
+    expected = {key: int(value) if value.isdigit() else value for key, value in arm.items()}
+    assert model == replace(read_recipe(path, {}).model, **expected)
+    assert model.width == ModelConfig().width // 2
+
+
 def test_recipes_are_changed_by_options(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("model: {layers: 3}\ntrain: {learning_rate: 1e-3, batch: 4, dropout: 0.2}\n")
