@@ -70,6 +70,8 @@ def test_ablations_stand_beside_the_papers_numbers(report):
     assert rows[1][1:] == ["60.0", "80.0", "30.0", "40.0", "-", "42.1", "81.9", "-"]
     assert rows[2][5:] == ["71.3", "39.8", "73.1", "69.7"]
     assert draw_table("depth_head", report)[1][0] == "64"
+    report["results"].append(result("flat", 50.0, anchors="both", lifting="none", layers=2))
+    assert [row[0] for row in draw_table("anchors", report)[1:]] == ["none", "both"]
     assert draw_table("layers", report)[1][6:8] == ["40.3", "75.6"]
 
 

@@ -19,6 +19,8 @@ Report = Mapping[str, Any]
 # Rows of cells, the head first.
 Table = list[list[str]]
 
+# What a table does not compare is that of the whole network in all its rows.
+_WHOLE = {"anchors": "both", "lifting": "joint", "depth_head": "bins", "sampling": "prior"}
 _SUBSETS = ("all", "challenging", "rest")
 _MARK = re.compile(
     r"(<!-- table: (?P<kind>\w+) (?P<file>\S+) -->\n).*?(<!-- end of table -->)", re.S
@@ -185,7 +187,7 @@ def _arms(kind: str, report: Report) -> Table:
          "challenging", "offset"]
     ]  # fmt: skip
     for result in report["results"]:
-        if "config" not in result:
+        if "config" not in result or _is_of_another_table(kind, result):
             continue
         arm = str(result["config"]["depth_bins" if _has_bins(kind, result) else kind])
         paper = PAPER_ARMS[kind].get(arm, (None, None))
@@ -205,6 +207,12 @@ def _arms(kind: str, report: Report) -> Table:
             ]
         )
     return rows
+
+
+def _is_of_another_table(kind: str, result: Report) -> bool:
+    """Tell whether a network differs from the whole one in other ways than this table's."""
+    others = {name: whole for name, whole in _WHOLE.items() if name != kind}
+    return any(result["config"].get(name, whole) != whole for name, whole in others.items())
 
 
 def _has_bins(kind: str, result: Report) -> bool:
