@@ -31,7 +31,7 @@ _LEAST = 3
 _GONE = (TrackState.PREDICTED, TrackState.LOST)
 
 
-def crowd(image: Image, people: int, width: int, height: int) -> Image:
+def crowd(image: Image, people: int, width: int, height: int, column: int | None = None) -> Image:
     """Make an image of several people out of one that shows one person.
 
     Args:
@@ -39,6 +39,7 @@ def crowd(image: Image, people: int, width: int, height: int) -> Image:
         people: How often to show it, side by side and in rows.
         width: Of the result, pixels.
         height: Of the result, pixels.
+        column: Where the person is, pixels; None: in the middle.
 
     Returns:
         [height, width, 3].
@@ -46,10 +47,12 @@ def crowd(image: Image, people: int, width: int, height: int) -> Image:
     columns = min(people, 5)
     rows = -(-people // columns)
     cell = (width // columns, height // rows)
-    # As much of the middle as has the shape of a cell, so that nobody is stretched.
+    # As much round the person as has the shape of a cell, so that nobody is stretched.
     wide = min(image.shape[1], round(image.shape[0] * cell[0] / cell[1]))
     high = min(image.shape[0], round(image.shape[1] * cell[1] / cell[0]))
-    left, top = (image.shape[1] - wide) // 2, (image.shape[0] - high) // 2
+    middle = image.shape[1] // 2 if column is None else column
+    left = min(max(middle - wide // 2, 0), image.shape[1] - wide)
+    top = (image.shape[0] - high) // 2
     small = cv2.resize(image[top : top + high, left : left + wide], cell)
     result = np.full((height, width, 3), 128, np.uint8)
     for number in range(people):

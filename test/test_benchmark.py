@@ -4,11 +4,16 @@ import cv2
 import numpy as np
 import pytest
 
-from pandapose_ros.benchmark import crowd, measure_networks
+from pandapose_ros.benchmark import crowd, measure_frames, measure_networks
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.timings import summarise
-from pandapose_ros.tools import main
+from pandapose_ros.tools import benchmark, main
+
+
+@pytest.fixture(scope="module")
+def estimator():
+    return PoseEstimator(EstimatorConfig(device="cpu", threads=1, runtime="onnxruntime"))
 
 
 def test_series_is_told_in_the_words_of_ros2_benchmark():
@@ -33,8 +38,14 @@ def test_crowd_shows_everybody_unstretched(walker, people, width, height):
     assert np.abs(shown - part).mean() < 8
 
 
-def test_fast_runtime_is_not_slower_than_eager():
-    estimator = PoseEstimator(EstimatorConfig(device="cpu", threads=1, runtime="onnxruntime"))
+@pytest.mark.parametrize("size", ["640x480", "1280x720"])
+def test_everybody_in_the_benchmarks_crowd_is_found(estimator, size):
+    images = benchmark.crowds(benchmark.clip_images()[:3], 5, size)
+    told = measure_frames(estimator, [image[..., ::-1] for image in images], 3, 1, seconds=60.0)
+    assert told["people"] == 5
+
+
+def test_fast_runtime_is_not_slower_than_eager(estimator):
     told = measure_networks(estimator, people=1, repeats=5, seconds=60.0)
     ours = told["runtime_landmarks"]["min"] + told["runtime_lifter"]["min"]
     eager = told["eager_landmarks"]["min"] + told["eager_lifter"]["min"]

@@ -27,7 +27,8 @@ from pandapose_ros.tools.benchmark_processes import measure_mediapipe, measure_n
 from pandapose_ros.tools.processes import find_shared
 
 _CLIP = Path("config", "demo", "walk.mp4")
-_IMAGES = 16
+# Where one person turns round on the spot, and which column of the image that is.
+_FIRST, _IMAGES, _COLUMN = 104, 16, 345
 _WARM_UP = 5
 _RATES = (30.0, 0.0)
 _PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "ros-rclpy", "pandapose-ros")
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mediapipe", default="", help="Python interpreter with mediapipe 0.10.21, to compare"
     )
-    parser.add_argument("--people", type=int, nargs="+", default=[1, 5, 10])
+    parser.add_argument("--people", type=int, nargs="+", default=[1, 5])
     parser.add_argument("--sizes", nargs="+", default=["640x480", "1280x720"])
     parser.add_argument(
         "--frame-sizes",
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="more sizes, with one person and without ROS",
     )
     parser.add_argument(
-        "--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="of the networks alone"
+        "--batches", type=int, nargs="+", default=[1, 2, 5, 10, 16], help="of the networks alone"
     )
     parser.add_argument(
         "--local-anchors", type=int, nargs="*", default=[2, 4, 8, 16], help="of each joint"
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         "mediapipe": [],
         "end_to_end": [],
     }
-    images = _clip_images()
+    images = clip_images()
     with tempfile.TemporaryDirectory() as folder:
         for size in args.sizes if args.mediapipe else []:
             _tell(f"mediapipe {size}")
@@ -121,11 +122,11 @@ def _measure_here(args: argparse.Namespace) -> dict:
         "frames": [],
         "networks": [],
     }
-    images = _clip_images()
+    images = clip_images()
     for size, people in [*_cases(args), *((size, 1) for size in args.frame_sizes)]:
         _tell(f"frames {size}, {people} people")
-        crowds = [image[..., ::-1] for image in _crowds(images, people, size)]
-        measured = measure_frames(estimator, crowds, args.repeats, _WARM_UP, args.seconds)
+        shown = [image[..., ::-1] for image in crowds(images, people, size)]
+        measured = measure_frames(estimator, shown, args.repeats, _WARM_UP, args.seconds)
         result["frames"].append({"size": size, "people_shown": people} | measured)
     for people in args.batches:
         _tell(f"networks, {people} people")
@@ -151,23 +152,23 @@ def _node_parameters(args: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def _clip_images() -> list[NDArray[np.uint8]]:
+def clip_images() -> list[NDArray[np.uint8]]:
     """Return images of one person, BGR, there and back, so that nobody jumps when they repeat."""
     capture = cv2.VideoCapture(str(find_shared(_CLIP)))
-    images = [np.asarray(capture.read()[1], np.uint8) for _ in range(_IMAGES)]
+    images = [np.asarray(capture.read()[1], np.uint8) for _ in range(_FIRST + _IMAGES)][_FIRST:]
     return images + images[-2:0:-1]
 
 
-def _crowds(images: list[NDArray[np.uint8]], people: int, size: str) -> list[NDArray[np.uint8]]:
+def crowds(images: list[NDArray[np.uint8]], people: int, size: str) -> list[NDArray[np.uint8]]:
     """Return images of so many people, BGR; size as WIDTHxHEIGHT."""
     width, _, height = size.partition("x")
-    return [crowd(image, people, int(width), int(height)) for image in images]
+    return [crowd(image, people, int(width), int(height), _COLUMN) for image in images]
 
 
 def _save(images: list[NDArray[np.uint8]], people: int, size: str, folder: Path) -> Path:
     """Write images of so many people for another process."""
     path = folder / f"{size}_{people}.npy"
-    np.save(path, np.stack(_crowds(images, people, size)))
+    np.save(path, np.stack(crowds(images, people, size)))
     return path
 
 
