@@ -123,7 +123,27 @@ def test_marked_tables_are_redrawn_and_the_rest_is_left(tmp_path, report):
         redraw(text, page.parent)
 
 
-@pytest.mark.parametrize("page", ["README.md", "pandapose_ros/weights/MODEL_CARD.md"])
+def test_speed_tables_hold_what_was_measured():
+    path = ROOT / "benchmark" / "results" / "cpu_epyc_2_cores.json"
+    measured = json.loads(path.read_text())
+    head, *rows = draw_table("speed", measured)
+    assert len(rows) == len(measured["end_to_end"])
+    assert rows[0][0] == "640x480, 1, 30 Hz"
+    assert rows[0][head.index("p95 ms")] == f"{measured['end_to_end'][0]['latency']['p95']:.1f}"
+    assert all(len(row) == len(head) for row in rows)
+    stages = draw_table("stages", measured)
+    assert len(stages) == 1 + len(measured["frames"]) + len(measured["mediapipe"])
+    assert len({len(row) for row in stages}) == 1
+    assert [row[0] for row in draw_table("networks", measured)][1:] == ["1", "2", "5", "10", "16"]
+    assert draw_table("anchor_cost", measured)[0][3] == "200"
+    assert draw_table("machine", measured)[2][1].startswith(
+        str(measured["machine"]["load_before"])
+    )
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/performance.md", "pandapose_ros/weights/MODEL_CARD.md"]
+)
 def test_published_tables_are_those_of_the_results(page):
     assert main.main(["tables", str(ROOT / page), "--check"]) == 0
 

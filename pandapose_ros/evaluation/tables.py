@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pandapose_ros.evaluation.paper import PAPER_ARMS, PAPER_OFFSETS_MM
+from pandapose_ros.evaluation.speed_tables import SPEED_TABLES
 
 Report = Mapping[str, Any]
 # Rows of cells, the head first.
@@ -59,8 +60,9 @@ def draw_table(kind: str, report: Report) -> Table:
 
     Args:
         kind: scores (all subsets), joints, actions, noise, video, or what was varied and is to
-            stand beside the paper's numbers: anchors, lifting, depth_head, sampling, layers.
-        report: As `pandapose evaluate` writes it.
+            stand beside the paper's numbers: anchors, lifting, depth_head, sampling, layers; or
+            of a benchmark: speed (over DDS), stages, networks, anchor_cost, machine.
+        report: As `pandapose evaluate` or `pandapose benchmark` writes it.
 
     Raises:
         ValueError: If the kind is unknown.
@@ -76,9 +78,9 @@ def draw_table(kind: str, report: Report) -> Table:
             return _noise(report)
         case "video":
             return _videos(report)
-    if kind in PAPER_ARMS:
-        return _arms(kind, report)
-    known = ["scores", "joints", "actions", "noise", "video", *PAPER_ARMS]
+    if kind in PAPER_ARMS or kind in SPEED_TABLES:
+        return SPEED_TABLES[kind](report) if kind in SPEED_TABLES else _arms(kind, report)
+    known = ["scores", "joints", "actions", "noise", "video", *PAPER_ARMS, *SPEED_TABLES]
     raise ValueError(f"unknown table '{kind}'; expected one of {known}")
 
 

@@ -1,0 +1,109 @@
+"""Rows of tables about speed, from the JSON that `pandapose benchmark` writes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_STAGES = ("detect", "landmarks", "lifter", "place_and_track")
+_STEPS = ("decode", "estimate", "publish")
+
+
+def speed(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return the runs over DDS: from an image's stamp to its skeletons in another process."""
+    rows = [
+        ["image, people, input", "Hz", "p50 ms", "p95 ms", "p99 ms", "mean / min / max ms",
+         "jitter ms", "missed", *(f"{step} p50 ms" for step in _STEPS), "cores", "RSS MB"]
+    ]  # fmt: skip
+    for case in report["end_to_end"]:
+        rate, latency = case["input_hz"], case["latency"]
+        sent_at = rate if isinstance(rate, str) else f"{rate:g} Hz"
+        rows.append(
+            [
+                f"{case['size']}, {case['people_shown']}, {sent_at}",
+                f"{case['rate_hz']:.1f}",
+                *(_ms(latency, name) for name in ("p50", "p95", "p99")),
+                " / ".join(_ms(latency, name) for name in ("mean", "min", "max")),
+                _ms(latency, "jitter"),
+                f"{case['missed_frames']}/{case['sent']}",
+                *(_ms(case["steps"].get(step, {}), "p50") for step in _STEPS),
+                f"{case['cpu_cores']:.2f}",
+                f"{case['rss_mb']:.0f}",
+            ]
+        )
+    return rows
+
+
+def stages(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return whole images in tracking mode without ROS, their stages, and MediaPipe's time."""
+    rows = [["image, people", "p50 ms", "p95 ms", "Hz", *(f"{s} p50 ms" for s in _STAGES)]]
+    for case in report["frames"]:
+        rows.append(
+            [
+                f"{case['size']}, {case['people']:g}",
+                *(_ms(case["frame"], name) for name in ("p50", "p95")),
+                f"{case['rate_hz']:.1f}",
+                *(_ms(case[stage], "p50") for stage in _STAGES),
+            ]
+        )
+    for case in report["mediapipe"]:
+        frame = case["frame"]
+        rows.append(
+            [
+                f"MediaPipe {case['version']}, {case['size']}, 1",
+                *(_ms(frame, name) for name in ("p50", "p95")),
+                f"{1e3 / frame['mean']:.1f}",
+                *("-" for _ in _STAGES),
+            ]
+        )
+    return rows
+
+
+def networks(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return the networks alone by batch, beside eager PyTorch in the same run."""
+    rows = [
+        ["people", f"landmarks p50 ms, {report['runtime']}", "eager", "lifter p50 ms", "eager",
+         "RSS MB"]
+    ]  # fmt: skip
+    for case in report["networks"]:
+        names = ("runtime_landmarks", "eager_landmarks", "runtime_lifter", "eager_lifter")
+        times = (_ms(case[name], "p50") for name in names)
+        rows.append([str(case["people"]), *times, f"{case['memory_mb']['rss_peak']:.0f}"])
+    return rows
+
+
+def anchor_cost(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return how the eager lifter's time grows with its anchors."""
+    cases = report["anchors"]
+    return [
+        ["anchors", *(str(case["anchors"]) for case in cases)],
+        ["lifter p50 ms, eager", *(_ms(case["eager_lifter"], "p50") for case in cases)],
+    ]
+
+
+def machine(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return where and with what it was measured."""
+    told = report["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    start = report["end_to_end"][0]["first_skeleton_s"] if report["end_to_end"] else None
+    return [
+        ["measured on", f"{told['cpu']}, {told['cores']} cores, {told['gpu'] or 'no GPU'}"],
+        ["date, commit", f"{report['date']}, {report['commit']}"],
+        ["load average before and after", f"{told['load_before']}, {told['load_after']}"],
+        ["threads, runtime", f"{told['threads']}, {report['runtime']}"],
+        ["Python, PyTorch", f"{told['python']}, {told['torch']}"],
+        ["packages", versions],
+        ["loading; first skeleton after the node's start", f"{report['load_s']} s; {start} s"],
+    ]
+
+
+SPEED_TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[list[str]]]] = {
+    "speed": speed,
+    "stages": stages,
+    "networks": networks,
+    "anchor_cost": anchor_cost,
+    "machine": machine,
+}
+
+
+def _ms(summary: Mapping[str, float], name: str) -> str:
+    """Format a time; a dash where it was not measured."""
+    return f"{summary[name]:.1f}" if name in summary else "-"
