@@ -114,6 +114,8 @@ def test_an_interrupted_run_goes_on_after_what_is_done(frames, tmp_path):
     write_recording(recording, frames[:1], cameras=("left", "right"))
     arguments = ("bag", recording, out, "--image", "/left/image_raw", "/right/image_raw")
     command = [sys.executable, "-m", "pandapose_ros.tools.main", *map(str, arguments)]
+    # A shell has its background jobs ignore interrupts.
+    command = ["env", "--default-signal=INT", *command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         end = time.monotonic() + 100
         while not list(tmp_path.glob(".out.parts-*/left_image_raw")):

@@ -102,7 +102,7 @@ def test_the_message_of_tf_is_there_as_on_any_robot():
 
 
 def test_weights_are_installed(environment, tmp_path):
-    code = "import pandapose_ros.config as c; print(c.__file__)"
+    code = "import pandapose_ros.skeleton as c; print(c.__file__)"
     result = run([sys.executable, "-c", code], environment, tmp_path)
     weights = Path(result.stdout.strip()).parent / "weights"
     assert (weights / "default.safetensors").stat().st_size > 1e5

@@ -86,13 +86,19 @@ def test_image_in_skeleton_out_with_its_stamp_and_frame(graph, make_camera, run_
     assert debug_images[-1].header == message.header
     assert (debug_images[-1].width, debug_images[-1].height) == (width, height)
     assert bytes(debug_images[-1].data) != walker.tobytes()
-    nobody = camera.exchange(camera.message(np.zeros_like(walker)))
+    black = np.zeros_like(walker)
+    (predicted,) = camera.exchange(camera.message(black)).skeletons
+    assert predicted.tracking_state == Skeleton3D.TRACKING_PREDICTED
+    graph.spin_for(0.4)  # longer than prediction_time
+    (lost,) = camera.exchange(camera.message(black)).skeletons
+    assert (lost.id, lost.tracking_state) == ("person_0", Skeleton3D.TRACKING_LOST)
+    nobody = camera.exchange(camera.message(black))
     assert nobody.skeletons == []
     camera.exchange(camera.message(walker))
     graph.spin_until(lambda: actions(markers) == {Marker.ADD})
     assert node.end() == 0
     graph.spin_until(lambda: actions(markers) == {Marker.DELETE})
-    assert "images: received 4, processed 4, people 3" in node.log
+    assert "images: received 6, processed 6, people 4" in node.log
 
 
 def good_and_bad(camera, blank):

@@ -121,7 +121,7 @@ def test_without_a_transform_nothing_is_published_and_the_frame_is_named(
     assert markers == []
     log = capfd.readouterr().err
     assert log.count("people dropped: no transform from 'lens' to 'map': frame 'map'") == 1
-    pipeline = node._report().pipeline
+    pipeline = node._reports()[0].pipeline
     assert "frame 'map' is not known to tf" in pipeline.transforms
     # It moves: the image has to lie between two messages.
     message = camera.message(blank)
@@ -130,18 +130,18 @@ def test_without_a_transform_nothing_is_published_and_the_frame_is_named(
         robot.moving.publish(robot.message("lens", "map", stamp=shifted(stamp, delta)))
     graph.spin_for(0.3)
     assert camera.exchange(message).header.frame_id == "map"
-    assert "from lens to map" in node._report().pipeline.transforms
+    assert "from lens to map" in node._reports()[0].pipeline.transforms
     late = copy.deepcopy(message)
     late.header.stamp = shifted(stamp, 3 * 10**8)
     camera.images.publish(late)
     graph.spin_until(lambda: node.statistics.dropped_untransformed == 3)
-    assert "asked for 0.200 s after the last message" in node._report().pipeline.transforms
+    assert "asked for 0.200 s after the last message" in node._reports()[0].pipeline.transforms
     # Time goes back, as in a recording played again: what moved is forgotten with it.
     again = copy.deepcopy(message)
     again.header.stamp = shifted(stamp, -(10**9))
     camera.images.publish(again)
     graph.spin_until(lambda: node.statistics.dropped_untransformed == 4)
-    assert "is not known to tf; known: -" in node._report().pipeline.transforms
+    assert "is not known to tf; known: -" in node._reports()[0].pipeline.transforms
     assert {s.header.frame_id for s in camera.skeletons} == {"map"}
 
 
