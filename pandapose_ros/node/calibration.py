@@ -34,7 +34,6 @@ class Calibration:
             notices: Where to say so.
         """
         self.state = "none yet"
-        self._logger = node.get_logger()
         self._topic = topic
         self._statistics = statistics
         self._notices = notices
@@ -89,7 +88,9 @@ class Calibration:
         before, self._last = self._last, message
         if before is None or before is message or _lens(before) == _lens(message):
             return
-        self._logger.info(f"camera_info on {self._topic} has changed: fx is {message.k[0]:g} px")
+        self._notices.info(
+            f"camera_info on {self._topic} has changed: fx is {message.k[0]:g} px", again_after=1.0
+        )
 
 
 def _lens(message: CameraInfo) -> tuple:

@@ -5,12 +5,16 @@ import time
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
+# Whoever sends a new text with every message, as a damaged encoding may be, fills no disk.
+_MOST_TEXTS = 100
+
 
 class Notices:
     """Say each thing once, or once in a while, however often it happens.
 
     rclpy's own `once` and `throttle` go by the line of code, so that an unknown encoding would
     hide a short image that comes after it. Here texts are the same if they differ in numbers only.
+    After 100 different ones nothing new is said.
     """
 
     def __init__(self, logger: RcutilsLogger) -> None:
@@ -21,6 +25,12 @@ class Notices:
         """
         self._logger = logger
         self._said: dict[str, float] = {}
+        self._is_full = False
+
+    def info(self, text: str, *, again_after: float = float("inf")) -> None:
+        """Log an event unless it was said within `again_after` seconds."""
+        if self._is_due(text, again_after):
+            self._logger.info(text)
 
     def warn(self, text: str, *, again_after: float = float("inf")) -> None:
         """Log a warning unless it was said within `again_after` seconds."""
@@ -34,6 +44,11 @@ class Notices:
 
     def _is_due(self, text: str, again_after: float) -> bool:
         key, now = re.sub(r"[\d.]+", "#", text), time.monotonic()
+        if key not in self._said and len(self._said) >= _MOST_TEXTS:
+            if not self._is_full:
+                self._is_full = True
+                self._logger.warning(f"after {_MOST_TEXTS} kinds of notices no new ones are logged")
+            return False
         if now - self._said.get(key, -float("inf")) < again_after:
             return False
         self._said[key] = now

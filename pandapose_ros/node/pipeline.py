@@ -203,7 +203,9 @@ class FramePipeline:
         """Forget all people when time goes back, as a recording played again does."""
         stamp_ns = nanoseconds(header.stamp)
         if self._last_stamp_ns - stamp_ns > _TIME_JUMP_NS:
-            self.node.get_logger().info("the images' stamps went back: tracking starts anew")
+            self._notices.info(
+                "the images' stamps went back: tracking starts anew", again_after=10.0
+            )
             self.estimator.reset(self.camera)
             self.world.clear(transforms=True)
         self._last_stamp_ns = stamp_ns

@@ -74,11 +74,14 @@ class LatestFrameWorker:
     def request(self, action: Callable[[], None]) -> None:
         """Have something done in the thread before the next frame, without waiting for it.
 
+        What waits for its turn already is not done twice.
+
         Args:
             action: Has to handle its errors. Forgotten if the worker is stopped before its turn.
         """
         with self._condition:
-            self._requests.append(action)
+            if action not in self._requests:
+                self._requests.append(action)
             self._condition.notify()
 
     def stop(self, timeout: float) -> tuple[bool, list[Frame]]:
