@@ -179,3 +179,34 @@ def test_a_notice_comes_again_after_a_while():
         notices.warn("late", again_after=0.02)
         time.sleep(0.03)
     assert log.lines == ["late", "late"]
+
+
+def test_texts_that_are_always_new_do_not_fill_the_log():
+    log = Log()
+    notices = Notices(log)
+    for number in range(1000):
+        notices.warn("unknown encoding " + chr(0x4E00 + number))
+    assert len(log.lines) == 101
+    assert log.lines[-1] == "after 100 kinds of notices no new ones are logged"
+    notices.warn("unknown encoding " + chr(0x4E00), again_after=0.0)  # one of the hundred
+    assert len(log.lines) == 102
+
+
+def test_a_flood_of_one_request_is_served_once():
+    gate = Gate()
+    worker = LatestFrameWorker(gate)
+    worker.start()
+    worker.submit(frame(1))
+    assert gate.begun.wait(5)
+    served = []
+
+    def serve():
+        served.append(1)
+
+    for _ in range(100):
+        worker.request(serve)
+    worker.submit(frame(2))
+    gate.open.set()
+    wait_until(lambda: len(gate.done) == 2)
+    assert served == [1]
+    worker.stop(5)

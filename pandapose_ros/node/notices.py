@@ -47,7 +47,9 @@ class Notices:
         if key not in self._said and len(self._said) >= _MOST_TEXTS:
             if not self._is_full:
                 self._is_full = True
-                self._logger.warning(f"after {_MOST_TEXTS} kinds of notices no new ones are logged")
+                self._logger.warning(
+                    f"after {_MOST_TEXTS} kinds of notices no new ones are logged"
+                )
             return False
         if now - self._said.get(key, -float("inf")) < again_after:
             return False

@@ -14,6 +14,7 @@ from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.batch import Batch
 from pandapose_ros.node.camera import Camera
 from pandapose_ros.node.diagnostics import Diagnostics, Report, resident_memory
+from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.running import spin, start_ros
 from pandapose_ros.node.services import Services
@@ -44,6 +45,7 @@ class PoseNode(LifecycleNode):
         self.is_shut_down = False
         self.parameters = Parameters(self, EstimatorConfig, NodeConfig, WorldConfig, PictureConfig)
         self.cameras: list[Camera] = []
+        self._notices = Notices(self.get_logger())
         self._is_enabled = True
         self._fault = ""
         self._fault_guard = self.create_guard_condition(self._on_fault)
@@ -153,7 +155,7 @@ class PoseNode(LifecycleNode):
         if self._worker is None or self._batch is None:
             return "inactive: nobody is tracked"
         self._worker.request(self._batch.forget)
-        self.get_logger().info("reset: all people forgotten")
+        self._notices.info("reset: all people forgotten", again_after=1.0)
         return "all people forgotten; ids go on counting"
 
     def destroy_node(self) -> None:
