@@ -186,10 +186,9 @@ def test_texts_that_are_always_new_do_not_fill_the_log():
     notices = Notices(log)
     for number in range(1000):
         notices.warn("unknown encoding " + chr(0x4E00 + number))
-    assert len(log.lines) == 101
-    assert log.lines[-1] == "after 100 kinds of notices no new ones are logged"
+    assert len(log.lines) == 100
     notices.warn("unknown encoding " + chr(0x4E00), again_after=0.0)  # one of the hundred
-    assert len(log.lines) == 102
+    assert len(log.lines) == 101
 
 
 def test_a_flood_of_one_request_is_served_once():

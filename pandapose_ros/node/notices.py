@@ -7,6 +7,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 # Whoever sends a new text with every message, as a damaged encoding may be, fills no disk.
 _MOST_TEXTS = 100
+_RARELY = 10.0
 
 
 class Notices:
@@ -14,7 +15,7 @@ class Notices:
 
     rclpy's own `once` and `throttle` go by the line of code, so that an unknown encoding would
     hide a short image that comes after it. Here texts are the same if they differ in numbers only.
-    After 100 different ones nothing new is said.
+    After 100 different ones something new is said every 10 seconds at most.
     """
 
     def __init__(self, logger: RcutilsLogger) -> None:
@@ -25,7 +26,7 @@ class Notices:
         """
         self._logger = logger
         self._said: dict[str, float] = {}
-        self._is_full = False
+        self._last_new = -float("inf")
 
     def info(self, text: str, *, again_after: float = float("inf")) -> None:
         """Log an event unless it was said within `again_after` seconds."""
@@ -45,13 +46,12 @@ class Notices:
     def _is_due(self, text: str, again_after: float) -> bool:
         key, now = re.sub(r"[\d.]+", "#", text), time.monotonic()
         if key not in self._said and len(self._said) >= _MOST_TEXTS:
-            if not self._is_full:
-                self._is_full = True
-                self._logger.warning(
-                    f"after {_MOST_TEXTS} kinds of notices no new ones are logged"
-                )
-            return False
+            if now - self._last_new < _RARELY:
+                return False
+            del self._said[next(iter(self._said))]
         if now - self._said.get(key, -float("inf")) < again_after:
             return False
+        if key not in self._said:
+            self._last_new = now
         self._said[key] = now
         return True
