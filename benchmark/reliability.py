@@ -37,6 +37,7 @@ class Effort:
         overload: Seconds with a camera that is too fast.
         storm: Seconds of parameter changes, and of floods.
         soak: Seconds of the soak.
+        crowds: Images of thirty people.
     """
 
     images: int = 900
@@ -46,9 +47,10 @@ class Effort:
     overload: float = 120.0
     storm: float = 5.0
     soak: float = 600.0
+    crowds: int = 10
 
 
-QUICK = Effort(60, 12, 8, 60, overload=5.0, storm=1.0, soak=4.0)
+QUICK = Effort(60, 12, 8, 60, overload=5.0, storm=1.0, soak=4.0, crowds=2)
 
 
 def try_faults(bench: Bench, effort: Effort) -> Iterator[dict]:
@@ -87,7 +89,7 @@ def run(
                     "compressed": lambda: iter([fuzz_compressed(bench, effort.compressed)]),
                     "sizes": lambda: iter([sizes(bench)]),
                     "faults": lambda: try_faults(bench, effort),
-                    "people": lambda: iter([thirty_people(bench)]),
+                    "people": lambda: iter([thirty_people(bench, effort.crowds)]),
                     "soak": lambda: try_soak(bench, effort),
                 }[part]()
                 for result in results:

@@ -117,7 +117,8 @@ class Bench:
         self.markers: list[Marker] = []
         self._nodes: list[NodeProcess] = []
         listen = self.node.create_subscription
-        listen(Skeleton3DArray, "pose_node/skeletons", self._on_skeletons, 100)
+        callback = self._on_skeletons  # rclpy takes it with one argument or with two
+        listen(Skeleton3DArray, "pose_node/skeletons", callback, 100)  # type: ignore[arg-type]
         listen(MarkerArray, "pose_node/markers", self._on_markers, 100)
 
     def close(self) -> None:

@@ -81,6 +81,13 @@ def images(draw_from: Callable, encodings: tuple[str, ...] = ENCODINGS) -> Image
     )
 
 
+def whole_image(stamp: Time) -> CompressedImage:
+    """Return a JPEG image with nothing wrong."""
+    _done, file = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))
+    data = array.array("B", file.tobytes())
+    return CompressedImage(header=Header(stamp=stamp, frame_id="lens"), format="jpeg", data=data)
+
+
 @st.composite
 def compressed_images(draw_from: Callable) -> CompressedImage:
     """Make a JPEG or PNG image: whole, cut short, with bits turned over, or no image at all."""
