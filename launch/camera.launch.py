@@ -1,14 +1,13 @@
 """Start a camera whose images and calibration come on the topics that are asked for."""
 
-import os
 from pathlib import Path
 
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
+from pandapose_ros.node.packages import require_package
 
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes"),
@@ -85,7 +84,7 @@ def start_camera(context: LaunchContext) -> list[Node]:
     if camera == "video":
         return [video_camera(values, image_topic, camera_info_topic)]
     package, program, topics, device, frame = DRIVERS[camera]
-    require(package)
+    require_package(package)
     parameters = {}
     if values["camera_device"] and device == "camera" and values["camera_device"].isdigit():
         parameters[device] = int(values["camera_device"])
@@ -132,16 +131,6 @@ def video_camera(values: dict[str, str], image_topic: str, camera_info_topic: st
         output="screen",
         emulate_tty=True,
     )
-
-
-def require(package: str) -> None:
-    """Say how to install a package that is not there."""
-    try:
-        get_package_prefix(package)
-    except PackageNotFoundError as error:
-        distro = os.environ.get("ROS_DISTRO", "$ROS_DISTRO")
-        name = f"ros-{distro}-{package.replace('_', '-')}"
-        raise RuntimeError(f"{package} is not installed: sudo apt install {name}") from error
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -1,10 +1,8 @@
 """Start pose_node and, as asked, a camera or a recording, and something to look with."""
 
 import difflib
-import os
 from pathlib import Path
 
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
@@ -18,6 +16,7 @@ from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
+from pandapose_ros.node.packages import require_package
 
 SHARE = Path(__file__).resolve().parents[1]
 INCLUDED = (
@@ -148,14 +147,7 @@ def bag_player(bag: str) -> ExecuteProcess:
     """Return a player of a recording, which tells its time."""
     if not Path(bag).exists():
         raise RuntimeError(f"bag:={bag} is not there")
-    try:
-        get_package_prefix("ros2bag")
-    except PackageNotFoundError as error:
-        distro = os.environ.get("ROS_DISTRO", "$ROS_DISTRO")
-        raise RuntimeError(
-            f"ros2bag is not installed: sudo apt install ros-{distro}-rosbag2; or estimate "
-            "without playing it: pandapose bag"
-        ) from error
+    require_package("ros2bag", "estimate without playing it: pandapose bag", apt_name="rosbag2")
     return ExecuteProcess(cmd=["ros2", "bag", "play", bag, "--clock", "--loop"], output="screen")
 
 

@@ -1,14 +1,13 @@
 """Show people, bones and anchors: in RViz, in Foxglove, in a browser."""
 
-import os
 from pathlib import Path
 
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
+from pandapose_ros.node.packages import require_package
 
 SHARE = Path(__file__).resolve().parents[1]
 # Absolute topics of config/pandapose.rviz that move with the namespace.
@@ -61,7 +60,7 @@ def start_displays(context: LaunchContext) -> list[Node]:
 
 def rviz(values: dict[str, str]) -> Node:
     """Return RViz with our displays, in the clock and namespace of the node."""
-    require("rviz2", "rviz:=false, or view:=true for a browser")
+    require_package("rviz2", "give rviz:=false, or view:=true for a browser")
     prefix = prefix_of(values)
     return Node(
         package="rviz2",
@@ -77,7 +76,7 @@ def rviz(values: dict[str, str]) -> Node:
 
 def foxglove(values: dict[str, str]) -> Node:
     """Return the bridge that Foxglove connects to."""
-    require("foxglove_bridge", "foxglove:=false, or view:=true for a browser")
+    require_package("foxglove_bridge", "give foxglove:=false, or view:=true for a browser")
     return Node(
         package="foxglove_bridge",
         executable="foxglove_bridge",
@@ -108,18 +107,6 @@ def prefix_of(values: dict[str, str]) -> str:
     """Return the namespace as it stands before a topic."""
     namespace = values["namespace"].strip("/")
     return f"/{namespace}" if namespace else ""
-
-
-def require(package: str, otherwise: str) -> None:
-    """Say how to install a package that is not there, or how to do without."""
-    try:
-        get_package_prefix(package)
-    except PackageNotFoundError as error:
-        distro = os.environ.get("ROS_DISTRO", "$ROS_DISTRO")
-        name = f"ros-{distro}-{package.replace('_', '-')}"
-        raise RuntimeError(
-            f"{package} is not installed: sudo apt install {name}, or give {otherwise}"
-        ) from error
 
 
 def generate_launch_description() -> LaunchDescription:
