@@ -1,4 +1,4 @@
-"""What the tests over DDS share: an isolated domain, a camera, and spinning with a time limit."""
+"""What tests share: an isolated domain, a camera, spinning with a time limit, the detector."""
 
 import os
 import time
@@ -136,3 +136,41 @@ def walker():
     is_read, image = cv2.VideoCapture(str(path)).read()
     assert is_read, f"cannot read {path}"
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    """The person detector; `runs` counts how often it ran."""
+    from pandapose_ros.detector import PersonDetector
+    from pandapose_ros.model_files import find_model_file
+
+    class CountingDetector(PersonDetector):
+        runs = 0
+
+        def detect(self, image, score):
+            self.runs += 1
+            return super().detect(image, score)
+
+    return CountingDetector(find_model_file("pose_detection.tflite"), threads=1)
+
+
+@pytest.fixture(scope="module")
+def landmark_net():
+    from pandapose_ros.model.blazepose import BlazePose
+    from pandapose_ros.model_files import find_model_file
+
+    return BlazePose(find_model_file("pose_landmark_full.tflite").read_bytes())
+
+
+@pytest.fixture
+def make_node(graph):
+    """Return a function that makes a pose_node with some parameters set."""
+    from rclpy.parameter import Parameter
+
+    from pandapose_ros.node.pose_node import PoseNode
+
+    def make(**overrides):
+        parameters = [Parameter(name, value=value) for name, value in overrides.items()]
+        return graph.add(PoseNode(context=graph.context, parameter_overrides=parameters))
+
+    return make

@@ -12,11 +12,6 @@ CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 
 
 @pytest.fixture(scope="module")
-def detector():
-    return PersonDetector(find_model_file("pose_detection.tflite"), threads=1)
-
-
-@pytest.fixture(scope="module")
 def image():
     read, bgr = cv2.VideoCapture(str(CLIP)).read()
     assert read, f"{CLIP} is missing or cannot be read"

@@ -7,11 +7,8 @@ import numpy as np
 import pytest
 
 from pandapose_ros.config import CovarianceConfig, EstimatorConfig
-from pandapose_ros.detector import PersonDetector
 from pandapose_ros.geometry import intrinsics_from_field_of_view, project
 from pandapose_ros.lifting import LiftedPerson, PinholeImage, place
-from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model_files import find_model_file
 from pandapose_ros.people import PeopleTracker
 from pandapose_ros.pose import AnchorVotes, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17_FROM_BLAZEPOSE
@@ -26,14 +23,6 @@ NEW, TRACKED, PREDICTED, LOST = (
     TrackState.PREDICTED,
     TrackState.LOST,
 )
-
-
-class CountingDetector(PersonDetector):
-    runs = 0
-
-    def detect(self, image, score):
-        self.runs += 1
-        return super().detect(image, score)
 
 
 class Follower:
@@ -65,16 +54,6 @@ class Follower:
                 Sighting(place(person, lifted, view, CovarianceConfig()), person.next_region)
             )
         return self.tracks.update(sightings, self.now, (width, height), self.people.config)
-
-
-@pytest.fixture(scope="module")
-def detector():
-    return CountingDetector(find_model_file("pose_detection.tflite"), threads=1)
-
-
-@pytest.fixture(scope="module")
-def landmark_net():
-    return BlazePose(find_model_file("pose_landmark_full.tflite").read_bytes())
 
 
 @pytest.fixture

@@ -13,18 +13,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PACKAGED_WEIGHTS
 from pandapose_ros.msg import AnchorSet3DArray, SkeletonInfo
-from pandapose_ros.node.pose_node import PoseNode
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
-
-
-@pytest.fixture
-def make_node(graph):
-    def make(**overrides):
-        parameters = [Parameter(name, value=value) for name, value in overrides.items()]
-        return graph.add(PoseNode(context=graph.context, parameter_overrides=parameters))
-
-    return make
 
 
 def test_ten_life_cycles(graph, make_node, make_camera, blank):

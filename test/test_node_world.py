@@ -6,7 +6,6 @@ import pytest
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from scipy.spatial.transform import Rotation
 from tf2_msgs.msg import TFMessage
@@ -15,21 +14,11 @@ from visualization_msgs.msg import MarkerArray
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
-from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.transform import Transform, move_pose
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 # How a camera looks along its robot's x axis: optical axes in REP 103's body axes.
 OPTICAL = Rotation.from_matrix([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
-
-
-@pytest.fixture
-def make_node(graph):
-    def make(**overrides):
-        parameters = [Parameter(name, value=value) for name, value in overrides.items()]
-        return graph.add(PoseNode(context=graph.context, parameter_overrides=parameters))
-
-    return make
 
 
 class Robot:

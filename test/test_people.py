@@ -6,37 +6,16 @@ import pytest
 import torch
 
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.detector import PersonDetector
 from pandapose_ros.geometry import (
     intrinsics_from_field_of_view,
     project,
     transform_pixels,
     transform_points,
 )
-from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model_files import find_model_file
 from pandapose_ros.people import PeopleTracker
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 FRAMES = 16
-
-
-class CountingDetector(PersonDetector):
-    runs = 0
-
-    def detect(self, image, score):
-        self.runs += 1
-        return super().detect(image, score)
-
-
-@pytest.fixture(scope="module")
-def detector():
-    return CountingDetector(find_model_file("pose_detection.tflite"), threads=1)
-
-
-@pytest.fixture(scope="module")
-def landmark_net():
-    return BlazePose(find_model_file("pose_landmark_full.tflite").read_bytes())
 
 
 @pytest.fixture

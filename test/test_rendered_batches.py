@@ -9,8 +9,6 @@ from pandapose_ros.data.image_samples import random_view
 from pandapose_ros.data.rendered_batches import RenderedBatches, crop_images
 from pandapose_ros.data.rendered_images import RenderedImage, mirrored
 from pandapose_ros.geometry import project
-from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model_files import find_model_file
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.synthetic.body import save_bodies
 from pandapose_ros.synthetic.compression import compress
@@ -18,11 +16,6 @@ from pandapose_ros.synthetic.poses import read_pool
 from pandapose_ros.synthetic.rig import gather, rest_joints
 
 REST = rest_joints(RIG, gather([made_up_body()], torch.device("cpu")))[0].numpy()
-
-
-@pytest.fixture(scope="module")
-def landmark_net():
-    return BlazePose(find_model_file("pose_landmark_full.tflite").read_bytes())
 
 
 def picture(size):
