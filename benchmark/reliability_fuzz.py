@@ -10,7 +10,7 @@ import reliability_messages as messages
 from rclpy.publisher import Publisher
 from reliability_bench import LOSSLESS, Bench, NodeProcess, entry, walk_frames
 
-from pandapose_ros.depth_root import check_depth
+from pandapose_ros.camera.depth_root import check_depth
 from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.depth import depth_from_message
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view, intrinsics_from_message

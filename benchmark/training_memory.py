@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from pandapose_ros.config import ModelConfig
-from pandapose_ros.losses import training_loss
 from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.training.losses import training_loss
 
 BATCH = 176  # the paper's
 SMALL_BATCHES = (2, 4)

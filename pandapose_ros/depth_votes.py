@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.geometry import back_project, grid_to_pixel, pixel_to_grid
 from pandapose_ros.pose import DepthVotes
-from pandapose_ros.runtime import LiftedJoints
+from pandapose_ros.runtime.networks import LiftedJoints
 
 Array = NDArray[np.floating]
 

@@ -11,21 +11,21 @@ import torch
 from numpy.typing import NDArray
 
 from pandapose_ros import geometry
+from pandapose_ros.camera.depth_root import check_depth
+from pandapose_ros.camera.lens import Distortion, ImageUndistorter, check_distortion
 from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.depth_root import check_depth
-from pandapose_ros.detector import Detection, PersonDetector
-from pandapose_ros.lens import Distortion, ImageUndistorter, check_distortion
 from pandapose_ros.lifting import PinholeImage, as_seen, lift, place
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import find_model_file
-from pandapose_ros.people import PeopleTracker, search_together
+from pandapose_ros.people.detector import Detection, PersonDetector
+from pandapose_ros.people.following import PeopleTracker, search_together
+from pandapose_ros.people.smoothing import PoseSmoother
+from pandapose_ros.people.tracks import FrameClock, Sighting, Tracks
 from pandapose_ros.pose import ModelInfo, Pose, RootSource
-from pandapose_ros.runtime import open_networks
+from pandapose_ros.runtime.networks import open_networks
 from pandapose_ros.skeleton import H36M_17, Skeleton
-from pandapose_ros.smoothing import PoseSmoother
-from pandapose_ros.tracks import FrameClock, Sighting, Tracks
 from pandapose_ros.uncertainty import from_metadata
 
 Array = NDArray[np.floating]

@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from pandapose_ros import geometry
+from pandapose_ros.camera.depth_root import DepthImage, root_from_depth
+from pandapose_ros.camera.lens import Distortion, distort_box, distort_pixels
 from pandapose_ros.config import CovarianceConfig
-from pandapose_ros.depth_root import DepthImage, root_from_depth
 from pandapose_ros.depth_votes import depth_profiles, keypoint_rays, place_depth
-from pandapose_ros.landmarks import Person
-from pandapose_ros.lens import Distortion, distort_box, distort_pixels
+from pandapose_ros.people.landmarks import Person
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
-from pandapose_ros.runtime import Lifter
+from pandapose_ros.runtime.networks import Lifter
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.uncertainty import joint_covariances, root_covariance, vote_scatter
 

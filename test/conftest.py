@@ -141,8 +141,8 @@ def walker():
 @pytest.fixture(scope="module")
 def detector():
     """The person detector; `runs` counts how often it ran."""
-    from pandapose_ros.detector import PersonDetector
     from pandapose_ros.model_files import find_model_file
+    from pandapose_ros.people.detector import PersonDetector
 
     class CountingDetector(PersonDetector):
         runs = 0

@@ -6,11 +6,11 @@ from torch import nn
 
 from pandapose_ros.checkpoint import load_weights, read_config, save_weights
 from pandapose_ros.config import LossConfig, ModelConfig
-from pandapose_ros.losses import depth_loss, regression_loss, training_loss
 from pandapose_ros.model.decoder import DecoderLayer
 from pandapose_ros.model.depth import DepthNet
 from pandapose_ros.model.hrnet import HRNet
 from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.training.losses import depth_loss, regression_loss, training_loss
 
 J = 17
 SMALL = ModelConfig(

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pandapose_ros.benchmark import crowd, measure_frames, measure_networks
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator
+from pandapose_ros.evaluation.speed import crowd, measure_frames, measure_networks
 from pandapose_ros.timings import summarise
 from pandapose_ros.tools import benchmark, main
 

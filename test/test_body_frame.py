@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pandapose_ros.body_frame import BodyRotations, body_rotation
+from pandapose_ros.frames.body_frame import BodyRotations, body_rotation
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from pandapose_ros import geometry
-from pandapose_ros.depth_root import DepthImage, check_depth, root_from_depth
-from pandapose_ros.lens import Distortion
+from pandapose_ros.camera.depth_root import DepthImage, check_depth, root_from_depth
+from pandapose_ros.camera.lens import Distortion
 from pandapose_ros.skeleton import H36M_17
 
 K = np.array([[500.0, 0, 319.5], [0, 500, 239.5], [0, 0, 1]])

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pandapose_ros.detector import PersonDetector
 from pandapose_ros.geometry import project, transform_points
 from pandapose_ros.model_files import find_model_file
+from pandapose_ros.people.detector import PersonDetector
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pandapose_ros import geometry
+from pandapose_ros.camera.lens import Distortion, check_distortion, distort_pixels
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator, select_device
-from pandapose_ros.lens import Distortion, check_distortion, distort_pixels
 from pandapose_ros.pose import RootSource, TrackState
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"

@@ -9,10 +9,10 @@ import pytest
 from pandapose_ros.config import CovarianceConfig, EstimatorConfig
 from pandapose_ros.geometry import intrinsics_from_field_of_view, project
 from pandapose_ros.lifting import LiftedPerson, PinholeImage, place
-from pandapose_ros.people import PeopleTracker
+from pandapose_ros.people.following import PeopleTracker
+from pandapose_ros.people.tracks import Sighting, Tracks
 from pandapose_ros.pose import AnchorVotes, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17_FROM_BLAZEPOSE
-from pandapose_ros.tracks import Sighting, Tracks
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 NO_VOTES = AnchorVotes(np.zeros((1, 3)), np.ones((1, 17)), np.ones(1, int), np.full(1, -1))

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.detector import PersonDetector
-from pandapose_ros.landmarks import find_landmarks
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model_files import find_model_file
-from pandapose_ros.people import PeopleTracker, search_together
+from pandapose_ros.people.detector import PersonDetector
+from pandapose_ros.people.following import PeopleTracker, search_together
+from pandapose_ros.people.landmarks import find_landmarks
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from pandapose_ros import geometry
-from pandapose_ros.lens import (
+from pandapose_ros.camera.lens import (
     Distortion,
     ImageUndistorter,
     check_distortion,

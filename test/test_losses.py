@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from pandapose_ros.config import ModelConfig
-from pandapose_ros.losses import (
+from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.training.losses import (
     depth_labels,
     depth_loss,
     ordinal_loss,
     pose_loss,
     training_loss,
 )
-from pandapose_ros.model.pandapose import PandaPose
 
 CONFIG = replace(ModelConfig(), depth_bins=4, depth_range=1.0)
 

@@ -8,11 +8,11 @@ from visualization_msgs.msg import Marker
 
 from pandapose_ros.colours import joint_colours
 from pandapose_ros.config import PictureConfig
+from pandapose_ros.frames.transform import Transform, move_pose
 from pandapose_ros.node.evidence_markers import anchor_markers, depth_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
 from pandapose_ros.pose import AnchorVotes, DepthVotes, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
-from pandapose_ros.transform import Transform, move_pose
 
 HEADER = Header(frame_id="camera_optical_frame")
 STYLE = PictureConfig()

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from pandapose_ros.evaluation.metrics import align_poses, auc, mpjpe, pa_mpjpe, pck
 from pandapose_ros.geometry import align_rigid
-from pandapose_ros.metrics import align_poses, auc, mpjpe, pa_mpjpe, pck
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.normal(size=(20, 17, 3))

@@ -22,9 +22,9 @@ from pandapose_ros.node.conversions import (
     skeletons_message,
 )
 from pandapose_ros.node.images import image_from_message
+from pandapose_ros.people.tracks import lost_pose
 from pandapose_ros.pose import AnchorVotes, ModelInfo, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
-from pandapose_ros.tracks import lost_pose
 
 HEADER = Header(stamp=Time(sec=12, nanosec=34), frame_id="camera_optical_frame")
 ANCHORS = 200

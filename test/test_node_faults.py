@@ -7,9 +7,9 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from visualization_msgs.msg import Marker, MarkerArray
 
-from pandapose_ros.device_faults import explain_device_fault, is_device_fault
 from pandapose_ros.msg import Skeleton3D
 from pandapose_ros.node.pose_node import PoseNode
+from pandapose_ros.runtime.device_faults import explain_device_fault, is_device_fault
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 

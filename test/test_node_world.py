@@ -12,9 +12,9 @@ from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from pandapose_ros.estimator import PoseEstimator
+from pandapose_ros.frames.transform import Transform, move_pose
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
-from pandapose_ros.transform import Transform, move_pose
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 # How a camera looks along its robot's x axis: optical axes in REP 103's body axes.

@@ -3,10 +3,10 @@ from rclpy.node import Node
 from test_markers import HEADER, STYLE, person, with_depth
 from visualization_msgs.msg import MarkerArray
 
+from pandapose_ros.frames.transform import IDENTITY
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.world import Placed
 from pandapose_ros.skeleton import H36M_17
-from pandapose_ros.transform import IDENTITY
 
 
 def test_what_nobody_listens_to_is_not_even_built(graph):

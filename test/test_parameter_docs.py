@@ -10,7 +10,7 @@ from pandapose_ros.config import (
     VideoCameraConfig,
     WorldConfig,
 )
-from pandapose_ros.parameter_docs import parameters_page
+from pandapose_ros.config.parameter_docs import parameters_page
 from pandapose_ros.tools.main import main
 
 PAGE = Path(__file__).parents[1] / "docs" / "parameters.md"

@@ -12,7 +12,7 @@ from pandapose_ros.geometry import (
     transform_pixels,
     transform_points,
 )
-from pandapose_ros.people import PeopleTracker
+from pandapose_ros.people.following import PeopleTracker
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 FRAMES = 16

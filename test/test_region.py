@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pandapose_ros.geometry import transform_points
-from pandapose_ros.region import (
+from pandapose_ros.people.region import (
     Region,
     box_round_points,
     intersection_over_union,

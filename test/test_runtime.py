@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.detector import PersonDetector
 from pandapose_ros.estimator import PACKAGED_WEIGHTS, PoseEstimator
-from pandapose_ros.export import load_or_export
 from pandapose_ros.model_files import find_model_file
-from pandapose_ros.people import PeopleTracker
-from pandapose_ros.runtime import OnnxLandmarkNet, OnnxLifter, open_networks
+from pandapose_ros.people.detector import PersonDetector
+from pandapose_ros.people.following import PeopleTracker
+from pandapose_ros.runtime.export import load_or_export
+from pandapose_ros.runtime.networks import OnnxLandmarkNet, OnnxLifter, open_networks
 from pandapose_ros.tools import main
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"

@@ -19,7 +19,7 @@ from pandapose_ros.data.skeleton_samples import SkeletonSampler, crop_cameras
 from pandapose_ros.geometry import perspective_crop, project, transform_pixels
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model_files import find_model_file
-from pandapose_ros.region import Region
+from pandapose_ros.people.region import Region
 from pandapose_ros.skeleton import H36M_17
 
 LEFT, RIGHT = ([i for i in range(17) if H36M_17.side(i) == side] for side in ("left", "right"))

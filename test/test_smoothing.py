@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.people.smoothing import OneEuroFilter, PoseSmoother
+from pandapose_ros.people.tracks import lost_pose
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
-from pandapose_ros.smoothing import OneEuroFilter, PoseSmoother
-from pandapose_ros.tracks import lost_pose
 
 FRAME = 1 / 30
 ON = EstimatorConfig(smoothing=True)

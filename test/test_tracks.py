@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pandapose_ros.association import assign
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.geometry import project
+from pandapose_ros.people.association import assign
+from pandapose_ros.people.region import Region
+from pandapose_ros.people.tracks import FrameClock, Sighting, Tracks
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
-from pandapose_ros.region import Region
 from pandapose_ros.skeleton import H36M_17
-from pandapose_ros.tracks import FrameClock, Sighting, Tracks
 
 SIZE = (640, 480)
 FRAME = 1 / 30

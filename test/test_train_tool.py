@@ -27,14 +27,14 @@ from pandapose_ros.data.batches import BatchSource
 from pandapose_ros.data.dataset import rendered_clips
 from pandapose_ros.data.image_features import make_features, parts_of
 from pandapose_ros.data.image_samples import ImageSampleSet, make_image_samples
-from pandapose_ros.distribution import Share
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model_files import find_model_file
-from pandapose_ros.recipe import read_recipe
 from pandapose_ros.synthetic.body import save_bodies
 from pandapose_ros.tools import main
-from pandapose_ros.train_state import STATE_FILE
-from pandapose_ros.training import WEIGHTS_FILE
+from pandapose_ros.training.distribution import Share
+from pandapose_ros.training.loop import WEIGHTS_FILE
+from pandapose_ros.training.recipe import read_recipe
+from pandapose_ros.training.state import STATE_FILE
 
 ROOT = Path(__file__).parents[1]
 HEIGHTS = (0.9, 0.9, 0.5, 0.1, 0.9, 0.5, 0.1, 1.1, 1.3, 1.5, 1.6, 1.4, 1.1, 0.9, 1.4, 1.1, 0.9)

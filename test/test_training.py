@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from pandapose_ros.anchor_growth import grow_anchors, quarter_anchors
 from pandapose_ros.checkpoint import load_weights
 from pandapose_ros.config import LossConfig, ModelConfig, TrainConfig
 from pandapose_ros.model.ensemble import ensemble_joints
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.skeleton import H36M_17
-from pandapose_ros.training import (
+from pandapose_ros.training.anchor_growth import grow_anchors, quarter_anchors
+from pandapose_ros.training.loop import (
     WEIGHTS_FILE,
     Batch,
     Trainer,

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pandapose_ros.pose import AnchorVotes, DepthVotes, Pose, RootSource, TrackState
-from pandapose_ros.transform import (
+from pandapose_ros.frames.transform import (
     IDENTITY,
     Transform,
     move_pose,
     quaternion_from_rotation,
     rotation_from_quaternion,
 )
+from pandapose_ros.pose import AnchorVotes, DepthVotes, Pose, RootSource, TrackState
 
 RANDOM = np.random.default_rng(0)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
-from pandapose_ros.transform_tree import Motion, TransformError, TransformTree
+from pandapose_ros.frames.transform_tree import Motion, TransformError, TransformTree
 
 SECOND = 10**9
 RANDOM = np.random.default_rng(3)

@@ -6,7 +6,6 @@ import pytest
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.data.rendered_images import read_clip
-from pandapose_ros.detector import PersonDetector
 from pandapose_ros.evaluation.video import (
     Track,
     bone_length_variation,
@@ -17,7 +16,8 @@ from pandapose_ros.evaluation.video import (
 from pandapose_ros.geometry import project
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model_files import find_model_file
-from pandapose_ros.people import PeopleTracker
+from pandapose_ros.people.detector import PersonDetector
+from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.skeleton import H36M_17
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"

@@ -18,12 +18,12 @@ from pandapose_ros.data.image_samples import ImageSamples, ImageSampleSet
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
 from pandapose_ros.data.rendered_batches import RenderedBatches
 from pandapose_ros.data.skeleton_samples import SkeletonSampler
-from pandapose_ros.distribution import Share
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.pandapose import LANDMARK_FILE
 from pandapose_ros.model_files import find_model_file
 from pandapose_ros.synthetic.poses import read_pool
-from pandapose_ros.training import Batch
+from pandapose_ros.training.distribution import Share
+from pandapose_ros.training.loop import Batch
 
 Take = Callable[[int], ImageSamples]  # from the number of a batch to a process' part of it
 

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pandapose_ros.camera.lens import Distortion, check_distortion
 from pandapose_ros.data.human36m import Human36mSamples, read_human36m
 from pandapose_ros.data.mpi_inf_3dhp import MpiInf3dhpSamples, read_mpi_inf_3dhp
 from pandapose_ros.data.rendered_images import chunk_files, read_chunk, read_clip, read_names
 from pandapose_ros.data.threedpw import read_threedpw
 from pandapose_ros.geometry import project
-from pandapose_ros.lens import Distortion, check_distortion
 
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]

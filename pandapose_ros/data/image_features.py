@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from pandapose_ros.camera.lens import ImageUndistorter
 from pandapose_ros.config import SkeletonSampleConfig, TrainDataConfig
 from pandapose_ros.data.dataset import Dataset, Sample, human36m, mpi_inf_3dhp, read_image
 from pandapose_ros.data.image_samples import (
@@ -19,7 +20,6 @@ from pandapose_ros.data.image_samples import (
     save_image_samples,
 )
 from pandapose_ros.data.rendered_images import RenderedImage, chunk_files, read_chunk
-from pandapose_ros.lens import ImageUndistorter
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.pandapose import LANDMARK_FILE
 from pandapose_ros.model_files import find_model_file

@@ -19,7 +19,7 @@ from pandapose_ros.config import SkeletonSampleConfig
 from pandapose_ros.data.rendered_images import RenderedImage, mirrored, region_round_person
 from pandapose_ros.geometry import perspective_crop, project, transform_pixels
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
-from pandapose_ros.region import Region
+from pandapose_ros.people.region import Region
 from pandapose_ros.skeleton import BLAZEPOSE_LANDMARKS, keypoints_from_blazepose
 
 Array = NDArray[np.floating]

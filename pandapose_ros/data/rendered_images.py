@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pandapose_ros.data.body_circle import body_circle
 from pandapose_ros.data.pose_sampler import Family
 from pandapose_ros.geometry import project
-from pandapose_ros.region import REGION_MARGIN, Region
+from pandapose_ros.people.region import REGION_MARGIN, Region
 from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]

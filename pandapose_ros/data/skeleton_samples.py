@@ -18,7 +18,7 @@ from pandapose_ros.data.pose_sampler import PoseSampler
 from pandapose_ros.data.rotations import rotations_about, turns
 from pandapose_ros.geometry import KEPT_HEIGHT
 from pandapose_ros.model.blazepose import CROP_SIZE
-from pandapose_ros.region import REGION_MARGIN
+from pandapose_ros.people.region import REGION_MARGIN
 
 Array = NDArray[np.floating]
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pandapose_ros.metrics import align_poses, area_below, joint_errors, share_below
+from pandapose_ros.evaluation.metrics import align_poses, area_below, joint_errors, share_below
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.skeleton import H36M_17
 

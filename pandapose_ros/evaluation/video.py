@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from pandapose_ros.evaluation.candidates import Candidate
 from pandapose_ros.geometry import intrinsics_from_field_of_view, place_root, project
-from pandapose_ros.landmarks import Person
-from pandapose_ros.people import PeopleTracker
-from pandapose_ros.region import is_same_place
+from pandapose_ros.people.following import PeopleTracker
+from pandapose_ros.people.landmarks import Person
+from pandapose_ros.people.region import is_same_place
 from pandapose_ros.skeleton import H36M_17, H36M_17_FROM_BLAZEPOSE
 
 Array = NDArray[np.floating]

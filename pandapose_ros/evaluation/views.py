@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pandapose_ros.camera.lens import Distortion, ImageUndistorter
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.data.dataset import Dataset, Sample, read_image
 from pandapose_ros.data.human36m import metric_crop
 from pandapose_ros.data.rendered_images import region_round_person
 from pandapose_ros.geometry import perspective_crop, project, transform_pixels
-from pandapose_ros.landmarks import Person
-from pandapose_ros.lens import Distortion, ImageUndistorter
-from pandapose_ros.people import PeopleTracker
+from pandapose_ros.people.following import PeopleTracker
+from pandapose_ros.people.landmarks import Person
 from pandapose_ros.skeleton import H36M_17, H36M_17_FROM_BLAZEPOSE
 
 Array = NDArray[np.floating]

@@ -6,12 +6,16 @@ from contextlib import ExitStack
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.device_faults import explain_device_fault, free_device_memory, is_device_fault
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.pipeline import FramePipeline, PreparedFrame
 from pandapose_ros.node.worker import Frame
 from pandapose_ros.pose import Pose
+from pandapose_ros.runtime.device_faults import (
+    explain_device_fault,
+    free_device_memory,
+    is_device_fault,
+)
 
 Work = tuple[FramePipeline, PreparedFrame]
 

@@ -8,10 +8,10 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
-from pandapose_ros.body_frame import BodyRotations
+from pandapose_ros.frames.body_frame import BodyRotations
+from pandapose_ros.frames.transform import quaternion_from_rotation
 from pandapose_ros.node.conversions import person_name
 from pandapose_ros.pose import Pose
-from pandapose_ros.transform import quaternion_from_rotation
 
 _QUEUE = 100  # as of tf2_ros
 

@@ -5,8 +5,8 @@ import time
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
+from pandapose_ros.camera.lens import Distortion
 from pandapose_ros.geometry import Array
-from pandapose_ros.lens import Distortion
 from pandapose_ros.node.intrinsics import intrinsics_from_message
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.statistics import NodeStatistics

@@ -6,8 +6,8 @@ import numpy as np
 import yaml
 from sensor_msgs.msg import CameraInfo
 
+from pandapose_ros.camera.lens import Distortion, check_distortion
 from pandapose_ros.geometry import Array, check_intrinsics, intrinsics_from_field_of_view
-from pandapose_ros.lens import Distortion, check_distortion
 
 _PINHOLE_MODELS = ("plumb_bob", "rational_polynomial")
 _FISHEYE_MODELS = ("equidistant", "fisheye")

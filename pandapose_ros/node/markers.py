@@ -18,10 +18,10 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from pandapose_ros.colours import skeleton_colours
 from pandapose_ros.config import PictureConfig
+from pandapose_ros.frames.transform import IDENTITY, Transform
 from pandapose_ros.node.conversions import person_name, placed
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
-from pandapose_ros.transform import IDENTITY, Transform
 
 JOINT_DIAMETER = 0.06  # m
 BONE_WIDTH = 0.03

@@ -22,9 +22,9 @@ from pandapose_ros.node.markers import LivingMarkers, person_markers
 from pandapose_ros.node.pictures import Pictures
 from pandapose_ros.node.qos_report import explain_subscriptions
 from pandapose_ros.node.world import Placed
+from pandapose_ros.people.tracks import lost_pose
 from pandapose_ros.pose import ModelInfo, Pose, TrackState
 from pandapose_ros.skeleton import Skeleton
-from pandapose_ros.tracks import lost_pose
 
 
 class Outputs:

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Header
 
+from pandapose_ros.camera.depth_root import check_depth
 from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, WorldConfig
-from pandapose_ros.depth_root import check_depth
 from pandapose_ros.estimator import CameraImage, PoseEstimator
+from pandapose_ros.frames.transform_tree import TransformError
 from pandapose_ros.node.calibration import Calibration
 from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.depth import DepthBuffer, depth_from_message
@@ -21,7 +22,6 @@ from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.worker import Frame
 from pandapose_ros.node.world import Placed, World
 from pandapose_ros.pose import Pose, TrackState
-from pandapose_ros.transform_tree import TransformError
 
 # Stamps that go back further than this are another recording, or the same from its start.
 _TIME_JUMP_NS = 500_000_000

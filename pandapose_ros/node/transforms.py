@@ -13,9 +13,9 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
+from pandapose_ros.frames.transform import Transform
+from pandapose_ros.frames.transform_tree import Motion, TransformError, TransformTree
 from pandapose_ros.node.stamps import nanoseconds
-from pandapose_ros.transform import Transform
-from pandapose_ros.transform_tree import Motion, TransformError, TransformTree
 
 _QUEUE = 100  # as of tf2_ros
 _POLL = 0.005

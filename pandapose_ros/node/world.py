@@ -9,13 +9,13 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 from pandapose_ros.config import WorldConfig
+from pandapose_ros.frames.transform import IDENTITY, Transform, move_pose
+from pandapose_ros.frames.transform_tree import TransformError
 from pandapose_ros.node.body_frames import BodyFrames
 from pandapose_ros.node.hri import HriBridge
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.transforms import open_transforms
 from pandapose_ros.pose import Pose
-from pandapose_ros.transform import IDENTITY, Transform, move_pose
-from pandapose_ros.transform_tree import TransformError
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.benchmark import (
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.estimator import PoseEstimator
+from pandapose_ros.evaluation.speed import (
     crowd,
     describe_machine,
     measure_anchors,
     measure_frames,
     measure_networks,
 )
-from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.tools.benchmark_processes import measure_mediapipe, measure_nodes
 from pandapose_ros.tools.processes import find_shared
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from pandapose_ros.calibration import collect_errors
 from pandapose_ros.checkpoint import add_metadata, load_weights, read_config
 from pandapose_ros.config import CovarianceConfig, EstimatorConfig
 from pandapose_ros.data.rendered_images import RenderedImage, chunk_files, read_chunk
-from pandapose_ros.detector import PersonDetector
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.pandapose import LANDMARK_FILE, PandaPose
 from pandapose_ros.model_files import find_model_file
-from pandapose_ros.people import PeopleTracker
+from pandapose_ros.people.detector import PersonDetector
+from pandapose_ros.people.following import PeopleTracker
+from pandapose_ros.training.calibration import collect_errors
 from pandapose_ros.uncertainty import NORMAL_3D, NORMAL_AXIS, coverage, fit, to_metadata
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros import metrics
+from pandapose_ros.evaluation import metrics
 from pandapose_ros.recording import Recording
 from pandapose_ros.tools.estimate import write_pictures
 from pandapose_ros.tools.processes import find_shared, start_node, stop, wait_for_first_end

@@ -26,7 +26,6 @@ from pandapose_ros.data.dataset import (
     synthetic_images,
     threedpw,
 )
-from pandapose_ros.detector import PersonDetector
 from pandapose_ros.estimator import PACKAGED_WEIGHTS, select_device
 from pandapose_ros.evaluation.candidates import Candidate, load_candidates
 from pandapose_ros.evaluation.comparison import (
@@ -46,7 +45,8 @@ from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.hrnet import HRNet, load_coco_weights
 from pandapose_ros.model.pandapose import LANDMARK_FILE
 from pandapose_ros.model_files import find_model_file
-from pandapose_ros.people import PeopleTracker
+from pandapose_ros.people.detector import PersonDetector
+from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.tools.estimate import read_video
 
 _NO_MATTER = ("help", "plots", "cache", "threads")  # for the numbers

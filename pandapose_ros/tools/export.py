@@ -5,9 +5,9 @@ from pathlib import Path
 
 from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.estimator import PACKAGED_WEIGHTS
-from pandapose_ros.export import export_landmark_net, export_whole
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.runtime.export import export_landmark_net, export_whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

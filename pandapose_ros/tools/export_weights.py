@@ -14,7 +14,7 @@ from pandapose_ros.checkpoint import (
     save_weights,
 )
 from pandapose_ros.model.pandapose import PandaPose
-from pandapose_ros.training import WEIGHTS_FILE
+from pandapose_ros.training.loop import WEIGHTS_FILE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pandapose_ros.parameter_docs import parameters_page
+from pandapose_ros.config.parameter_docs import parameters_page
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

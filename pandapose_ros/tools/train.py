@@ -12,16 +12,16 @@ import yaml
 from torch import nn
 from tqdm import tqdm
 
-from pandapose_ros.anchor_growth import grow_anchors, quarter_anchors
 from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
 from pandapose_ros.data.batches import BatchSource
-from pandapose_ros.distribution import Share, shared_training
 from pandapose_ros.evaluation import score_skeletons
 from pandapose_ros.model.pandapose import PandaPose
-from pandapose_ros.recipe import Recipe, read_recipe
-from pandapose_ros.train_log import TrainLog
-from pandapose_ros.training import Trainer, learning_rate, silence_image_branches
+from pandapose_ros.training.anchor_growth import grow_anchors, quarter_anchors
+from pandapose_ros.training.distribution import Share, shared_training
+from pandapose_ros.training.log import TrainLog
+from pandapose_ros.training.loop import Trainer, learning_rate, silence_image_branches
+from pandapose_ros.training.recipe import Recipe, read_recipe
 
 _SCORED_SAMPLES = 512
 _SECTIONS = {"train": TrainConfig, "data": TrainDataConfig}

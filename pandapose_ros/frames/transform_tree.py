@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pandapose_ros.transform import IDENTITY, Array, Transform, rotation_from_quaternion
+from pandapose_ros.frames.transform import IDENTITY, Array, Transform, rotation_from_quaternion
 
 # As tf2 does.
 KEPT_NS = 10 * 10**9

@@ -9,7 +9,7 @@ from pandapose_ros.data.rendered_images import RenderedImage
 from pandapose_ros.geometry import check_intrinsics, project
 from pandapose_ros.lifting import PinholeImage, lift, place, viewing_rays
 from pandapose_ros.model.pandapose import PandaPose
-from pandapose_ros.people import PeopleTracker
+from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.pose import RootSource
 from pandapose_ros.uncertainty import ErrorSamples
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pandapose_ros import geometry
 from pandapose_ros.model.blazepose import CROP_SIZE
-from pandapose_ros.region import Region, box_round_points, region_from_points
-from pandapose_ros.runtime import LandmarkNet
+from pandapose_ros.people.region import Region, box_round_points, region_from_points
+from pandapose_ros.runtime.networks import LandmarkNet
 from pandapose_ros.skeleton import (
     BLAZEPOSE_LANDMARKS,
     BLAZEPOSE_REGION_CENTRE,

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from pandapose_ros.frames.transform import Array
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import H36M_17
-from pandapose_ros.transform import Array
 
 _PELVIS, _THORAX = (H36M_17.joint_names.index(name) for name in ("pelvis", "thorax"))
 # Pairs from right to left that tell the body's y axis, the first usable one counts.

@@ -13,10 +13,15 @@ import torch
 from torch import Tensor
 
 from pandapose_ros.config import EstimatorConfig, ModelConfig
-from pandapose_ros.export import LANDMARK_OUTPUTS, LIFTER_OUTPUTS, feature_names, load_or_export
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose, LandmarkOutput
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import default_model_dir
+from pandapose_ros.runtime.export import (
+    LANDMARK_OUTPUTS,
+    LIFTER_OUTPUTS,
+    feature_names,
+    load_or_export,
+)
 
 NAMES = ("auto", "torch", "onnxruntime")
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros import geometry
-from pandapose_ros.lens import Distortion, distort_pixels
+from pandapose_ros.camera.lens import Distortion, distort_pixels
 from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]

@@ -24,7 +24,7 @@ LIFTER_OUTPUTS = ("joints", "anchors", "weights", "offsets")
 DEPTH_OUTPUT = "depth_probabilities"  # one more, if the network lifts features
 # Traced with more than one person, as one would make some axes vanish from the trace.
 _TRACED_PEOPLE = 3
-_SOURCES = (*sorted(Path(__file__).parent.glob("model/*.py")), Path(__file__))
+_SOURCES = (*sorted(Path(__file__).parents[1].glob("model/*.py")), Path(__file__))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from pandapose_ros.region import Region, intersection_over_union, region_from_points
+from pandapose_ros.people.region import Region, intersection_over_union, region_from_points
 
 Array = NDArray[np.floating]
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from pandapose_ros import geometry
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.detector import PersonDetector
-from pandapose_ros.landmarks import Look, Person, find_landmarks
-from pandapose_ros.region import Region, is_same_place
-from pandapose_ros.runtime import LandmarkNet
+from pandapose_ros.people.detector import PersonDetector
+from pandapose_ros.people.landmarks import Look, Person, find_landmarks
+from pandapose_ros.people.region import Region, is_same_place
+from pandapose_ros.runtime.networks import LandmarkNet
 from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]

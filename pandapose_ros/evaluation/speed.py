@@ -20,7 +20,7 @@ from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.model.blazepose import CROP_SIZE, LandmarkOutput
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.pose import TrackState
-from pandapose_ros.runtime import LandmarkNet, LiftedJoints, Lifter
+from pandapose_ros.runtime.networks import LandmarkNet, LiftedJoints, Lifter
 from pandapose_ros.timings import summarise
 
 Image = NDArray[np.uint8]

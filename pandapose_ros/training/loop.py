@@ -17,11 +17,11 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pandapose_ros.checkpoint import save_weights
 from pandapose_ros.config import LossConfig, TrainConfig
-from pandapose_ros.distribution import Share
-from pandapose_ros.losses import Losses, training_loss
 from pandapose_ros.model.decoder import DecoderLayer
 from pandapose_ros.model.pandapose import PandaPose
-from pandapose_ros.train_state import read_state, under, write_state
+from pandapose_ros.training.distribution import Share
+from pandapose_ros.training.losses import Losses, training_loss
+from pandapose_ros.training.state import read_state, under, write_state
 
 WEIGHTS_FILE = "weights.safetensors"
 _MM = 1000.0

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.association import assign, association_cost
 from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.people.association import assign, association_cost
+from pandapose_ros.people.region import Region
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
-from pandapose_ros.region import Region
 
 Array = NDArray[np.floating]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pandapose_ros.checkpoint import replace_file
-from pandapose_ros.training import StepResult
+from pandapose_ros.training.loop import StepResult
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
