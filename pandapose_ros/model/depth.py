@@ -71,7 +71,7 @@ class DepthNet(nn.Module):
             return DepthOutput(None, values, self._share(values), embedding)
         logits = self.classifier(deep).unflatten(1, (-1, self.bins))
         logits = logits.expand(-1, self.joints, -1, -1, -1)  # one map serves all joints
-        return DepthOutput(logits, None, logits.softmax(dim=2), embedding)
+        return DepthOutput(logits, None, _softmax_over_bins(logits), embedding)
 
     def _share(self, values: Tensor) -> Tensor:
         """Return depths [B, J, h, w] as distributions over the bins [B, J, D, h, w]."""
@@ -150,6 +150,15 @@ class EncoderLayer(nn.Module):
         attended, _ = self.attention(tokens, tokens, tokens, need_weights=False)
         tokens = self.attention_norm(tokens + attended)
         return self.feedforward_norm(tokens + self.feedforward(tokens))
+
+
+def _softmax_over_bins(logits: Tensor) -> Tensor:
+    """Return the softmax of [B, J, D, h, w] over D."""
+    if torch.onnx.is_in_onnx_export():
+        # ONNX Runtime turns the axes for a softmax over one in the middle: a tenth of the lifter.
+        shares = (logits - logits.amax(dim=2, keepdim=True)).exp()
+        return shares / shares.sum(dim=2, keepdim=True)
+    return logits.softmax(dim=2)
 
 
 def sine_position(height: int, width: int, channels: int) -> Tensor:

@@ -188,8 +188,10 @@ class OnnxSession:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # A thread that waits in a loop takes its core from the camera's driver.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Threads wait in a loop while a network runs, as its thousand steps are short, and sleep
+        # after that: else they would take a core from the camera's driver.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         self._session = onnxruntime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"]
         )
