@@ -11,10 +11,12 @@ def speed(report: Mapping[str, Any]) -> list[list[str]]:
     """Return the runs over DDS: from an image's stamp to its skeletons in another process."""
     rows = [
         ["image, people, input", "Hz", "p50 ms", "p95 ms", "p99 ms", "mean / min / max ms",
-         "jitter ms", "missed", *(f"{step} p50 ms" for step in _STEPS), "cores", "RSS MB"]
+         "jitter ms", "missed", *(f"{step} p50 ms" for step in _STEPS), "around estimate ms",
+         "cores", "RSS MB"]
     ]  # fmt: skip
     for case in report["end_to_end"]:
-        rate, latency = case["input_hz"], case["latency"]
+        rate, latency, steps = case["input_hz"], case["latency"], case["steps"]
+        around = latency["p50"] - steps["estimate"]["p50"] if "estimate" in steps else None
         sent_at = rate if isinstance(rate, str) else f"{rate:g} Hz"
         rows.append(
             [
@@ -24,7 +26,8 @@ def speed(report: Mapping[str, Any]) -> list[list[str]]:
                 " / ".join(_ms(latency, name) for name in ("mean", "min", "max")),
                 _ms(latency, "jitter"),
                 f"{case['missed_frames']}/{case['sent']}",
-                *(_ms(case["steps"].get(step, {}), "p50") for step in _STEPS),
+                *(_ms(steps.get(step, {}), "p50") for step in _STEPS),
+                "-" if around is None else f"{around:.1f}",
                 f"{case['cpu_cores']:.2f}",
                 f"{case['rss_mb']:.0f}",
             ]
