@@ -1,5 +1,6 @@
 """The 3D scene that a browser shows, and the check-boxes for its layers."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,8 +13,9 @@ from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
 
 _ALL_JOINTS = "all joints"
-_FIELD_OF_VIEW = 0.8  # rad, of the browser's view
-_IMAGE_DISTANCE = 0.6  # m, from the camera to where its image is shown
+_FIELD_OF_VIEW = 0.65  # rad, of the browser's view
+_IMAGE_DISTANCE = 0.27  # from the camera to where its image is shown, of the way to the people
+_LEAST_REACH = 1.5  # m, from the camera to what the view is made for
 _FLOOR_GAP = 0.05  # m, from the ankle joint to the floor
 _FLOOR_INERTIA = 0.9
 
@@ -35,6 +37,8 @@ class LiveScene:
             host: Address to bind to.
             port: The next free one is taken if this is not; see `url`.
         """
+        # Browsers open sockets ahead of need and drop them; each would be logged with a traceback.
+        logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
         self._server = _Server(host=host, port=port, label="PandaPose", verbose=False)
         # The host may be 0.0.0.0, which no browser can open.
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
@@ -44,12 +48,13 @@ class LiveScene:
         # Shadows cost a weak computer more than all the rest.
         self._server.scene.configure_default_lights(cast_shadow=False)
         self._server.scene.configure_environment_map(None)
-        self._server.scene.add_light_ambient("/light", intensity=1.5)
+        self._server.scene.add_light_ambient("/light", intensity=0.6)
         self._people: list[ScenePerson] = []
         self._floor_height: float | None = None
         self._skeleton: Skeleton | None = None
         self._frustum: viser.CameraFrustumHandle | None = None
         self._seen_clients: set[int] = set()
+        self._reach = _LEAST_REACH
         self._make_panel()
         self.set_up(optical=True)
 
@@ -168,17 +173,21 @@ class LiveScene:
         if not roots or not new:
             return
         centre = np.mean(roots, axis=0)
-        ahead = centre - self._up * (centre @ self._up)
-        distance = max(float(np.linalg.norm(ahead)), 1.0)
-        ahead /= max(float(np.linalg.norm(ahead)), 1e-9)
+        height = float(centre @ self._up)
+        flat = centre - height * self._up
+        ahead = np.array((0.0, 0.0, 1.0)) if self._is_optical else flat
+        ahead = ahead / max(float(np.linalg.norm(ahead)), 1e-9)
+        width = max(float(np.linalg.norm(root - centre)) for root in roots)
+        self._reach = max(float(centre @ ahead), 2 * width, _LEAST_REACH)
         right = np.cross(ahead, self._up)
-        # From behind the camera's right shoulder: its image and the people are both in view.
-        eye = (0.3 * distance + 0.5) * right + 0.4 * distance * self._up - 0.25 * distance * ahead
+        # From behind the camera's right shoulder, so far aside that its image, on the left, hides
+        # nobody; the panel is on the right.
+        eye = self._reach * (0.75 * right + 0.35 * self._up - 0.45 * ahead)
         for number, client in new.items():
             client.camera.up_direction = self._up
             client.camera.fov = _FIELD_OF_VIEW
             client.camera.position = eye
-            client.camera.look_at = 0.75 * centre
+            client.camera.look_at = 0.75 * (self._reach * ahead + height * self._up)
             self._seen_clients.add(number)
 
     def draw_camera(self, image: NDArray[np.uint8] | None, field_of_view: float = 0.0) -> None:
@@ -196,7 +205,6 @@ class LiveScene:
                     "/camera",
                     fov=field_of_view,
                     aspect=aspect,
-                    scale=_IMAGE_DISTANCE,
                     thickness=0.006,
                     color=(150, 156, 170),
                     format="jpeg",
@@ -204,6 +212,9 @@ class LiveScene:
                     receive_shadow=False,
                 )
             self._frustum.fov, self._frustum.aspect = field_of_view, aspect
+            # viser scales by the cube root of the pyramid's volume.
+            volume = np.tan(field_of_view / 2) ** 2 * aspect / 3
+            self._frustum.scale = _IMAGE_DISTANCE * self._reach * float(np.cbrt(volume))
             self._frustum.image = image
         if self._frustum is not None:
             self._frustum.visible = visible
