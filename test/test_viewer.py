@@ -7,45 +7,14 @@ import numpy as np
 import pytest
 import websockets.sync.client
 import zstandard
-from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile
-from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Header
+from talker import Talker, person
 
-from pandapose_ros.estimator import ModelInfo
-from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray, SkeletonInfo
-from pandapose_ros.node import conversions, scene_shapes
-from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
+from pandapose_ros.node import scene_shapes
 from pandapose_ros.node.live_scene import LiveScene
 from pandapose_ros.node.sources import find_source, skeleton_topics
 from pandapose_ros.node.viewer import Viewer
-from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
-
-
-def person(root=(0.0, 0.2, 3.0)):
-    joints = np.zeros((17, 3))
-    joints[:, 1] = np.linspace(0.8, -0.8, 17)
-    joints[:, 0] = np.linspace(-0.3, 0.3, 17)
-    return Pose(
-        id=3,
-        state=TrackState.TRACKED,
-        joints=joints - joints[0],
-        root=np.array(root),
-        root_covariance=None,
-        root_source=RootSource.INTRINSICS,
-        joint_scores=np.full(17, 0.9),
-        keypoints=np.full((17, 2), 50.0),
-        box_xyxy=np.array([10.0, 10.0, 90.0, 200.0]),
-        score=0.9,
-        anchors=AnchorVotes(
-            positions=np.array([[0.1, 0.0, 0.0], [0.0, 0.5, 0.1], [0.3, 0.3, 0.3]]),
-            weights=np.full((3, 17), 1 / 3),
-            kinds=np.array([0, 0, 1]),
-            owners=np.array([0, 9, -1]),
-        ),
-    )
 
 
 def test_bones_reach_from_joint_to_joint():
@@ -109,31 +78,6 @@ class Browser:
 
     def close(self):
         self._socket.close()
-
-
-class Talker:
-    """Publishes as pose_node does, beside the images that it works on."""
-
-    def __init__(self, graph):
-        self.node = graph.add(Node("talker", context=graph.context))
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        create = self.node.create_publisher
-        self.info = create(SkeletonInfo, "~/skeleton_info", latched)
-        self.skeletons = create(Skeleton3DArray, "~/skeletons", 5)
-        self.anchors = create(AnchorSet3DArray, "~/anchors", 1)
-        self.images = create(Image, "lens/image_raw", 5)
-        self.camera_infos = create(CameraInfo, "lens/camera_info", 5)
-        heard = ((Image, "depth"), (Image, "lens/image_raw"), (CameraInfo, "lens/camera_info"))
-        for kind, topic in heard:
-            self.node.create_subscription(kind, topic, lambda _message: None, 1)
-        self.info.publish(conversions.skeleton_info_message(H36M_17, ModelInfo("m", "1", "0")))
-
-    def say(self, poses):
-        header = Header(stamp=self.node.get_clock().now().to_msg(), frame_id="lens")
-        self.camera_infos.publish(camera_info_from_field_of_view(1.0, 64, 48))
-        self.images.publish(conversions.image_message(np.full((48, 64, 3), 200, np.uint8), header))
-        self.anchors.publish(conversions.anchors_message(poses, header))
-        self.skeletons.publish(conversions.skeletons_message(poses, header, "h36m_17"))
 
 
 @pytest.fixture
