@@ -7,6 +7,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
+from pandapose_ros.node.launch_arguments import input_topics
 from pandapose_ros.node.packages import require_package
 
 ARGUMENTS = [
@@ -16,6 +17,9 @@ ARGUMENTS = [
         default_value="none",
         choices=["none", "video", "usb_cam", "v4l2_camera", "camera_ros", "realsense2_camera"],
         description="Camera to start too; video: a webcam or a file, see source",
+    ),
+    DeclareLaunchArgument(
+        "cameras", default_value="", description="Has to be empty if a camera is started here"
     ),
     DeclareLaunchArgument(
         "image_topic", default_value="image_raw", description="Topic of the camera's images"
@@ -77,13 +81,18 @@ def start_camera(context: LaunchContext) -> list[Node]:
     """Return the camera's node, if there is one."""
     values = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
     camera, image_topic = values["camera"], values["image_topic"]
-    beside_image = "/".join([*image_topic.split("/")[:-1], "camera_info"])
-    camera_info_topic = values["camera_info_topic"] or beside_image
+    topics = input_topics(image_topic, values["camera_info_topic"], values["depth_topic"])
+    camera_info_topic = topics["camera_info"]
     if camera == "none":
         return []
+    if values["cameras"]:
+        raise RuntimeError(
+            f"camera:={camera} starts one camera only: give camera:=none and start those of "
+            f"cameras:={values['cameras']} by themselves"
+        )
     if camera == "video":
         return [video_camera(values, image_topic, camera_info_topic)]
-    package, program, topics, device, frame = DRIVERS[camera]
+    package, program, names, device, frame = DRIVERS[camera]
     require_package(package)
     parameters = {}
     if values["camera_device"] and device == "camera" and values["camera_device"].isdigit():
@@ -103,8 +112,8 @@ def start_camera(context: LaunchContext) -> list[Node]:
             namespace=values["namespace"],
             parameters=[parameters, *files],
             remappings=[
-                (f"{topics}image_raw", image_topic),
-                (f"{topics}camera_info", camera_info_topic),
+                (f"{names}image_raw", image_topic),
+                (f"{names}camera_info", camera_info_topic),
                 ("~/aligned_depth_to_color/image_raw", values["depth_topic"]),
             ],
             output="screen",

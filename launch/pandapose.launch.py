@@ -16,6 +16,7 @@ from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
+from pandapose_ros.node.launch_arguments import camera_names, input_topics, of_cameras
 from pandapose_ros.node.packages import require_package
 
 SHARE = Path(__file__).resolve().parents[1]
@@ -43,6 +44,12 @@ ARGUMENTS = [
         "depth_topic",
         default_value="depth",
         description="Topic of depth images, registered to the images; used if they come",
+    ),
+    DeclareLaunchArgument(
+        "cameras",
+        default_value="",
+        description="Names of several cameras, such as left,right: the topics get the name in "
+        "front (left/image_raw, pose_node/left/skeletons); empty: as the params_file says",
     ),
     DeclareLaunchArgument(
         "image_transport",
@@ -82,11 +89,7 @@ def start_nodes(context: LaunchContext) -> list[Node | ExecuteProcess]:
     values = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
     warn_of_misspelt(context)
     values["use_sim_time"] = LaunchConfiguration("use_sim_time").perform(context)
-    image_topic = values["image_topic"]
-    beside_image = "/".join([*image_topic.split("/")[:-1], "camera_info"])
-    nodes: list[Node | ExecuteProcess] = [
-        pose_node(values, image_topic, values["camera_info_topic"] or beside_image)
-    ]
+    nodes: list[Node | ExecuteProcess] = [pose_node(values)]
     if values["bag"]:
         nodes.append(bag_player(values["bag"]))
     return nodes
@@ -111,9 +114,17 @@ def warn_of_misspelt(context: LaunchContext) -> None:
             )
 
 
-def pose_node(values: dict[str, str], image_topic: str, camera_info_topic: str) -> Node:
+def pose_node(values: dict[str, str]) -> Node:
     """Return the node itself; arguments win over the params_file only where they are given."""
-    given = {name: values[name] for name in ("device", "image_transport") if values[name]}
+    given: dict[str, str | list[str]] = {
+        name: values[name] for name in ("device", "image_transport") if values[name]
+    }
+    cameras = camera_names(values["cameras"])
+    if cameras:
+        given["cameras"] = cameras
+    topics = input_topics(
+        values["image_topic"], values["camera_info_topic"], values["depth_topic"]
+    )
     return Node(
         package="pandapose_ros",
         executable="pose_node",
@@ -124,11 +135,7 @@ def pose_node(values: dict[str, str], image_topic: str, camera_info_topic: str) 
             {"use_sim_time": values["use_sim_time"] == "true"},
             given,
         ],
-        remappings=[
-            ("image", image_topic),
-            ("camera_info", camera_info_topic),
-            ("depth", values["depth_topic"]),
-        ],
+        remappings=of_cameras(topics, cameras).items(),
         ros_arguments=[
             "--log-level",
             f"{logger_name(values['namespace'])}:={values['log_level']}",

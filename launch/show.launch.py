@@ -7,6 +7,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
+from pandapose_ros.node.launch_arguments import camera_names
 from pandapose_ros.node.packages import require_package
 
 SHARE = Path(__file__).resolve().parents[1]
@@ -15,6 +16,11 @@ RVIZ_TOPICS = ("markers", "anchor_markers", "depth_markers", "debug_image")
 
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes"),
+    DeclareLaunchArgument(
+        "cameras",
+        default_value="",
+        description="Names of the node's cameras; RViz and view show the first; empty: one camera",
+    ),
     DeclareLaunchArgument(
         "use_sim_time",
         default_value="false",
@@ -61,16 +67,14 @@ def start_displays(context: LaunchContext) -> list[Node]:
 def rviz(values: dict[str, str]) -> Node:
     """Return RViz with our displays, in the clock and namespace of the node."""
     require_package("rviz2", "give rviz:=false, or view:=true for a browser")
-    prefix = prefix_of(values)
+    topics = topics_of(values)
     return Node(
         package="rviz2",
         executable="rviz2",
         namespace=values["namespace"],
         arguments=["-d", str(SHARE / "config" / "pandapose.rviz"), "-f", values["fixed_frame"]],
         parameters=[{"use_sim_time": values["use_sim_time"] == "true"}],
-        remappings=[
-            (f"/pose_node/{topic}", f"{prefix}/pose_node/{topic}") for topic in RVIZ_TOPICS
-        ],
+        remappings=[(f"/pose_node/{topic}", f"{topics}/{topic}") for topic in RVIZ_TOPICS],
     )
 
 
@@ -94,7 +98,7 @@ def viewer(values: dict[str, str]) -> Node:
         parameters=[
             {
                 "host": values["host"],
-                "skeletons": f"{prefix_of(values)}/pose_node/skeletons",
+                "skeletons": f"{topics_of(values)}/skeletons",
                 "use_sim_time": values["use_sim_time"] == "true",
             }
         ],
@@ -103,10 +107,10 @@ def viewer(values: dict[str, str]) -> Node:
     )
 
 
-def prefix_of(values: dict[str, str]) -> str:
-    """Return the namespace as it stands before a topic."""
-    namespace = values["namespace"].strip("/")
-    return f"/{namespace}" if namespace else ""
+def topics_of(values: dict[str, str]) -> str:
+    """Return what stands before the topics of the node, or of its first camera."""
+    parts = [values["namespace"].strip("/"), "pose_node", *camera_names(values["cameras"])[:1]]
+    return "/".join(["", *(part for part in parts if part)])
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from pandapose_ros.config import VideoCameraConfig, ViewerConfig
+from pandapose_ros.node.launch_arguments import camera_names, input_topics, of_cameras
 from pandapose_ros.node.pose_node import PoseNode
 
 ROOT = Path(__file__).parents[1]
@@ -40,6 +41,63 @@ def test_launch_files_compile_and_describe_every_argument(path):
         assert keyword(argument, "description"), ast.unparse(argument)
         if keyword(argument, "default_value") in ("'true'", "'false'"):
             assert keyword(argument, "choices") == "['true', 'false']"
+
+
+def test_arguments_of_several_files_have_one_default():
+    # launch takes the default of whichever file declares the argument first.
+    defaults, declared = {}, 0
+    for path in LAUNCH_FILES:
+        if path.name == "demo.launch.py":  # what it starts with is its own
+            continue
+        for argument in calls(path, "DeclareLaunchArgument"):
+            declared += 1
+            default = keyword(argument, "default_value")
+            assert defaults.setdefault(ast.unparse(argument.args[0]), default) == default
+    assert declared > len(defaults)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", []),
+        ("front", ["front"]),
+        ("left,right", ["left", "right"]),
+        ("[left, 'right']", ["left", "right"]),
+        ("a/b", ["a/b"]),  # for the node to refuse
+    ],
+)
+def test_names_of_cameras_are_read(text, names):
+    assert camera_names(text) == names
+
+
+@pytest.mark.parametrize("cameras", [[], ["left", "right"]])
+def test_a_launched_node_listens_to_the_topics_that_were_given(graph, cameras):
+    topics = input_topics("usb/image_raw", "", "aligned")
+    assert topics["camera_info"] == "usb/camera_info"
+    assert input_topics("usb/image_raw", "mine", "")["camera_info"] == "mine"
+    arguments = ["--ros-args", "-r", "__ns:=/robot", "-r", f"__node:=launched_{len(cameras)}"]
+    for old, new in of_cameras(topics, cameras).items():
+        arguments += ["-r", f"{old}:={new}"]
+    if cameras:
+        arguments += ["-p", f"cameras:={cameras}"]
+    node = graph.add(PoseNode(context=graph.context, cli_args=arguments))
+    assert node.start()
+
+    def heard():
+        found = node.get_subscriber_names_and_types_by_node(node.get_name(), "/robot")
+        return {name for name, _ in found if not name.startswith("/parameter")}
+
+    places = [f"/robot/{name}" for name in cameras] or ["/robot"]
+    ends = ("usb/image_raw", "usb/camera_info", "aligned")
+    expected = {f"{place}/{end}" for place in places for end in ends}
+    graph.spin_until(lambda: heard() == expected)
+
+
+def test_an_absolute_topic_cannot_be_that_of_several_cameras():
+    topics = input_topics("/usb/image_raw", "", "depth")
+    assert of_cameras(topics, []) == topics
+    with pytest.raises(RuntimeError, match=r"in front of /usb/image_raw: .* namespace:=NAME"):
+        of_cameras(topics, ["left"])
 
 
 def test_launched_executables_are_installed():

@@ -1,0 +1,50 @@
+"""What the arguments of the launch files mean: names of cameras and topics."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+
+def camera_names(text: str) -> list[str]:
+    """Return the names in `left,right` or `[left, right]`; whether they are good, the node says.
+
+    Args:
+        text: As given to launch; empty: no names.
+    """
+    return [name for name in re.split(r"[\s,\[\]'\"]+", text) if name]
+
+
+def input_topics(image: str, camera_info: str, depth: str) -> dict[str, str]:
+    """Return where the topics that a node subscribes to come from.
+
+    Args:
+        image: Topic of the images.
+        camera_info: Of their calibration; empty: camera_info beside the image.
+        depth: Of the depth images.
+    """
+    beside_image = "/".join([*image.split("/")[:-1], "camera_info"])
+    return {"image": image, "camera_info": camera_info or beside_image, "depth": depth}
+
+
+def of_cameras(topics: Mapping[str, str], cameras: Sequence[str]) -> dict[str, str]:
+    """Return the topics with each camera's name in front; without names the topics as they are.
+
+    Args:
+        topics: Where each of the node's topics comes from.
+        cameras: The names.
+
+    Raises:
+        RuntimeError: If nothing can stand in front of a topic, as it is absolute.
+    """
+    if not cameras:
+        return dict(topics)
+    for topic in topics.values():
+        if topic.startswith(("/", "~")):
+            raise RuntimeError(
+                f"no camera's name can stand in front of {topic}: with cameras:= give topics "
+                "that do not start with it, and namespace:=NAME for what they share"
+            )
+    return {
+        f"{camera}/{name}": f"{camera}/{topic}"
+        for camera in cameras
+        for name, topic in topics.items()
+    }
