@@ -28,7 +28,6 @@ ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 
 INPUT = InputReport("/image", 1, "", 30.0, 0.02, 5.0, 0.004, 1.0, "none", "in use")
 PIPELINE = PipelineReport(
-    enabled=True,
     rate=29.5,
     people=2,
     latencies={"decode": (0.001, 0.002), "estimate": (0.02, 0.0314)},
@@ -92,7 +91,7 @@ def test_levels_of_the_input(changes, level, text):
     [
         ({"dropped_busy": 3, "dropped_old": 1}, WARN, "dropped busy 3, dropped old 1"),
         ({"failed": 1, "dropped_busy": 2}, ERROR, "failed 1"),
-        ({"dropped_disabled": 4}, OK, "2 people"),
+        ({"dropped_disabled": 4, "dropped_unwanted": 2}, OK, "2 people"),
         ({"dropped_untransformed": 5}, WARN, "untransformed 5; no transform to 'map'"),
     ],
 )
@@ -107,6 +106,18 @@ def test_camera_info_that_was_refused_is_a_warning():
     report = replace(REPORT, input=replace(INPUT, camera_info="refused: K is zero"))
     status = judge(report, NodeStatistics(refused_camera_info=1))["input"]
     assert (status.level, status.message) == (WARN, "camera_info refused: K is zero")
+
+
+def test_a_pause_that_was_asked_for_is_ok_however_long():
+    silent = replace(INPUT, silence=3600.0)
+    for counts in (COUNTS, NodeStatistics()):
+        report = replace(REPORT, input=silent, counts=counts, pause="disabled")
+        statuses = judge(report, NodeStatistics())
+        assert {status.level for status in statuses.values()} == {OK}
+        assert statuses["input"].message == "not subscribed to /image: disabled"
+        figures = values(statuses["pipeline"])
+        assert (figures["pause"], figures["people"]) == ("disabled", "0")
+    assert values(judge(REPORT)["pipeline"])["pause"] == "none"
 
 
 def test_no_image_ever_is_stale_and_inactive_is_ok():
@@ -267,6 +278,6 @@ def test_diagnostics_tell_what_happens_to_images(node, camera, watcher, walker):
     seen = watcher.wait_for("pipeline", OK, "1 people", stream)  # over, but still counted
     assert seen["pipeline"]["dropped undecodable"] == "1"
     node.enable(False)
-    seen = watcher.wait_for("pipeline", OK, "disabled", stream)
-    assert (seen["pipeline"]["enabled"], seen["pipeline"]["people"]) == ("false", "0")
-    assert int(seen["pipeline"]["dropped disabled"]) > 0
+    seen = watcher.wait_for("pipeline", OK, "disabled (call ~/enable with true)", stream)
+    assert seen["pipeline"]["people"] == "0"
+    assert seen["input"]["subscribed"] == "false"

@@ -1,5 +1,4 @@
 import threading
-import time
 
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -82,19 +81,17 @@ def test_a_disabled_node_works_on_nothing(graph, node, camera, caller, walker):
     assert {(m.ns, m.id) for m in arrays[1].markers} == drawn
 
     assert caller.enable(False) == "was disabled already"
-    before = time.thread_time()
+    # Images are not even received: that would cost more than all else a disabled node does.
+    graph.spin_until(lambda: camera.images.get_subscription_count() == 0)
+    assert camera.infos.get_subscription_count() == 0
     for _ in range(5):
         camera.images.publish(camera.message(walker))
-        count = node.statistics.dropped_disabled
-        graph.spin_until(lambda count=count: node.statistics.dropped_disabled == count + 1)
-    spent = time.thread_time() - before  # of the executor; the camera's work is in it too
-    graph.spin_for(0.2)
-    assert spent / 5 < 0.02
-    assert node.statistics.dropped_disabled == 5
+    graph.spin_for(0.7)
     assert (len(camera.skeletons), len(arrays)) == (1, 2)
-    assert (node.statistics.received, node.statistics.processed) == (6, 1)
+    assert (node.statistics.received, node.statistics.processed) == (1, 1)
 
     assert caller.enable(True) == "enabled"
+    camera.wait_for_node()
     assert people(camera.exchange(camera.message(walker))) == [
         ("person_1", Skeleton3D.TRACKING_NEW),
         ("person_0", Skeleton3D.TRACKING_LOST),
@@ -161,11 +158,13 @@ def test_services_live_from_configure_to_cleanup(graph, node, camera, caller, bl
     assert caller.reset() == "inactive: nobody is tracked"
     assert caller.enable(False) == "disabled"
     assert node.trigger_activate() == SUCCESS
-    camera.wait_for_node()
-    camera.images.publish(camera.message(blank))
-    graph.spin_until(lambda: node.statistics.dropped_disabled == 1)
+    graph.spin_for(0.7)
+    assert camera.images.get_subscription_count() == 0
     assert node.trigger_deactivate() == SUCCESS
     assert node.trigger_cleanup() == SUCCESS
     graph.spin_until(lambda: not caller.enable_client.service_is_ready())
     assert node.trigger_configure() == SUCCESS
     assert caller.enable(True) == "was enabled already"
+    assert node.trigger_activate() == SUCCESS
+    camera.wait_for_node()
+    camera.exchange(camera.message(blank))

@@ -19,6 +19,11 @@ class NodeConfig:
         "raw: Image on `image`; compressed: JPEG or PNG on `image`/compressed",
         choices=("raw", "compressed"),
     )
+    lazy: bool = option(
+        False,
+        "Take images only while somebody subscribes to a result; publish_tf and publish_hri count",
+        live=True,
+    )
     frame_id: str = option("", "Optical frame to publish in; empty: the image's frame_id")
     rectified: bool = option(
         False, "Images are rectified: camera_info's P counts, not its K and distortion", live=True

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.utilities import try_shutdown
@@ -23,8 +24,8 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosgraph_msgs.msg import Clock
 
 from pandapose_ros.bags import BagJob, new_bag, quality
-from pandapose_ros.node.pose_node import PoseNode, keep_freed_memory
-from pandapose_ros.node.running import start_ros
+from pandapose_ros.node.pose_node import PoseNode
+from pandapose_ros.node.running import keep_freed_memory, start_ros
 
 _PATIENCE = 120.0  # s, for one image
 _TYPES = {
@@ -53,6 +54,8 @@ class BagWorker:
         self._executor = SingleThreadedExecutor()
         self._player = Node("player", namespace=job.namespace, use_global_arguments=False)
         self._node = PoseNode(namespace=job.namespace)
+        # Its subscriptions have to be there when the recording is compared with them.
+        self._node.set_parameters([Parameter("lazy", value=False)])
         self._heard: dict[str, list[bytes]] = {name: [] for name in _TYPES}
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         for name, kind in _TYPES.items():

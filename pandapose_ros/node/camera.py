@@ -1,5 +1,6 @@
 """One of the node's cameras: what comes in, what goes out, and the figures in between."""
 
+import re
 from collections.abc import Callable
 
 from rclpy.lifecycle import LifecycleNode
@@ -17,6 +18,7 @@ from pandapose_ros.node.worker import Frame
 from pandapose_ros.node.world import World
 from pandapose_ros.skeleton import Skeleton
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # Without `max_image_age`, older images are worth a warning in the diagnostics.
 _OLD_IMAGE = 1.0
 
@@ -56,13 +58,17 @@ class Camera:
         self.outputs = Outputs(node, skeleton, name)
 
     def activate(
-        self, estimator: PoseEstimator, on_frame: Callable[["Camera", Frame], None]
+        self,
+        estimator: PoseEstimator,
+        on_frame: Callable[["Camera", Frame], None],
+        is_enabled: Callable[[], bool],
     ) -> FramePipeline:
         """Listen, with all figures at zero, and return what works on the frames.
 
         Args:
             estimator: Finds and lifts the people.
             on_frame: Called in the executor with every frame; has to return at once.
+            is_enabled: Whether `~/enable` lets the node work.
         """
         self.statistics, self.timings = NodeStatistics(), Timings()
         self.outputs.publish_info(estimator.model_info)
@@ -84,8 +90,22 @@ class Camera:
             lambda frame: on_frame(self, frame),
             depths.add,
             lambda: self._parameters.get(NodeConfig),
+            lambda: not self.why_paused(enabled=is_enabled()),
         )
         return self.pipeline
+
+    def why_paused(self, *, enabled: bool) -> str:
+        """Say why no images are taken, as was asked for; empty if they are.
+
+        Args:
+            enabled: Whether `~/enable` lets the node work.
+        """
+        if not enabled:
+            return "disabled (call ~/enable with true)"
+        is_lazy = self._parameters.get(NodeConfig).lazy
+        if is_lazy and not (self._world.is_published or self.outputs.are_wanted):
+            return "nobody subscribes to a result (lazy)"
+        return ""
 
     def deactivate(self) -> None:
         """Listen no more."""
@@ -99,16 +119,16 @@ class Camera:
         self._world.destroy()
         self.outputs.destroy()
 
-    def report(self, *, enabled: bool) -> tuple[InputReport | None, PipelineReport | None]:
+    def report(self, *, pause: str) -> tuple[InputReport | None, PipelineReport | None]:
         """Gather what the diagnostics tell of this camera; None while it is inactive.
 
         Args:
-            enabled: Whether images are worked on.
+            pause: Why no images are taken, as was asked for; empty if they are.
         """
         if self.input is None or self.pipeline is None:
             return None, None
         config = self._parameters.get(NodeConfig)
-        is_silent = self.input.silence >= config.image_timeout
+        is_silent = not pause and self.input.silence >= config.image_timeout
         images = InputReport(
             topic=self.input.topic,
             publishers=self.input.count_publishers(),
@@ -122,10 +142,22 @@ class Camera:
             camera_info=self.pipeline.calibration.state,
         )
         pipeline = PipelineReport(
-            enabled=enabled,
             rate=self.timings.images_out.hz,
             people=self.pipeline.people_in_view,
             latencies=self.timings.latencies(),
             transforms=self._world.state,
         )
         return images, pipeline
+
+
+def name_problems(names: tuple[str, ...]) -> list[str]:
+    """Say what is wrong with the names of the cameras; one empty name means no name."""
+    if names == ("",):
+        return []
+    if not names or len(set(names)) < len(names):
+        return [f"parameter 'cameras' needs different names, got {list(names)}"]
+    return [
+        f"parameter 'cameras': '{name}' cannot be part of a topic; use letters, digits and _"
+        for name in names
+        if not _NAME.fullmatch(name)
+    ]

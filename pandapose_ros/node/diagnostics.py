@@ -19,6 +19,8 @@ from pandapose_ros.pose import ModelInfo
 _PERIOD = 1.0
 _OK, _WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 _ERROR, _STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
+# What was dropped on request is no reason to worry.
+_ON_REQUEST = ("dropped_disabled", "dropped_unwanted", "dropped_inactive")
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,12 @@ class PipelineReport:
     """Hold what is known of the work on the images.
 
     Attributes:
-        enabled: Whether images are worked on.
         rate: Skeleton messages per second.
         people: In the last image.
         latencies: p50 and p95 of each step, seconds; NaN before the first image.
         transforms: Between which frames people were moved last, or why that failed.
     """
 
-    enabled: bool
     rate: float
     people: int
     latencies: Mapping[str, tuple[float, float]]
@@ -82,6 +82,7 @@ class Report:
         memory: Resident bytes of the process; None where the system does not tell.
         camera: Whose input and pipeline; empty for a node with one camera.
         fault: Why the node has stopped by itself; empty if it has not.
+        pause: Why no images are taken, as was asked for; empty while they are.
     """
 
     input: InputReport | None
@@ -92,6 +93,7 @@ class Report:
     memory: int | None
     camera: str = ""
     fault: str = ""
+    pause: str = ""
 
 
 class Diagnostics:
@@ -176,11 +178,14 @@ def _input_status(report: Report, recent: NodeStatistics) -> DiagnosticStatus:
     state = report.input
     if state is None:
         return DiagnosticStatus(name="input", level=_OK)
-    level, text = _judge_input(state, report.counts, recent)
+    level, text = _OK, f"not subscribed to {state.topic}: {report.pause}"
+    if not report.pause:
+        level, text = _judge_input(state, report.counts, recent)
     has_images = report.counts.received > 0
     values = {
         "topic": state.topic,
         "publishers": str(state.publishers),
+        "subscribed": str(not report.pause).lower(),
         "rate in [Hz]": f"{state.rate:.2f}",
         "time since last image [s]": f"{state.silence:.2f}" if has_images else "unknown",
         "image age at arrival [s]": "unknown" if state.age is None else f"{state.age:.4f}",
@@ -221,11 +226,11 @@ def _pipeline_status(report: Report, recent: NodeStatistics) -> DiagnosticStatus
     state = report.pipeline
     if state is None:
         return DiagnosticStatus(name="pipeline", level=_OK)
-    level, text = _judge_pipeline(state, report.counts, recent)
+    level, text = _judge_pipeline(state, report, recent)
     values = {
-        "enabled": str(state.enabled).lower(),
+        "pause": report.pause or "none",
         "rate out [Hz]": f"{state.rate:.2f}",
-        "people": str(state.people),
+        "people": str(0 if report.pause else state.people),
         "processed": str(report.counts.processed),
         "tf": state.transforms,
     }
@@ -238,15 +243,14 @@ def _pipeline_status(report: Report, recent: NodeStatistics) -> DiagnosticStatus
 
 
 def _judge_pipeline(
-    state: PipelineReport, counts: NodeStatistics, recent: NodeStatistics
+    state: PipelineReport, report: Report, recent: NodeStatistics
 ) -> tuple[bytes, str]:
-    if not state.enabled:
-        return _OK, "disabled"
-    if counts.received == 0:
+    if report.pause:
+        return _OK, report.pause
+    if report.counts.received == 0:
         return _STALE, "no image yet"
-    # What was dropped on request is no reason to worry.
-    losses = {**recent.losses(), "dropped_disabled": 0, "dropped_inactive": 0}
-    lost = ", ".join(f"{_words(cause)} {count}" for cause, count in losses.items() if count)
+    losses = {n: count for n, count in recent.losses().items() if count and n not in _ON_REQUEST}
+    lost = ", ".join(f"{_words(cause)} {count}" for cause, count in losses.items())
     if recent.failed:
         return _ERROR, f"in the last second: {lost}; the log tells why"
     if lost:

@@ -36,8 +36,11 @@ class ImageInput:
         on_frame: Callable[[Frame], None],
         on_depth: Callable[[Image], None],
         config: Callable[[], NodeConfig],
+        is_wanted: Callable[[], bool],
     ) -> None:
         """Subscribe to `topic`, its resolved name; `image_age` is from stamp to arrival.
+
+        While images are not wanted there is no subscription, so that nothing is sent or received.
 
         Args:
             node: The node to subscribe from.
@@ -45,31 +48,28 @@ class ImageInput:
             on_frame: Called in the executor with every image; has to return at once.
             on_depth: Called in the executor with every depth image.
             config: Returns the present settings.
+            is_wanted: Whether images are taken at present; asked twice a second.
         """
         self._node = node
-        self._on_frame = on_frame
+        self._on_frame, self._on_depth = on_frame, on_depth
         self._config = config
+        self._is_wanted = is_wanted
         self._camera_info: CameraInfo | None = None
-        self._last_image = time.monotonic()
-        self._is_silent = False
-        self._conflict = ""
         self._kind = Image
         self._camera = camera
-        prefix = f"{camera}/" if camera else ""
-        self._base = f"{prefix}image"
+        self._prefix = f"{camera}/" if camera else ""
+        self._base = f"{self._prefix}image"
         self.topic = node.resolve_topic_name(self._base)
         if config().image_transport == "compressed":
             self._kind = CompressedImage
             if not self.topic.endswith(_COMPRESSED):
                 self.topic = node.resolve_topic_name(self.topic + _COMPRESSED)
         self.image_age: float | None = None
-        # The calibration first, so that the first image does not come without it.
-        self._subscriptions = [
-            self._subscribe(CameraInfo, f"{prefix}camera_info", self._on_camera_info),
-            self._subscribe(self._kind, self.topic, self._on_image),
-        ]
-        if config().depth_window > 0:
-            self._subscriptions.append(self._subscribe(Image, f"{prefix}depth", on_depth))
+        self._last_image = time.monotonic()
+        self._is_silent = False
+        self._conflict = ""
+        self._subscriptions: list[Subscription] = []
+        self.follow_demand()
         # Steady time: with use_sim_time and no clock, the node's own timers would not fire.
         self._timer = node.create_timer(
             _WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -78,8 +78,15 @@ class ImageInput:
     def destroy(self) -> None:
         """Unsubscribe."""
         self._node.destroy_timer(self._timer)
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        self._hang_up()
+
+    def follow_demand(self) -> None:
+        """Subscribe if images are wanted and there is no subscription yet; else the opposite."""
+        is_wanted = self._is_wanted()
+        if is_wanted and not self._subscriptions:
+            self._listen()
+        elif self._subscriptions and not is_wanted:
+            self._hang_up()
 
     @property
     def silence(self) -> float:
@@ -115,10 +122,29 @@ class ImageInput:
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._camera_info = message
 
+    def _listen(self) -> None:
+        self._last_image = time.monotonic()
+        self._is_silent = False
+        self._conflict = ""
+        # The calibration first, so that the first image does not come without it.
+        self._subscriptions = [
+            self._subscribe(CameraInfo, f"{self._prefix}camera_info", self._on_camera_info),
+            self._subscribe(self._kind, self.topic, self._on_image),
+        ]
+        if self._config().depth_window > 0:
+            depth = self._subscribe(Image, f"{self._prefix}depth", self._on_depth)
+            self._subscriptions.append(depth)
+
+    def _hang_up(self) -> None:
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
+
     def _watch(self) -> None:
-        """Warn once when images stay away."""
+        """Warn once when images stay away that are wanted."""
+        self.follow_demand()
         timeout = self._config().image_timeout
-        if self._is_silent or self.silence < timeout:
+        if not self._subscriptions or self._is_silent or self.silence < timeout:
             return
         self._is_silent = True
         self._node.get_logger().warning(

@@ -53,6 +53,20 @@ class Outputs:
         self._anchor_markers = self._create(MarkerArray, "~/anchor_markers", 1)
         self._depth_markers = self._create(MarkerArray, "~/depth_markers", 1)
         self.pictures = Pictures(self._create)
+        # The description of the joints is not of any image.
+        self._results = (
+            self._skeletons,
+            self._markers,
+            self._anchors,
+            self._anchor_markers,
+            self._depth_markers,
+            *self.pictures.publishers,
+        )
+
+    @property
+    def are_wanted(self) -> bool:
+        """Whether somebody subscribes to what is made from images."""
+        return any(publisher.get_subscription_count() for publisher in self._results)
 
     def publish_info(self, model: ModelInfo) -> None:
         """Publish the latched description of the joints and the model."""
@@ -106,15 +120,7 @@ class Outputs:
 
     def destroy(self) -> None:
         """Remove the publishers."""
-        for publisher in (
-            self._skeletons,
-            self._info,
-            self._markers,
-            self._anchors,
-            self._anchor_markers,
-            self._depth_markers,
-            *self.pictures.publishers,
-        ):
+        for publisher in (self._info, *self._results):
             self._node.destroy_lifecycle_publisher(publisher)
 
     def _create(

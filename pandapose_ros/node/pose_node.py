@@ -1,7 +1,5 @@
 """The lifecycle node: images in, skeletons out."""
 
-import ctypes
-import re
 import sys
 import time
 from typing import Any
@@ -12,18 +10,17 @@ from rclpy.utilities import try_shutdown
 from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.batch import Batch
-from pandapose_ros.node.camera import Camera
+from pandapose_ros.node.camera import Camera, name_problems
 from pandapose_ros.node.diagnostics import Diagnostics, Report, resident_memory
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.parameters import Parameters
-from pandapose_ros.node.running import spin, start_ros
+from pandapose_ros.node.running import keep_freed_memory, spin, start_ros
 from pandapose_ros.node.services import Services
 from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.node.worker import Frame, LatestFrameWorker
 
 # Longest time to wait for the image at work when the node is deactivated.
 _STOP_TIMEOUT = 10.0
-_CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 class PoseNode(LifecycleNode):
@@ -69,7 +66,7 @@ class PoseNode(LifecycleNode):
         """Load the estimator and run it once; fails with the remedy in the log."""
         logger = self.get_logger()
         names = self.parameters.get(NodeConfig).cameras
-        problems = self.parameters.problems + _name_problems(names)
+        problems = self.parameters.problems + name_problems(names)
         for problem in problems:
             logger.error(problem)
         if problems:
@@ -100,7 +97,10 @@ class PoseNode(LifecycleNode):
         result = super().on_activate(state)
         self._estimator.reset()
         self._fault = ""
-        pipelines = {c.name: c.activate(self._estimator, self._on_frame) for c in self.cameras}
+        pipelines = {
+            c.name: c.activate(self._estimator, self._on_frame, lambda: self._is_enabled)
+            for c in self.cameras
+        }
         self._batch = Batch(
             self._estimator, self.parameters, pipelines, self._stop_for, self.get_logger()
         )
@@ -138,9 +138,12 @@ class PoseNode(LifecycleNode):
         """Work on images from the next one on, or on none; return what was done.
 
         Switched off, the node forgets the people and deletes their markers as soon as the image
-        at work is done. Lasts until the next configure.
+        at work is done, and receives no more. Lasts until the next configure.
         """
         has_changed, self._is_enabled = on != self._is_enabled, on
+        for camera in self.cameras:
+            if camera.input is not None:
+                camera.input.follow_demand()
         if not on and has_changed and self._worker is not None and self._batch is not None:
             for frame in self._worker.discard():
                 self._camera(frame).statistics.dropped_disabled += 1
@@ -198,6 +201,8 @@ class PoseNode(LifecycleNode):
         camera.timings.images_in.count()
         if not self._is_enabled:
             camera.statistics.dropped_disabled += 1
+        elif camera.why_paused(enabled=True):
+            camera.statistics.dropped_unwanted += 1
         elif self._worker is not None and self._worker.submit(frame):
             camera.statistics.dropped_busy += 1
 
@@ -219,7 +224,8 @@ class PoseNode(LifecycleNode):
             raise RuntimeError("there is nothing to report before configure")
         reports = []
         for camera in self.cameras:
-            images, pipeline = camera.report(enabled=self._is_enabled)
+            pause = camera.why_paused(enabled=self._is_enabled)
+            images, pipeline = camera.report(pause=pause)
             reports.append(
                 Report(
                     input=images,
@@ -230,35 +236,10 @@ class PoseNode(LifecycleNode):
                     memory=resident_memory(),
                     camera=camera.name,
                     fault=self._fault,
+                    pause=pause,
                 )
             )
         return reports
-
-
-def _name_problems(names: tuple[str, ...]) -> list[str]:
-    """Say what is wrong with the names of the cameras; one empty name means no name."""
-    if names == ("",):
-        return []
-    if not names or len(set(names)) < len(names):
-        return [f"parameter 'cameras' needs different names, got {list(names)}"]
-    return [
-        f"parameter 'cameras': '{name}' cannot be part of a topic; use letters, digits and _"
-        for name in names
-        if not _CAMERA_NAME.fullmatch(name)
-    ]
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep freed images instead of handing them back to the kernel.
-
-    Each image would otherwise be mapped anew, at one page fault per 4 KiB: measured, 2,200
-    faults and twice the CPU time to receive a 1280x720 image. Does nothing on other systems.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mmap_threshold, trim_threshold = -3, -1  # from malloc.h
-        mallopt(mmap_threshold, 32 << 20)
-        mallopt(trim_threshold, 256 << 20)
 
 
 def main() -> int:

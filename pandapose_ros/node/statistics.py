@@ -29,7 +29,10 @@ class NodeStatistics:
         dropped_undecodable: Unknown encoding, short data, zero size, wrong step.
         dropped_old: Older than `max_image_age` when their turn came.
         dropped_untransformed: There was no transform to `target_frame` at their time.
-        dropped_disabled: Arrived or waiting while `~/enable` was false.
+        dropped_disabled: Waiting or on their way when `~/enable` became false; after that none
+            is received.
+        dropped_unwanted: On their way when the last subscriber of a result had gone (`lazy`);
+            after that none is received.
         dropped_inactive: Waiting when the node was deactivated.
         failed: The estimator raised an error.
         refused_camera_info: Images processed without intrinsics because camera_info was unusable.
@@ -45,6 +48,7 @@ class NodeStatistics:
     dropped_old: int = 0
     dropped_untransformed: int = 0
     dropped_disabled: int = 0
+    dropped_unwanted: int = 0
     dropped_inactive: int = 0
     failed: int = 0
     refused_camera_info: int = 0

@@ -52,6 +52,11 @@ class World:
         self._hri = HriBridge(node) if config.publish_hri else None
         self.state = f"no image placed in {self._target} yet" if self._target else "not used"
 
+    @property
+    def is_published(self) -> bool:
+        """Whether people are published in a way that needs no subscription to the node."""
+        return self._frames is not None or self._hri is not None
+
     def place(self, poses: Sequence[Pose], header: Header, timeout: float) -> Placed:
         """Move people to the target frame.
 
