@@ -1,5 +1,3 @@
-import gc
-import mmap
 import time
 from dataclasses import replace
 
@@ -16,11 +14,11 @@ from pandapose_ros.node.diagnostics import (
     PipelineReport,
     Report,
     diagnostics_message,
-    resident_memory,
 )
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.statistics import Durations, NodeStatistics, Rate
 from pandapose_ros.pose import ModelInfo
+from pandapose_ros.runtime.memory import DeviceMemory
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
@@ -139,14 +137,21 @@ def test_every_cause_of_a_loss_has_a_figure():
     assert counts.since(earlier) == NodeStatistics(dropped_old=5)
 
 
-def test_resident_memory_follows_what_is_held():
-    gc.collect()
-    before = resident_memory()
-    # Mapped, not allocated: malloc may serve an array from memory that earlier tests have freed.
-    with mmap.mmap(-1, 64 << 20) as held:
-        held.write(b"x" * len(held))
-        grown = resident_memory() - before
-    assert 50 << 20 < grown < 80 << 20
+def test_memory_of_a_gpu_is_told_where_there_is_one():
+    figures = values(judge(REPORT)["computer"])
+    assert not [name for name in figures if name.startswith("GPU")]
+    held = DeviceMemory(allocated=300 << 20, reserved=512 << 20, free=20 << 30, total=24 << 30)
+    report = replace(REPORT, device="cuda:0", device_memory=held)
+    figures = values(judge(report)["computer"])
+    told = {n: v for n, v in figures.items() if n.startswith("GPU memory")}
+    assert told == {
+        "GPU memory allocated [MiB]": "300.0",
+        "GPU memory reserved [MiB]": "512.0",
+        "GPU memory free [MiB]": "20480.0",
+        "GPU memory total [MiB]": "24576.0",
+    }
+    silent = values(judge(replace(report, device_memory=None))["computer"])
+    assert {silent[name] for name in told} == {"unknown"}
 
 
 def test_rates_and_durations():

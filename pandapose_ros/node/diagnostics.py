@@ -1,11 +1,9 @@
 """What the node tells about its health on /diagnostics, once a second."""
 
 import math
-import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -15,6 +13,7 @@ from rclpy.node import Node
 
 from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.pose import ModelInfo
+from pandapose_ros.runtime.memory import DeviceMemory
 
 _PERIOD = 1.0
 _OK, _WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
@@ -80,6 +79,7 @@ class Report:
         device: Where the network runs.
         model: Which network runs.
         memory: Resident bytes of the process; None where the system does not tell.
+        device_memory: Of the GPU; None without one, or if it does not answer.
         camera: Whose input and pipeline; empty for a node with one camera.
         fault: Why the node has stopped by itself; empty if it has not.
         pause: Why no images are taken, as was asked for; empty while they are.
@@ -91,6 +91,7 @@ class Report:
     device: str
     model: ModelInfo
     memory: int | None
+    device_memory: DeviceMemory | None = None
     camera: str = ""
     fault: str = ""
     pause: str = ""
@@ -260,16 +261,23 @@ def _judge_pipeline(
 
 
 def _computer_status(report: Report) -> DiagnosticStatus:
-    memory = "unknown" if report.memory is None else f"{report.memory / 2**20:.1f}"
     values = {
         "device": report.device,
         "model": report.model.name,
         "model version": report.model.version,
         "weights sha256": report.model.weights_sha256,
-        "resident memory [MiB]": memory,
+        "resident memory [MiB]": _mebibytes(report.memory),
     }
+    if report.device.startswith("cuda"):
+        for kind in ("allocated", "reserved", "free", "total"):
+            count = report.device_memory and getattr(report.device_memory, kind)
+            values[f"GPU memory {kind} [MiB]"] = _mebibytes(count)
     text = f"{report.model.name} on {report.device}"
     return DiagnosticStatus(name="computer", level=_OK, message=text, values=_values(values))
+
+
+def _mebibytes(count: int | None) -> str:
+    return "unknown" if count is None else f"{count / 2**20:.1f}"
 
 
 def _words(name: str) -> str:
@@ -278,12 +286,3 @@ def _words(name: str) -> str:
 
 def _values(values: Mapping[str, str]) -> list[KeyValue]:
     return [KeyValue(key=key, value=value) for key, value in values.items()]
-
-
-def resident_memory() -> int | None:
-    """Return the bytes of memory the process occupies; None if the system does not tell."""
-    try:
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    except OSError:
-        return None
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -11,13 +11,14 @@ from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, Wor
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.batch import Batch
 from pandapose_ros.node.camera import Camera, name_problems
-from pandapose_ros.node.diagnostics import Diagnostics, Report, resident_memory
+from pandapose_ros.node.diagnostics import Diagnostics, Report
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.running import keep_freed_memory, spin, start_ros
 from pandapose_ros.node.services import Services
 from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.node.worker import Frame, LatestFrameWorker
+from pandapose_ros.runtime.memory import device_memory, resident_memory
 
 # Longest time to wait for the image at work when the node is deactivated.
 _STOP_TIMEOUT = 10.0
@@ -234,6 +235,7 @@ class PoseNode(LifecycleNode):
                     device=str(self._estimator.device),
                     model=self._estimator.model_info,
                     memory=resident_memory(),
+                    device_memory=device_memory(self._estimator.device),
                     camera=camera.name,
                     fault=self._fault,
                     pause=pause,
