@@ -168,3 +168,12 @@ def test_video_camera_takes_a_webcam_index_as_a_number():
     assert Parameters(node, VideoCameraConfig).get(VideoCameraConfig).source == "2"
     node.destroy_node()
     context.shutdown()
+
+
+def test_without_news_of_changes_values_are_read_each_time(make_node, monkeypatch):
+    # Humble's Node has no add_post_set_parameters_callback.
+    monkeypatch.delattr(Node, "add_post_set_parameters_callback")
+    node, parameters = make_node()
+    assert parameters.get(EstimatorConfig).max_people == EstimatorConfig().max_people
+    node.set_parameters([Parameter("max_people", value=2)])
+    assert parameters.get(EstimatorConfig).max_people == 2

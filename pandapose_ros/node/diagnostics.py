@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
+from pandapose_ros.node.distributions import steady_clock
 from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.pose import ModelInfo
 from pandapose_ros.runtime.memory import DeviceMemory
@@ -114,9 +113,7 @@ class Diagnostics:
         # An ordinary publisher: a lifecycle one would be silent while the node is inactive.
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady time: with use_sim_time and no clock, the node's own timers would not fire.
-        self._timer = node.create_timer(
-            _PERIOD, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self._timer = node.create_timer(_PERIOD, self._publish, clock=steady_clock())
 
     def destroy(self) -> None:
         """Publish no more."""

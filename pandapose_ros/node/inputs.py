@@ -4,9 +4,6 @@ import difflib
 import time
 from collections.abc import Callable
 
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -14,6 +11,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pandapose_ros.config import NodeConfig
+from pandapose_ros.node.distributions import SubscriptionEventCallbacks, steady_clock
 from pandapose_ros.node.qos_report import endpoint_names, explain_publishers
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.worker import Frame
@@ -71,9 +69,7 @@ class ImageInput:
         self._subscriptions: list[Subscription] = []
         self.follow_demand()
         # Steady time: with use_sim_time and no clock, the node's own timers would not fire.
-        self._timer = node.create_timer(
-            _WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self._timer = node.create_timer(_WATCH_PERIOD, self._watch, clock=steady_clock())
 
     def destroy(self) -> None:
         """Unsubscribe."""

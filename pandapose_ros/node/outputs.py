@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import cast
 
-from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -17,6 +16,7 @@ from pandapose_ros.node.conversions import (
     skeleton_info_message,
     skeletons_message,
 )
+from pandapose_ros.node.distributions import PublisherEventCallbacks
 from pandapose_ros.node.evidence_markers import anchor_markers, depth_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
 from pandapose_ros.node.pictures import Pictures

@@ -55,7 +55,10 @@ class Parameters:
                 self._declare(item)
         self._refuse_unknown()
         node.add_on_set_parameters_callback(self._refuse)
-        node.add_post_set_parameters_callback(self._forget)
+        # Humble does not tell when a change is done: what was read before is not kept there.
+        self._hears_changes = hasattr(node, "add_post_set_parameters_callback")
+        if self._hears_changes:
+            node.add_post_set_parameters_callback(self._forget)
 
     def get(self, config_type: type[Config]) -> Config:
         """Return the parameters' present values as one of the declared dataclasses."""
@@ -68,7 +71,7 @@ class Parameters:
             )
             # The worker asks while the executor sets: what was read before a change must not stay.
             with self._lock:
-                if age == self._age:
+                if self._hears_changes and age == self._age:
                     self._cache[config_type] = config
         return config
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -19,6 +17,7 @@ from sensor_msgs.msg import Image
 
 from pandapose_ros.config import ProbeConfig
 from pandapose_ros.msg import Skeleton3D, Skeleton3DArray
+from pandapose_ros.node.distributions import steady_clock
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.running import spin, start_ros
 from pandapose_ros.timings import summarise
@@ -55,7 +54,7 @@ class Probe(Node):
         self.create_subscription(Skeleton3DArray, "skeletons", self._on_skeletons, qos)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         period = 1 / self.config.rate if self.config.rate else _POLL
-        self.create_timer(period, self._on_time, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(period, self._on_time, clock=steady_clock())
 
     def _on_time(self) -> None:
         now = time.monotonic()

@@ -9,8 +9,6 @@ import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -21,6 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from pandapose_ros.config import VideoCameraConfig
+from pandapose_ros.node.distributions import steady_clock
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view, camera_info_from_file
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.running import spin, start_ros
@@ -132,7 +131,7 @@ class VideoCamera(Node):
         """Have only this callback called, every `period` seconds of steady time."""
         if self._timer is not None:
             self.destroy_timer(self._timer)
-        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        clock = steady_clock()
         self._timer = self.create_timer(period, callback, clock=clock)
 
     def _wait(self) -> None:

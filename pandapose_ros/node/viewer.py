@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.utilities import try_shutdown
@@ -16,6 +14,7 @@ from pandapose_ros.config import EstimatorConfig, ViewerConfig
 from pandapose_ros.geometry import intrinsics_from_field_of_view
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray
 from pandapose_ros.node.compressed import decode
+from pandapose_ros.node.distributions import steady_clock
 from pandapose_ros.node.intrinsics import intrinsics_from_message
 from pandapose_ros.node.listener import Listener
 from pandapose_ros.node.parameters import Parameters
@@ -71,7 +70,7 @@ class Viewer(Node):
                 f"whoever reaches port {scene.url.rsplit(':', 1)[1]} of this computer sees the "
                 "camera's images: there is no password and no encryption"
             )
-        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        clock = steady_clock()
         self.create_timer(1 / self.config.rate, lambda: self._update(scene), clock=clock)
 
     def destroy_node(self) -> None:
