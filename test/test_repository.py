@@ -199,8 +199,27 @@ def test_documented_files_exist(document):
         if path.split("/")[0] in folders:
             message = ROOT / "msg" / f"{path.split('/')[1]}.msg"  # or the name of a type
             assert (ROOT / path).exists() or message.exists(), path
-    for link in re.findall(r"\]\(([^):#\s]+)\)", text):
-        assert (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=name)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^):#\s]+)\)", page.read_text()):
+        assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("document", ["docs/tools.md", "docs/training.md", "docs/ros.md"])
+def test_documented_options_exist(document):
+    text = (ROOT / document).read_text()
+    files = [*ROOT.glob("launch/*.py"), *PACKAGE.glob("tools/*.py"), *PACKAGE.glob("config/*.py")]
+    sources = "".join(file.read_text() for file in files)
+    of_others = {"--help", "--show-args", "--nproc-per-node", "--system-site-packages"}
+    options = set(re.findall(r"[`\s](--[a-z][\w-]+)|`(\w+):=", text)) - {
+        (o, "") for o in of_others
+    }
+    assert options
+    for option, argument in options:
+        field = option.lstrip("-").replace("-", "_")  # options of train are fields
+        assert f'"{option or argument}"' in sources or f"    {field}: " in sources, option
 
 
 def test_package_is_light():
