@@ -232,6 +232,11 @@ def test_unknown_encoding_names_itself_and_the_known_ones(rgb):
         image_from_message(message(rgb, "32FC3"))
 
 
+def test_a_depth_image_is_told_where_it_belongs(rgb):
+    with pytest.raises(ValueError, match="'16UC1' is a depth image's encoding: remap depth to"):
+        image_from_message(message(rgb, "16UC1"))
+
+
 @pytest.mark.usefixtures("cv_bridge_afresh")
 def test_a_cv_bridge_built_for_another_numpy_is_explained(rgb, tmp_path, monkeypatch):
     crash = "raise ImportError('numpy.core.multiarray failed to import')"

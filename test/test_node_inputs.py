@@ -5,12 +5,17 @@ import array
 import cv2
 import numpy as np
 import pytest
+import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.context import Context
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import String
 
+from pandapose_ros.node import inputs
 from pandapose_ros.node.pose_node import PoseNode
 
 
@@ -123,6 +128,41 @@ def test_incompatible_qos_is_told_in_the_diagnostics(graph, make_node, make_came
     better.images.publish(better.message(blank))
     graph.spin_until(lambda: node.statistics.processed == 1)
     assert "quality" not in node.cameras[0].input.explain_silence()
+
+
+def test_a_topic_of_another_type_is_told(graph, make_node, make_camera):
+    node, camera = make_node(image_timeout=0.5), make_camera()
+    camera.node.destroy_publisher(camera.images)
+    other = Context()  # no process may publish two types on one topic
+    rclpy.init(context=other)
+    talker = Node("talker", context=other)
+    talker.create_publisher(String, "/image", 1)
+    text = "1 publishers: /talker of std_msgs/msg/String, but this has to be sensor_msgs/msg/Image"
+    statuses(graph, camera, "input", text)
+    assert node.statistics.received == 0
+    talker.destroy_node()
+    other.shutdown()
+
+
+def test_images_of_two_cameras_on_one_topic_are_told(
+    graph, make_node, make_camera, blank, capfd, monkeypatch
+):
+    make_node()
+    camera, other = make_camera(), make_camera(namespace="other")
+    camera.wait_for_node()
+    camera.exchange(camera.message(blank))
+    camera.exchange(camera.message(np.full((48, 64, 3), 90, np.uint8)))
+    text = "images of 64x48 after 320x240 pixels: tracking starts anew; is there more than"
+    assert text in capfd.readouterr().err
+    other.node.create_publisher(Image, "/image", 1)
+    graph.spin_for(1.2)  # it may be the same camera, killed and started again
+    assert "are mixed" not in capfd.readouterr().err
+    monkeypatch.setattr(inputs, "_LEAST_CROWD", 0.2)
+    text = "images of 2 publishers are mixed on /image: /camera, /other/camera; give each a topic"
+    camera.exchange(camera.message(blank))
+    statuses(graph, camera, "input", text)
+    graph.spin_for(1.2)
+    assert capfd.readouterr().err.count(text) == 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (4320, 7680)])

@@ -177,3 +177,11 @@ def test_without_news_of_changes_values_are_read_each_time(make_node, monkeypatc
     assert parameters.get(EstimatorConfig).max_people == EstimatorConfig().max_people
     node.set_parameters([Parameter("max_people", value=2)])
     assert parameters.get(EstimatorConfig).max_people == 2
+
+
+def test_an_empty_list_of_cameras_is_none(make_node, tmp_path):
+    path = tmp_path / "parameters.yaml"
+    path.write_text("/**: {ros__parameters: {cameras: []}}")
+    _, parameters = make_node(["--params-file", str(path)])
+    assert parameters.problems == []
+    assert parameters.get(NodeConfig) == NodeConfig()

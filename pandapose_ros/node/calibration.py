@@ -56,7 +56,10 @@ class Calibration:
             field_of_view: What is assumed without, radians; 0: nothing.
             rectified: As of `intrinsics_from_message`.
         """
-        fallback = f"assuming a horizontal field of view of {field_of_view:g} rad"
+        fallback = (
+            f"assuming a horizontal field of view of {field_of_view:g} rad, distances may be off "
+            "by a common factor"
+        )
         if field_of_view <= 0:
             fallback = "people get no place in space (root_source NONE)"
         if message is None:
@@ -79,8 +82,7 @@ class Calibration:
         self._first_time = now if self._first_time is None else self._first_time
         if now - self._first_time > _GRACE:
             self._notices.warn(
-                f"no camera_info on {self._topic}: {fallback}; distances may be off by a common "
-                "factor (remap with camera_info:=TOPIC)"
+                f"no camera_info on {self._topic}: {fallback} (remap with camera_info:=TOPIC)"
             )
 
     def _follow(self, message: CameraInfo) -> None:

@@ -94,6 +94,12 @@ class Camera:
         )
         return self.pipeline
 
+    @property
+    def topics(self) -> str:
+        """Name what the camera listens to and where its people are published."""
+        source = self.input.topic if self.input is not None else "nothing"
+        return f"{source} -> {self.outputs.skeletons_topic}"
+
     def why_paused(self, *, enabled: bool) -> str:
         """Say why no images are taken, as was asked for; empty if they are.
 
@@ -132,7 +138,7 @@ class Camera:
         images = InputReport(
             topic=self.input.topic,
             publishers=self.input.count_publishers(),
-            hint=self.input.explain_silence() if is_silent else "",
+            hint=self.input.explain_silence() if is_silent else self.input.explain_crowd(),
             rate=self.timings.images_in.hz,
             silence=self.input.silence,
             timeout=config.image_timeout,

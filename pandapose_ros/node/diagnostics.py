@@ -15,6 +15,8 @@ from pandapose_ros.pose import ModelInfo
 from pandapose_ros.runtime.memory import DeviceMemory
 
 _PERIOD = 1.0
+# No clocks differ so much, but the time of day and that of a simulator do. [s]
+_DECADE = 3e8
 _OK, _WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 _ERROR, _STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 # What was dropped on request is no reason to worry.
@@ -28,7 +30,7 @@ class InputReport:
     Attributes:
         topic: Resolved name.
         publishers: How many nodes publish it.
-        hint: Why no images come, while none do; else empty.
+        hint: Why no images come, or why several cameras' come; empty if all is well.
         rate: Images per second.
         silence: Seconds since the last image, or since activation.
         timeout: Seconds of silence that are an error.
@@ -209,11 +211,12 @@ def _judge_input(
         return _WARN, "images come without a stamp: set it in the camera's driver"
     if abs(state.age) > state.age_limit:
         when = "after" if state.age > 0 else "before"
-        return _WARN, (
-            f"images come {abs(state.age):.3g} s {when} their stamp: slow connection, or clocks "
-            "out of step"
-        )
-    faults = [f"camera_info {state.camera_info}"] if recent.refused_camera_info else []
+        why = "slow connection, or clocks out of step"
+        if abs(state.age) > _DECADE:
+            why = "use_sim_time needs a publisher of /clock, and a camera that goes by it"
+        return _WARN, f"images come {abs(state.age):.3g} s {when} their stamp: {why}"
+    faults = [state.hint] if state.hint else []
+    faults += [f"camera_info {state.camera_info}"] if recent.refused_camera_info else []
     faults += [f"depth {state.depth}"] if recent.refused_depth or recent.missed_depth else []
     if faults:
         return _WARN, "; ".join(faults)

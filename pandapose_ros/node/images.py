@@ -184,6 +184,11 @@ def _cv_bridge() -> ModuleType | str:
 
 
 def _decode_with_cv_bridge(message: Image) -> RgbImage:
+    if message.encoding in ("16UC1", "32FC1"):
+        raise ValueError(
+            f"'{message.encoding}' is a depth image's encoding: remap depth to its topic, and "
+            "image to that of the colours"
+        )
     bridge = _cv_bridge()
     known = f"set the camera to one of {', '.join(ENCODINGS)}"
     if isinstance(bridge, str):

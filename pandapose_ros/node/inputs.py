@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pandapose_ros.config import NodeConfig
 from pandapose_ros.node.distributions import SubscriptionEventCallbacks, steady_clock
+from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.qos_report import endpoint_names, explain_publishers
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.worker import Frame
@@ -19,6 +20,8 @@ from pandapose_ros.node.worker import Frame
 _WATCH_PERIOD = 0.5
 _TYPE_NAMES = {Image: "sensor_msgs/msg/Image", CompressedImage: "sensor_msgs/msg/CompressedImage"}
 _COMPRESSED = "/compressed"
+# DDS takes a publisher that was killed for alive for 20 s: a camera may have been restarted.
+_LEAST_CROWD = 30.0
 
 
 class ImageInput:
@@ -66,6 +69,8 @@ class ImageInput:
         self._last_image = time.monotonic()
         self._is_silent = False
         self._conflict = ""
+        self._crowded_since = float("inf")
+        self._notices = Notices(node.get_logger())
         self._subscriptions: list[Subscription] = []
         self.follow_demand()
         # Steady time: with use_sim_time and no clock, the node's own timers would not fire.
@@ -98,9 +103,27 @@ class ImageInput:
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if self._conflict:
             return f"{len(publishers)} publishers; {self._conflict}"
-        if publishers:
-            return f"{len(publishers)} publishers: {endpoint_names(publishers)}"
-        return f"0 publishers; {self._suggestions()}"
+        if not publishers:
+            return f"0 publishers; {self._suggestions()}"
+        text, wanted = endpoint_names(publishers), _TYPE_NAMES[self._kind]
+        others = sorted({publisher.topic_type for publisher in publishers})
+        if wanted not in others:
+            text += f" of {', '.join(others)}, but this has to be {wanted}"
+        return f"{len(publishers)} publishers: {text}"
+
+    def explain_crowd(self) -> str:
+        """Name the publishers if images of several are mixed; empty if they are not."""
+        if self.count_publishers() < 2:
+            self._crowded_since = float("inf")
+            return ""
+        self._crowded_since = min(self._crowded_since, time.monotonic())
+        if time.monotonic() - self._crowded_since < _LEAST_CROWD:
+            return ""
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        return (
+            f"images of {len(publishers)} publishers are mixed on {self.topic}: "
+            f"{endpoint_names(publishers)}; give each a topic of its own"
+        )
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         now = time.monotonic()
@@ -140,7 +163,11 @@ class ImageInput:
         """Warn once when images stay away that are wanted."""
         self.follow_demand()
         timeout = self._config().image_timeout
-        if not self._subscriptions or self._is_silent or self.silence < timeout:
+        if not self._subscriptions:
+            return
+        if crowd := self.explain_crowd():
+            self._notices.warn(crowd)
+        if self._is_silent or self.silence < timeout:
             return
         self._is_silent = True
         self._node.get_logger().warning(

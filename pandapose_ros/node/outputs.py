@@ -64,6 +64,11 @@ class Outputs:
         )
 
     @property
+    def skeletons_topic(self) -> str:
+        """Resolved name of the topic of the skeletons."""
+        return self._skeletons.topic_name
+
+    @property
     def are_wanted(self) -> bool:
         """Whether somebody subscribes to what is made from images."""
         return any(publisher.get_subscription_count() for publisher in self._results)

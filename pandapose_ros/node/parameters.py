@@ -153,6 +153,8 @@ def _as_type(value: Any, wanted: type) -> Any:
         raise TypeError(f"must be finite, got {value}")
     if type(value) is wanted:
         return value
+    if value is None and wanted is tuple:  # [] has no type in ROS
+        return ("",)
     if type(value) is int and wanted in (float, str):
         return wanted(value)
     if wanted is tuple and isinstance(value, Sequence) and all(isinstance(v, str) for v in value):

@@ -80,6 +80,7 @@ class FramePipeline:
             self._notices,
         )
         self._last_stamp_ns = 0
+        self._last_size = (0, 0)
 
     def prepare(self, frame: Frame) -> PreparedFrame | None:
         """Decode a frame and read its calibration; None if it is dropped, logged and counted."""
@@ -127,11 +128,16 @@ class FramePipeline:
             return None
         self._follow_time(header)
         size = (image.shape[1], image.shape[0])
+        self._follow_size(size)
         K, distortion = self.calibration.read(
             frame.camera_info, size, settings.field_of_view, rectified=config.rectified
         )
         # Where the field of view is a guess, a true depth would be put in a false direction.
-        depth = None if K is None else self._depth(header, image, config.depth_window)
+        depth = None
+        if K is not None:
+            depth = self._depth(header, image, config.depth_window)
+        elif self.depths is not None and self.depths.is_alive:
+            self.depth_state = "not used without camera_info"
         stamp = nanoseconds(header.stamp) / 1e9
         item = CameraImage(image, K, distortion, depth, stamp, self.camera)
         return PreparedFrame(item, header)
@@ -209,6 +215,16 @@ class FramePipeline:
             self.estimator.reset(self.camera)
             self.world.clear(transforms=True)
         self._last_stamp_ns = stamp_ns
+
+    def _follow_size(self, size: tuple[int, int]) -> None:
+        """Tell when people are forgotten as images have another size, as of another camera."""
+        last, self._last_size = self._last_size, size
+        if last not in ((0, 0), size):
+            self._notices.warn(
+                f"images of {size[0]}x{size[1]} after {last[0]}x{last[1]} pixels: tracking starts "
+                "anew; is there more than one publisher?",
+                again_after=10.0,
+            )
 
     def _depth(
         self, header: Header, image: NDArray[np.uint8], window: float

@@ -107,6 +107,8 @@ class PoseNode(LifecycleNode):
         )
         self._worker = LatestFrameWorker(self._batch.process)
         self._worker.start()
+        for camera in self.cameras:
+            self.get_logger().info(f"active: {camera.topics}")
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -250,7 +252,9 @@ def main() -> int:
     ending = start_ros()
     node = PoseNode()
     try:
-        if node.parameters.get(NodeConfig).autostart and not node.start():
+        if not node.parameters.get(NodeConfig).autostart:
+            node.get_logger().info("waits for a lifecycle manager, as autostart is false")
+        elif not node.start():
             return 1
         spin(node, ending.is_set)
         if node.context.ok() and not node.is_shut_down:

@@ -1,6 +1,7 @@
 """Start a node's process, and end it well when told to."""
 
 import ctypes
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -19,8 +20,16 @@ def start_ros() -> threading.Event:
 
     rclpy's own handlers close the context at once, before markers can be deleted and statistics
     logged, and a second signal (a terminal and ros2 launch both send one) breaks the clean-up.
+
+    Raises:
+        SystemExit: With the reason, if ROS arguments or its environment are wrong.
     """
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        # Where in the C sources it was found helps nobody, nor does a trace through rclpy.
+        reason = re.sub(r", at \S+:\d+", "", str(error)).strip()
+        raise SystemExit(f"cannot start: {reason}") from None
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
