@@ -64,7 +64,10 @@ def _size_like(points: AnyArray, width: int, height: int) -> AnyArray:
     """Return (width, height) as an array or tensor of the same kind as `points`."""
     if isinstance(points, np.ndarray):
         return np.asarray((width, height), points.dtype)
-    return points.new_tensor((width, height))
+    import torch
+
+    # Not new_tensor, whose copy from the host cannot be part of a CUDA graph.
+    return torch.cat((points.new_full((1,), width), points.new_full((1,), height)))
 
 
 def intrinsics_from_field_of_view(field_of_view: float, width: int, height: int) -> Array:

@@ -5,6 +5,7 @@ is the sum over four pixels of their features, each weighted by bilinear share, 
 distribution of that pixel at the sample's depth, and by attention.
 """
 
+import functools
 import math
 
 import torch
@@ -59,7 +60,8 @@ class DeformableAttention3D(nn.Module):
             offsets = self.sampling_offsets(queries).unflatten(2, (*self.shape, self.axes))
         weights = self.attention_logits(queries).unflatten(2, (heads, levels * points))
         weights = weights.softmax(dim=3).unflatten(3, (levels, points))  # [B, A, M, L, S]
-        halves = _volume_sizes(tokens).to(reference).view(3, levels, 1).movedim(0, 2) / 2
+        sizes, _ = _tables(tokens)
+        halves = sizes.to(reference).view(3, levels, 1).movedim(0, 2) / 2
         centres = (reference[:, :, None, None, None] + 1) * halves - 0.5
         centres = centres[..., : self.axes]
         values = self.value(tokens.features).unflatten(2, (heads, -1))  # [B, N, M, c]
@@ -95,12 +97,14 @@ def sample_volume(
     # The long axes last: arithmetic on a last axis of two would take most of the time.
     coordinates = locations.permute(5, 3, 0, 1, 2, 4)  # [3, L, B, A, M, S]
     weights = weights.permute(3, 0, 1, 2, 4)  # [L, B, A, M, S]
-    neighbours, shares = _neighbours(coordinates, _volume_sizes(tokens)[: len(coordinates)])
+    sizes, first_pixels = _tables(tokens)
+    neighbours, shares = _neighbours(coordinates, sizes[: len(coordinates)])
     u, v = neighbours[:, 0], neighbours[:, 1]  # each [2, L, B, A, M, S]
     share_u, share_v = shares[:, 0], shares[:, 1]
 
     batch = torch.arange(B, device=values.device)
-    pixels = v * _widths(tokens) + _first_pixels(tokens, batch)
+    first_pixels = first_pixels + batch.view(-1, 1, 1, 1) * tokens.token_of_pixel.shape[1]
+    pixels = v * sizes[0] + first_pixels
     pixels = pixels[:, None] + u  # [2, 2, L, B, A, M, S]
     token = (tokens.token_of_pixel + (batch * N)[:, None]).flatten()  # token in the whole batch
     token = token.index_select(0, pixels.flatten()).view_as(pixels)
@@ -148,24 +152,28 @@ def _sum_rows(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
     return F.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
 
 
-def _volume_sizes(tokens: ImageTokens) -> Tensor:
-    """Return (width, height, bins) of each level [3, L, 1, 1, 1, 1]."""
-    bins = tokens.depth.shape[2]
-    sizes = torch.tensor([(*size, bins) for size in tokens.sizes], device=tokens.depth.device)
-    return sizes.T[..., None, None, None, None]
+def _tables(tokens: ImageTokens) -> tuple[Tensor, Tensor]:
+    """Return (width, height, bins) of each level [3, L, 1, 1, 1, 1], and its first pixel's number.
+
+    The second is [L, 1, 1, 1, 1]: the number of pixels before each level.
+    """
+    return _tables_on(tokens.sizes, tokens.depth.shape[2], tokens.depth.device)
 
 
-def _widths(tokens: ImageTokens) -> Tensor:
-    """Return the width of each level [L, 1, 1, 1, 1]."""
-    widths = torch.tensor([width for width, _ in tokens.sizes], device=tokens.depth.device)
-    return widths[:, None, None, None, None]
+@functools.cache
+def _tables_on(
+    sizes: tuple[tuple[int, int], ...], bins: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Make the tables of `_tables`, once: a copy from the host cannot be part of a CUDA graph.
 
-
-def _first_pixels(tokens: ImageTokens, batch: Tensor) -> Tensor:
-    """Return the number of pixels before each level of each sample [L, B, 1, 1, 1]."""
-    areas = torch.tensor([width * height for width, height in tokens.sizes], device=batch.device)
-    starts = (areas.cumsum(0) - areas)[:, None] + batch * tokens.token_of_pixel.shape[1]
-    return starts[..., None, None, None]
+    They are kept for good, as graphs go on reading them.
+    """
+    areas = [width * height for width, height in sizes]
+    starts = [sum(areas[:level]) for level in range(len(areas))]
+    with torch.inference_mode(False):  # else no training could use them later
+        volume = torch.tensor([(*size, bins) for size in sizes], device=device).T.contiguous()
+        first = torch.tensor(starts, device=device)
+    return volume.view(3, -1, 1, 1, 1, 1), first.view(-1, 1, 1, 1, 1)
 
 
 def _ring(heads: int, levels: int, points: int) -> Tensor:
