@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pandapose_ros.model.precision import full_precision
 from pandapose_ros.model.tflite_graph import Operation, TfliteGraph, parse_tflite
 
 CROP_SIZE = 256
@@ -85,6 +86,7 @@ class BlazePose(nn.Module):
             steps.append(_module(operation, graph, padding))
             self._wiring.append((sources, operation.output))
         self.steps = nn.ModuleList(steps)
+        self._exact = self._steps_of_heads()
         self.requires_grad_(False)
         self.eval()
 
@@ -115,8 +117,15 @@ class BlazePose(nn.Module):
                 f"expected crops [B, 3, {CROP_SIZE}, {CROP_SIZE}], got {list(crops.shape)}"
             )
         tensors = {self._input: crops.contiguous(memory_format=torch.channels_last)}
-        for step, (sources, output) in zip(self.steps, self._wiring, strict=True):
-            tensors[output] = step(*(tensors[source] for source in sources))
+        for number, (step, (sources, output)) in enumerate(
+            zip(self.steps, self._wiring, strict=True)
+        ):
+            inputs = [tensors[source] for source in sources]
+            if number not in self._exact:
+                tensors[output] = step(*inputs)
+                continue
+            with full_precision(crops.device):  # else landmarks are a tenth of a pixel off
+                tensors[output] = step(*(each.float() for each in inputs))
         landmarks, presences, world = (tensors[head].flatten(1) for head in self._heads)
         landmarks = landmarks.unflatten(1, (LANDMARKS, 5))  # u, v, depth, two logits
         return LandmarkOutput(
@@ -126,6 +135,16 @@ class BlazePose(nn.Module):
             visibilities=landmarks[..., 3].sigmoid(),
             presences=presences.squeeze(1),
             world_landmarks=world.unflatten(1, (LANDMARKS, 3)),
+        )
+
+    def _steps_of_heads(self) -> frozenset[int]:
+        """Return the steps that the features do not need."""
+        needed = set(self._features)
+        for sources, output in reversed(self._wiring):
+            if output in needed:
+                needed.update(sources)
+        return frozenset(
+            number for number, (_, output) in enumerate(self._wiring) if output not in needed
         )
 
 

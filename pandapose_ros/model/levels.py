@@ -47,7 +47,9 @@ class LevelProjections(nn.Module):
         if pixels is None or self.kernel > 1:
             return pixels_of(projection(level), pixels)
         with full_precision(level.device):  # variances need all their digits
-            weight, shift = _in_one(list(projection.parameters()), level)
+            parameters = list(projection.parameters())
+            level = level.to(parameters[0].dtype)
+            weight, shift = _in_one(parameters, level)
             return torch.baddbmm(shift[:, None], pixels_of(level, pixels), weight)
 
 

@@ -117,7 +117,7 @@ class PandaPose(nn.Module):
         """
         seen = self.backbone(crops)
         if keypoints is None:
-            keypoints = self._own_keypoints(seen)
+            keypoints = self.own_keypoints(seen)
         return self.lift(seen.features, keypoints)
 
     def lift(self, features: list[Tensor] | None, keypoints: Tensor) -> PandaPoseOutput:
@@ -217,14 +217,19 @@ class PandaPose(nn.Module):
             )
         self.load_state_dict(dict(state), strict=False)
 
-    def _own_keypoints(self, seen: HRNetOutput | LandmarkOutput) -> Tensor:
-        """Return the keypoints [B, J, 2] that the backbone itself saw, crop pixels."""
+    def own_keypoints(self, seen: HRNetOutput | LandmarkOutput) -> Tensor:
+        """Return the keypoints [B, J, 2] that the backbone itself saw, crop pixels.
+
+        Raises:
+            ValueError: If the backbone sees none.
+        """
         if not isinstance(seen, LandmarkOutput):
             raise ValueError(
                 f"the backbone {self.config.backbone} sees no keypoints; pass keypoints [B, J, 2]"
             )
         landmarks = seen.landmarks_px[:, : self.keypoints_from_landmarks.shape[1]]
-        return self.keypoints_from_landmarks @ landmarks
+        with full_precision(landmarks.device):
+            return self.keypoints_from_landmarks @ landmarks
 
     def _check(self, features: list[Tensor] | None, keypoints: Tensor) -> None:
         """Raise ValueError if the shapes are not those of the configuration."""

@@ -1,4 +1,4 @@
-"""Where numbers need all their digits although the rest is computed in bfloat16."""
+"""Where numbers need all their digits although the rest is computed in half of them."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -14,6 +14,6 @@ def full_precision(device: torch.device) -> AbstractContextManager:
     Args:
         device: The device of the tensors.
     """
-    if torch.is_autocast_enabled(device.type):
+    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
