@@ -7,19 +7,20 @@ from numpy.typing import NDArray
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.geometry import back_project, grid_to_pixel, pixel_to_grid
 from pandapose_ros.pose import DepthVotes
-from pandapose_ros.runtime.networks import LiftedJoints
+from pandapose_ros.runtime.protocols import LiftedJoints
 
 Array = NDArray[np.floating]
 
 
 def depth_profiles(
     output: LiftedJoints, keypoints: torch.Tensor, config: ModelConfig
-) -> Array | None:
+) -> torch.Tensor | None:
     """Read the depth distributions at the keypoints.
 
     Args:
         output: Of the network.
-        keypoints: [B, J, 2], crop pixels; outside of the crop, its nearest pixel counts.
+        keypoints: [B, J, 2], crop pixels, on the output's device; outside of the crop, its nearest
+            pixel counts.
         config: Of the network.
 
     Returns:
@@ -29,12 +30,12 @@ def depth_profiles(
     if volume is None:
         return None
     B, J, _, height, width = volume.shape
-    grid = pixel_to_grid(keypoints.to(volume.device), config.crop_width, config.crop_height)
+    grid = pixel_to_grid(keypoints, config.crop_width, config.crop_height)
     pixels = grid_to_pixel(grid, width, height).round().long()
     u, v = pixels[..., 0].clamp(0, width - 1), pixels[..., 1].clamp(0, height - 1)
     people = torch.arange(B, device=volume.device)[:, None]
     joints = torch.arange(J, device=volume.device)[None]
-    return volume[people, joints, :, v, u].float().cpu().numpy()
+    return volume[people, joints, :, v, u]
 
 
 def place_depth(

@@ -21,6 +21,8 @@ from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import find_model_file
 from pandapose_ros.people.detector import Detection, PersonDetector
 from pandapose_ros.people.following import PeopleTracker, search_together
+from pandapose_ros.people.landmarks import Look, find_landmarks
+from pandapose_ros.people.region import Region
 from pandapose_ros.people.smoothing import PoseSmoother
 from pandapose_ros.people.tracks import FrameClock, Sighting, Tracks
 from pandapose_ros.pose import ModelInfo, Pose, RootSource
@@ -124,9 +126,12 @@ class PoseEstimator:
         """Run every network once on nothing, so that the first person is as fast as the next."""
         size = CROP_SIZE
         blank = np.zeros((size, size, 3), np.uint8)
-        PeopleTracker(self._detector, self.networks.landmark_net, self.config).find(blank)
-        for people in (1, 2):
-            self.networks.warm_up(people)
+        self._detector.detect(blank, 1.0)
+        K = geometry.intrinsics_from_field_of_view(1.0, size, size)
+        region = Region((size / 2, size / 2), size, 0.0)
+        for people in self.networks.warm_up_sizes(self.config.max_people):
+            look = Look(blank, K, [region] * people, least_score=0.0)
+            lift(self.networks.lifter, find_landmarks(self.networks.landmark_net, [look])[0])
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Run the person detector alone on an RGB image [H, W, 3]."""

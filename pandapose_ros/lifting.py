@@ -11,12 +11,13 @@ from pandapose_ros import geometry
 from pandapose_ros.camera.depth_root import DepthImage, root_from_depth
 from pandapose_ros.camera.lens import Distortion, distort_box, distort_pixels
 from pandapose_ros.config import CovarianceConfig
-from pandapose_ros.depth_votes import depth_profiles, keypoint_rays, place_depth
+from pandapose_ros.depth_votes import keypoint_rays, place_depth
 from pandapose_ros.people.landmarks import Person
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
-from pandapose_ros.runtime.networks import Lifter
+from pandapose_ros.runtime.protocols import Lifter
+from pandapose_ros.runtime.rows import CropVotes, as_votes, from_rows, read_out, to_rows
 from pandapose_ros.skeleton import H36M_17
-from pandapose_ros.uncertainty import joint_covariances, root_covariance, vote_scatter
+from pandapose_ros.uncertainty import joint_covariances, root_covariance
 
 Array = NDArray[np.floating]
 
@@ -71,39 +72,47 @@ def lift(lifter: Lifter, people: Sequence[Person]) -> list[LiftedPerson]:
     """Lift people, of one or of several images, in one pass of the network.
 
     Args:
-        lifter: On the device of the people's features.
+        lifter: On the device of the people's features; not asked where all people come lifted.
         people: May be nobody.
 
     Returns:
         One result per person.
     """
-    if not people:
-        return []
+    votes = [person.votes for person in people if person.votes is not None]
+    if len(votes) < len(people):
+        votes = _votes(lifter, people)
+    return [
+        _in_image_axes(person, each, lifter.config.depth_range)
+        for person, each in zip(people, votes, strict=True)
+    ]
+
+
+def _votes(lifter: Lifter, people: Sequence[Person]) -> list[CropVotes]:
+    """Run the lifter on people with features."""
     features = [torch.cat(levels) for levels in zip(*(p.features for p in people), strict=True)]
     keypoints = torch.from_numpy(np.stack([person.keypoints_crop for person in people]))
+    keypoints = keypoints.to(features[0].device)
     with torch.inference_mode():
-        output = lifter.lift(features, keypoints.to(features[0].device))
-    joints, anchors, weights = (
-        tensor.float().cpu().numpy() for tensor in (output.joints, output.anchors, output.weights)
-    )
-    scatter = vote_scatter(output.anchors, output.offsets, output.weights).float().cpu().numpy()
-    profiles = depth_profiles(output, keypoints, lifter.config)
+        output = lifter.lift(features, keypoints)
+        parts = read_out(output, keypoints, lifter.config)
+        arrays = from_rows(to_rows(parts), [part.shape[1:] for part in parts])
     kinds, owners = output.anchor_kinds.cpu().numpy(), output.anchor_joints.cpu().numpy()
-    lifted = []
-    for i, person in enumerate(people):
-        axes = person.image_from_crop_rotation.T.astype(np.float32)
-        votes = AnchorVotes((anchors[i] - joints[i, :1]) @ axes, weights[i], kinds, owners)
-        lifted.append(
-            LiftedPerson(
-                joints=(joints[i] - joints[i, :1]) @ axes,
-                anchors=votes,
-                depth_profile=None if profiles is None else profiles[i],
-                pelvis_depth=float(joints[i, 0, 2]),
-                depth_range=lifter.config.depth_range,
-                scatter=axes.T @ scatter[i] @ axes,
-            )
-        )
-    return lifted
+    return as_votes(arrays, kinds, owners)
+
+
+def _in_image_axes(person: Person, votes: CropVotes, depth_range: float) -> LiftedPerson:
+    """Turn what the lifter says from the axes of the crop's camera to those of the image's."""
+    axes = person.image_from_crop_rotation.T.astype(np.float32)
+    joints, pelvis = votes.joints, votes.joints[:1]
+    anchors = (votes.anchors - pelvis) @ axes
+    return LiftedPerson(
+        joints=(joints - pelvis) @ axes,
+        anchors=AnchorVotes(anchors, votes.weights, votes.anchor_kinds, votes.anchor_joints),
+        depth_profile=votes.depth_profile,
+        pelvis_depth=float(joints[0, 2]),
+        depth_range=depth_range,
+        scatter=axes.T @ votes.scatter @ axes,
+    )
 
 
 def place(

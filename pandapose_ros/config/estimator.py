@@ -15,7 +15,14 @@ class EstimatorConfig:
     threads: int = option(0, "CPU threads; 0 lets PyTorch choose", low=0, high=256)
     runtime: str = option(
         "auto",
-        "auto, torch or onnxruntime; auto takes ONNX Runtime on a CPU, which saves a third there",
+        "auto, torch, onnxruntime or one_pass; auto takes ONNX Runtime on a CPU, which saves a "
+        "third there, and on CUDA one_pass: both networks together, as CUDA graphs",
+    )
+    precision: str = option(
+        "auto",
+        "Of the networks' numbers; auto is fp16 on CUDA if that agrees with fp32, else fp32; "
+        "fp16 and bf16 need runtime one_pass or auto",
+        choices=("auto", "fp32", "fp16", "bf16"),
     )
     max_people: int = option(5, "People followed at a time, best first", low=1, high=30, live=True)
     detection_score: float = option(

@@ -17,10 +17,9 @@ from torch import Tensor
 
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.estimator import PoseEstimator
-from pandapose_ros.model.blazepose import CROP_SIZE, LandmarkOutput
-from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.model.blazepose import LandmarkOutput
 from pandapose_ros.pose import TrackState
-from pandapose_ros.runtime.networks import LandmarkNet, LiftedJoints, Lifter
+from pandapose_ros.runtime.protocols import LandmarkNet, LiftedJoints, Lifter
 from pandapose_ros.timings import summarise
 
 Image = NDArray[np.uint8]
@@ -115,8 +114,9 @@ def measure_frames(
         seconds: Time after which fewer will do.
 
     Returns:
-        Summaries of frame, detect (the detector on its own), landmarks, lifter and
-        place_and_track (crops and whatever else is left), in ms; people found; rate, Hz.
+        Summaries of frame, detect (the detector on its own), landmarks and lifter, or one_pass
+        where they are one, and place_and_track (crops and whatever else is left), in ms; people
+        found; rate, Hz.
     """
     networks = estimator.networks
     clock = StageClock(networks.landmark_net, networks.lifter)
@@ -139,7 +139,10 @@ def measure_frames(
     finally:
         estimator.networks = networks
     names = ("landmarks", "lifter", "place_and_track")
-    stages = dict(zip(names, np.array(rest).reshape(-1, 3).T.tolist(), strict=True))
+    stages: dict = dict(zip(names, np.array(rest).reshape(-1, 3).T.tolist(), strict=True))
+    if networks.runtime == "one_pass":
+        stages["one_pass"] = stages.pop("landmarks")
+        del stages["lifter"]
     return {
         "people": float(np.mean(people)),
         "rate_hz": round(1e3 * len(frames) / sum(frames), 2),
@@ -147,76 +150,6 @@ def measure_frames(
         "detect": summarise(_detections(estimator, images, min(repeats, 10))),
         **{name: summarise(times) for name, times in stages.items()},
     }
-
-
-def measure_networks(estimator: PoseEstimator, people: int, repeats: int, seconds: float) -> dict:
-    """Measure landmark net and lifter for a number of people, and the same in eager PyTorch.
-
-    The two take turns, so that a busy machine slows both.
-
-    Args:
-        estimator: Its networks are measured, and those that they were made of.
-        people: Batch.
-        repeats: Times each is run, after one time that is not counted.
-        seconds: Time after which fewer will do.
-
-    Returns:
-        Summaries of the runtime in use and of eager, in ms; memory_mb after the runtime's first
-        run, the greatest of this run.
-    """
-    networks, network = estimator.networks, estimator.network
-    eager = replace(networks, landmark_net=network.backbone, lifter=network, runtime="torch")
-    crops = torch.rand(people, 3, CROP_SIZE, CROP_SIZE, device=estimator.device)
-    keypoints = torch.rand(people, 17, 2, device=estimator.device) * CROP_SIZE
-    times: dict[str, list[float]] = {}
-    forget_peak(estimator.device)
-    memory: dict[str, float] = {}
-    start = time.perf_counter()
-    for number in range(repeats + 1):
-        if number > _LEAST and time.perf_counter() - start > seconds:
-            break
-        for name, each in (("runtime", networks), ("eager", eager)):
-            with torch.inference_mode():
-                landmarks, seen = timed(lambda e=each: e.landmark_net(crops), estimator.device)
-                lifter, _ = timed(
-                    lambda e=each, s=seen: e.lifter.lift(s.features, keypoints), estimator.device
-                )
-            memory = memory or memory_mb(estimator.device)
-            if number:
-                times.setdefault(f"{name}_landmarks", []).append(landmarks)
-                times.setdefault(f"{name}_lifter", []).append(lifter)
-    return {name: summarise(values) for name, values in times.items()} | {"memory_mb": memory}
-
-
-def measure_anchors(
-    estimator: PoseEstimator, local_anchors: Sequence[int], repeats: int
-) -> list[dict]:
-    """Measure eager lifters for one person that differ in their anchors; weights are random.
-
-    Args:
-        estimator: Gives the configuration to vary and the backbone.
-        local_anchors: Of each joint, for one lifter each.
-        repeats: Times each is run, after one time that is not counted.
-
-    Returns:
-        For each its anchors, local and global ones together, and a summary in ms.
-    """
-    network, device = estimator.network, estimator.device
-    keypoints = torch.rand(1, 17, 2, device=device) * CROP_SIZE
-    results = []
-    with torch.inference_mode():
-        crops = torch.rand(1, 3, CROP_SIZE, CROP_SIZE, device=device)
-        features = network.backbone(crops).features
-        for local in local_anchors:
-            config = replace(network.config, local_anchors=local)
-            lifter = PandaPose(config, network.backbone).to(device).eval()
-            times = [
-                timed(lambda each=lifter: each.lift(features, keypoints), device)[0]
-                for _ in range(repeats + 1)
-            ]
-            anchors = lifter.anchors.kinds.numel()
-            results.append({"anchors": anchors, "eager_lifter": summarise(times[1:])})
-    return results
 
 
 def describe_machine(device: torch.device) -> dict:
@@ -246,6 +179,8 @@ def memory_mb(device: torch.device) -> dict[str, float]:
     memory = {name: round(int(values[key].split()[0]) / 1024, 1) for name, key in names.items()}
     if device.type == "cuda":
         memory["vram"] = round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+        # With what CUDA graphs keep to themselves.
+        memory["vram_reserved"] = round(torch.cuda.max_memory_reserved(device) / 2**20, 1)
     return memory
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-_STAGES = ("detect", "landmarks", "lifter", "place_and_track")
+_STAGES = ("detect", "landmarks", "lifter", "one_pass", "place_and_track")
 _STEPS = ("decode", "estimate", "publish")
 
 
@@ -37,14 +37,15 @@ def speed(report: Mapping[str, Any]) -> list[list[str]]:
 
 def stages(report: Mapping[str, Any]) -> list[list[str]]:
     """Return whole images in tracking mode without ROS, their stages, and MediaPipe's time."""
-    rows = [["image, people", "p50 ms", "p95 ms", "Hz", *(f"{s} p50 ms" for s in _STAGES)]]
+    stages = [stage for stage in _STAGES if any(stage in case for case in report["frames"])]
+    rows = [["image, people", "p50 ms", "p95 ms", "Hz", *(f"{s} p50 ms" for s in stages)]]
     for case in report["frames"]:
         rows.append(
             [
                 f"{case['size']}, {case['people']:g}",
                 *(_ms(case["frame"], name) for name in ("p50", "p95")),
                 f"{case['rate_hz']:.1f}",
-                *(_ms(case[stage], "p50") for stage in _STAGES),
+                *(_ms(case[stage], "p50") for stage in stages),
             ]
         )
     for case in report["mediapipe"]:
@@ -54,7 +55,7 @@ def stages(report: Mapping[str, Any]) -> list[list[str]]:
                 f"MediaPipe {case['version']}, {case['size']}, 1",
                 *(_ms(frame, name) for name in ("p50", "p95")),
                 f"{1e3 / frame['mean']:.1f}",
-                *("-" for _ in _STAGES),
+                *("-" for _ in stages),
             ]
         )
     return rows
@@ -70,6 +71,41 @@ def networks(report: Mapping[str, Any]) -> list[list[str]]:
         names = ("runtime_landmarks", "eager_landmarks", "runtime_lifter", "eager_lifter")
         times = (_ms(case[name], "p50") for name in names)
         rows.append([str(case["people"]), *times, f"{case['memory_mb']['rss_peak']:.0f}"])
+    return rows
+
+
+def one_pass(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return both networks in one pass by batch, beside eager PyTorch, and the memory."""
+    rows = [["people", "one pass p50 ms", "p95 ms", "eager p50 ms", "people/s", "MB"]]
+    for case in report["networks"]:
+        runtime, memory = case["runtime_both"], case["memory_mb"]
+        rows.append(
+            [
+                str(case["people"]),
+                *(_ms(runtime, name) for name in ("p50", "p95")),
+                _ms(case["eager_both"], "p50"),
+                f"{case['people_per_s']:.0f}",
+                f"{memory.get('vram_reserved', memory['rss_peak']):.0f}",
+            ]
+        )
+    return rows
+
+
+def paper(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return the paper's network by batch, beside eager PyTorch."""
+    rows = [["people", "precision", "p50 ms", "people/s", "eager p50 ms", "people/s"]]
+    for case in report["paper"]:
+        rates = case["people_per_s"]
+        rows.append(
+            [
+                str(case["people"]),
+                case["precision"],
+                _ms(case["runtime"], "p50"),
+                f"{rates['runtime']:.1f}",
+                _ms(case["eager"], "p50"),
+                f"{rates['eager']:.1f}",
+            ]
+        )
     return rows
 
 
@@ -102,6 +138,8 @@ SPEED_TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[list[str]]]] = {
     "speed": speed,
     "stages": stages,
     "networks": networks,
+    "one_pass": one_pass,
+    "paper": paper,
     "anchor_cost": anchor_cost,
     "machine": machine,
 }

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from pandapose_ros.config import ModelConfig
-from pandapose_ros.model.precision import full_precision
+from pandapose_ros.model.precision import finite_place, full_precision
 from pandapose_ros.model.tokens import ImageTokens
 
 
@@ -58,6 +58,7 @@ class DeformableAttention3D(nn.Module):
         heads, levels, points = self.shape
         with full_precision(queries.device):  # of places
             offsets = self.sampling_offsets(queries).unflatten(2, (*self.shape, self.axes))
+        offsets = finite_place(offsets)
         weights = self.attention_logits(queries).unflatten(2, (heads, levels * points))
         weights = weights.softmax(dim=3).unflatten(3, (levels, points))  # [B, A, M, L, S]
         sizes, _ = _tables(tokens)

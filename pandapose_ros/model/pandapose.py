@@ -20,7 +20,7 @@ from pandapose_ros.model.ensemble import RegressionHeads, VoteHeads
 from pandapose_ros.model.feedforward import Perceptron
 from pandapose_ros.model.hrnet import HRNet, HRNetOutput
 from pandapose_ros.model.levels import LevelProjections
-from pandapose_ros.model.precision import full_precision
+from pandapose_ros.model.precision import finite_place, full_precision
 from pandapose_ros.model.tokens import sample_tokens
 from pandapose_ros.model_files import find_model_file
 from pandapose_ros.skeleton import H36M_17, H36M_17_FROM_BLAZEPOSE
@@ -229,7 +229,8 @@ class PandaPose(nn.Module):
             )
         landmarks = seen.landmarks_px[:, : self.keypoints_from_landmarks.shape[1]]
         with full_precision(landmarks.device):
-            return self.keypoints_from_landmarks @ landmarks
+            keypoints = self.keypoints_from_landmarks @ landmarks
+        return finite_place(keypoints)
 
     def _check(self, features: list[Tensor] | None, keypoints: Tensor) -> None:
         """Raise ValueError if the shapes are not those of the configuration."""

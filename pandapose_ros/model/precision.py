@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor
 
 
 def full_precision(device: torch.device) -> AbstractContextManager:
@@ -14,6 +15,21 @@ def full_precision(device: torch.device) -> AbstractContextManager:
     Args:
         device: The device of the tensors.
     """
-    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()
+    return torch.autocast(device.type, enabled=False) if _casts(device) else nullcontext()
+
+
+def finite_place(places: Tensor) -> Tensor:
+    """Return places with 0 for NaN and infinity, where automatic casts go on.
+
+    fp16 may overflow to these. They become indices out of range, and after one of those a GPU
+    serves the process no more.
+
+    Args:
+        places: Of any shape and unit.
+    """
+    return places.nan_to_num(0.0, 0.0, 0.0) if _casts(places.device) else places
+
+
+def _casts(device: torch.device) -> bool:
+    """Tell whether automatic casts go on."""
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)

@@ -13,7 +13,7 @@ from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.people.landmarks import Look, Person, find_landmarks
 from pandapose_ros.people.region import Region, is_same_place
-from pandapose_ros.runtime.networks import LandmarkNet
+from pandapose_ros.runtime.protocols import LandmarkNet
 from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,8 +10,11 @@ from torch import Tensor
 
 from pandapose_ros import geometry
 from pandapose_ros.model.blazepose import CROP_SIZE
+from pandapose_ros.people.crops import crops_on_device, crops_on_host
 from pandapose_ros.people.region import Region, box_round_points, region_from_points
-from pandapose_ros.runtime.networks import LandmarkNet
+from pandapose_ros.runtime.one_pass import LiftedLandmarks, OnePass
+from pandapose_ros.runtime.protocols import LandmarkNet
+from pandapose_ros.runtime.rows import CropVotes
 from pandapose_ros.skeleton import (
     BLAZEPOSE_LANDMARKS,
     BLAZEPOSE_REGION_CENTRE,
@@ -44,10 +46,11 @@ class Person:
         keypoints: [17, 2], the same in image pixels.
         keypoint_scores: [17] in [0, 1].
         features: The landmark net's maps [1, 48, 64, 64], [1, 48, 32, 32], [1, 48, 16, 16], on
-            its device.
+            its device; none if the net has lifted the person already.
         world_landmarks: [33, 3], metres, origin between the hips, the crop's axes.
         score: The landmark net's presence score, [0, 1].
         box_xyxy: [4], round the visible landmarks, image pixels, inside the image.
+        votes: What the lifter says, if it ran in one pass with the landmark net; else None.
     """
 
     region: Region
@@ -63,6 +66,7 @@ class Person:
     world_landmarks: Array
     score: float
     box_xyxy: Array
+    votes: CropVotes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +95,7 @@ class _Answer:
     world_landmarks: Array
     presence: float
     features: list[Tensor]
+    votes: CropVotes | None
 
 
 def find_landmarks(landmark_net: LandmarkNet, looks: Sequence[Look]) -> list[list[Person]]:
@@ -117,10 +122,10 @@ def find_landmarks(landmark_net: LandmarkNet, looks: Sequence[Look]) -> list[lis
     people: list[list[Person]] = [[] for _ in looks]
     if not wanted:
         return people
-    crops = np.stack(
-        [cv2.warpPerspective(looks[n].image, homography, size) for n, _, (homography, _) in wanted]
-    )
-    answers = _answers(landmark_net, crops)
+    homographies: list[list[Array]] = [[] for _ in looks]
+    for number, _, (homography, _) in wanted:
+        homographies[number].append(homography)
+    answers = _answers(landmark_net, [look.image for look in looks], homographies)
     for (number, region, view), answer in zip(wanted, answers, strict=True):
         look = looks[number]
         if answer.presence >= look.least_score:
@@ -129,11 +134,15 @@ def find_landmarks(landmark_net: LandmarkNet, looks: Sequence[Look]) -> list[lis
     return people
 
 
-def _answers(landmark_net: LandmarkNet, crops: NDArray) -> list[_Answer]:
-    """Run the landmark net on crops [B, H, W, 3]."""
+def _answers(
+    landmark_net: LandmarkNet, images: Sequence[Image], homographies: Sequence[Sequence[Array]]
+) -> list[_Answer]:
+    """Run the landmark net on regions of images, image after image."""
+    device = landmark_net.device
+    is_on_device = device.type != "cpu" or isinstance(landmark_net, OnePass)
+    cut = crops_on_device if is_on_device else crops_on_host
     with torch.inference_mode():
-        batch = torch.from_numpy(crops).to(landmark_net.device).permute(0, 3, 1, 2).float() / 255
-        output = landmark_net(batch)
+        output = landmark_net(cut(images, homographies, device))
         landmarks, visibilities, world, presences = (
             tensor.cpu().numpy()
             for tensor in (
@@ -150,8 +159,9 @@ def _answers(landmark_net: LandmarkNet, crops: NDArray) -> list[_Answer]:
             world[i, :BLAZEPOSE_LANDMARKS],
             float(presences[i]),
             [level[i : i + 1] for level in output.features],
+            output.votes[i] if isinstance(output, LiftedLandmarks) else None,
         )
-        for i in range(len(crops))
+        for i in range(len(landmarks))
     ]
 
 
@@ -185,6 +195,7 @@ def _person(
         box_xyxy=box_round_points(
             landmarks_px[visible] if visible.sum() >= 2 else landmarks_px, _BOX_MARGIN, image_size
         ),
+        votes=answer.votes,
     )
 
 

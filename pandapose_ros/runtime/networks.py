@@ -1,71 +1,33 @@
-"""What runs the landmark net and the lifter: PyTorch, or ONNX Runtime, which is faster on a CPU.
+"""What runs the landmark net and the lifter: PyTorch, ONNX Runtime on a CPU, one pass on a GPU.
 
-Both look the same from outside; PyTorch is the reference.
+All look the same from outside; PyTorch is the reference.
 """
 
 import importlib.util
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pandapose_ros.config import EstimatorConfig, ModelConfig
-from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose, LandmarkOutput
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.model.blazepose import BlazePose, LandmarkOutput
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import default_model_dir
+from pandapose_ros.runtime.cuda_graphs import sizes_up_to
 from pandapose_ros.runtime.export import (
     LANDMARK_OUTPUTS,
     LIFTER_OUTPUTS,
     feature_names,
     load_or_export,
 )
+from pandapose_ros.runtime.one_pass import GREATEST_ERROR, OnePass, drawn_person, precision_error
+from pandapose_ros.runtime.precision import DTYPES
+from pandapose_ros.runtime.protocols import LandmarkNet, Lifter
 
-NAMES = ("auto", "torch", "onnxruntime")
-
-
-class LandmarkNet(Protocol):
-    """Find landmarks in crops, as `BlazePose` does."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where the crops have to be."""
-        ...
-
-    def __call__(self, crops: Tensor) -> LandmarkOutput:
-        """Find the landmarks in crops [B, 3, 256, 256]."""
-        ...
-
-
-class LiftedJoints(Protocol):
-    """What the estimator reads of a lifter's result; as in `PandaPoseOutput`."""
-
-    @property
-    def joints(self) -> Tensor: ...  # noqa: D102
-    @property
-    def anchors(self) -> Tensor: ...  # noqa: D102
-    @property
-    def weights(self) -> Tensor: ...  # noqa: D102
-    @property
-    def offsets(self) -> Tensor: ...  # noqa: D102
-    @property
-    def anchor_kinds(self) -> Tensor: ...  # noqa: D102
-    @property
-    def anchor_joints(self) -> Tensor: ...  # noqa: D102
-    @property
-    def depth_probabilities(self) -> Tensor | None: ...  # noqa: D102
-
-
-class Lifter(Protocol):
-    """Lift 2D poses, as `PandaPose` does."""
-
-    config: ModelConfig
-
-    def lift(self, features: list[Tensor], keypoints: Tensor) -> LiftedJoints:
-        """Lift keypoints [B, J, 2] with the landmark net's features."""
-        ...
+NAMES = ("auto", "torch", "onnxruntime", "one_pass")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,21 +36,19 @@ class Networks:
 
     Attributes:
         landmark_net: Finds landmarks and features.
-        lifter: Takes the features on to 3D.
-        runtime: torch or onnxruntime.
+        lifter: Takes the features on to 3D, unless the landmark net has done that too.
+        runtime: torch, onnxruntime or one_pass.
+        precision: fp32, fp16 or bf16.
     """
 
     landmark_net: LandmarkNet
     lifter: Lifter
     runtime: str
+    precision: str = "fp32"
 
-    def warm_up(self, people: int) -> None:
-        """Run both once for this many people on nothing."""
-        device = self.landmark_net.device
-        with torch.inference_mode():
-            crops = torch.zeros(people, 3, CROP_SIZE, CROP_SIZE, device=device)
-            keypoints = torch.full((people, 17, 2), CROP_SIZE / 2, device=device)
-            self.lifter.lift(self.landmark_net(crops).features, keypoints)
+    def warm_up_sizes(self, people: int) -> list[int]:
+        """Return the numbers of people whose first run takes long, if there may be so many."""
+        return sizes_up_to(people) if self.runtime == "one_pass" else [1, 2]
 
 
 def open_networks(
@@ -97,26 +57,37 @@ def open_networks(
     """Choose what runs the networks and make it ready.
 
     Args:
-        config: `runtime` chooses; auto takes ONNX Runtime for a network on the CPU where it and
-            `onnx` are installed.
+        config: `runtime` chooses; auto takes one pass for a network on CUDA or in half precision,
+            and ONNX Runtime for others where it and `onnx` are installed.
         network: With its weights, in evaluation mode, on its device.
         net: Its backbone.
         weights_sha256: Of the lifter's weights.
 
     Raises:
-        ValueError: If the runtime is unknown, not installed, or cannot use the device.
+        ValueError: If the runtime is unknown, not installed, or cannot use the device or the
+            precision.
     """
     if config.runtime not in NAMES:
         raise ValueError(f"unknown runtime '{config.runtime}'; use {', '.join(NAMES)}")
+    is_half = config.precision in ("fp16", "bf16")
+    if config.precision not in ("auto", *DTYPES):
+        raise ValueError(f"unknown precision '{config.precision}'; use auto, {', '.join(DTYPES)}")
+    if is_half and config.runtime in ("torch", "onnxruntime"):
+        raise ValueError(
+            f"precision '{config.precision}' is not possible with runtime '{config.runtime}', "
+            "which computes in fp32: use runtime auto or one_pass, or precision fp32"
+        )
     missing = [name for name in ("onnxruntime", "onnx") if importlib.util.find_spec(name) is None]
     is_on_cpu = net.device.type == "cpu"
     if config.runtime == "onnxruntime" and (missing or not is_on_cpu):
         reason = f"install {' and '.join(missing)}" if missing else f"it cannot use {net.device}"
         raise ValueError(f"runtime 'onnxruntime' is not possible: {reason}, or use torch")
     # Pixels drawn at random cannot be traced.
-    if config.runtime == "auto" and network.config.sampling == "random":
-        return Networks(net, network, "torch")
-    if config.runtime == "torch" or missing or not is_on_cpu:
+    is_random = config.runtime == "auto" and network.config.sampling == "random"
+    wants_one_pass = is_half or not (is_on_cpu or is_random)
+    if config.runtime == "one_pass" or (config.runtime == "auto" and wants_one_pass):
+        return _in_one_pass(config.precision, network)
+    if config.runtime == "torch" or missing or is_random:
         return Networks(net, network, "torch")
     directory = Path(config.model_dir).expanduser() if config.model_dir else default_model_dir()
     exported = load_or_export(network, net, weights_sha256, directory / "exported")
@@ -126,6 +97,27 @@ def open_networks(
         OnnxLifter(exported.lifter, threads, network),
         "onnxruntime",
     )
+
+
+def _in_one_pass(precision: str, network: PandaPose) -> Networks:
+    """Make one pass of both networks; auto is fp16 on CUDA, fp32 where that differs too much."""
+    chosen = precision
+    if precision == "auto":
+        chosen = _auto_precision(network.anchors.kinds.device)
+    one_pass = OnePass(network, DTYPES[chosen])
+    if precision == "auto" and chosen != "fp32":
+        error = precision_error(one_pass, network, drawn_person(one_pass.device))
+        if not error <= GREATEST_ERROR:  # nor NaN
+            text = f"{chosen} is {1e3 * error:.2f} mm off for these weights: computing in fp32"
+            warnings.warn(text, stacklevel=2)
+            chosen = "fp32"
+            one_pass = OnePass(network, DTYPES[chosen])
+    return Networks(one_pass, network, "one_pass", chosen)
+
+
+def _auto_precision(device: torch.device) -> str:
+    """Return the precision to try first on a device."""
+    return "fp16" if device.type == "cuda" else "fp32"
 
 
 class OnnxLandmarkNet:

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator
-from pandapose_ros.evaluation.speed import (
-    crowd,
-    describe_machine,
+from pandapose_ros.evaluation.network_speed import (
     measure_anchors,
-    measure_frames,
     measure_networks,
+    measure_paper,
+    measure_precision,
 )
+from pandapose_ros.evaluation.speed import crowd, describe_machine, measure_frames
 from pandapose_ros.tools.benchmark_processes import measure_mediapipe, measure_nodes
 from pandapose_ros.tools.processes import find_shared
 
@@ -55,12 +55,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--local-anchors", type=int, nargs="*", default=[2, 4, 8, 16], help="of each joint"
     )
+    parser.add_argument(
+        "--paper-batches",
+        type=int,
+        nargs="*",
+        default=[1],
+        help="of the paper's network; none: not",
+    )
     parser.add_argument("--repeats", type=int, default=100, help="at most, of each measurement")
     parser.add_argument(
         "--seconds", type=float, default=6.0, help="after which fewer repetitions will do"
     )
     parser.add_argument("--device", default="auto", help="as the parameter device")
     parser.add_argument("--runtime", default="auto", help="as the parameter runtime")
+    parser.add_argument("--precision", default="auto", help="as the parameter precision")
     parser.add_argument("--threads", type=int, default=0, help="as the parameter threads")
 
 
@@ -109,6 +117,7 @@ def _measure_here(args: argparse.Namespace) -> dict:
         EstimatorConfig(
             device=args.device,
             runtime=args.runtime,
+            precision=args.precision,
             threads=args.threads,
             max_people=max(args.people),
         )
@@ -121,6 +130,7 @@ def _measure_here(args: argparse.Namespace) -> dict:
         "load_s": round(time.perf_counter() - start, 2),
         "frames": [],
         "networks": [],
+        "paper": [],
     }
     images = clip_images()
     for size, people in [*_cases(args), *((size, 1) for size in args.frame_sizes)]:
@@ -132,6 +142,12 @@ def _measure_here(args: argparse.Namespace) -> dict:
         _tell(f"networks, {people} people")
         measured = measure_networks(estimator, people, args.repeats, args.seconds)
         result["networks"].append({"people": people} | measured)
+    _tell("precision")
+    result |= measure_precision(estimator, [np.ascontiguousarray(im[..., ::-1]) for im in images])
+    for people in args.paper_batches:
+        _tell(f"the paper's network, {people} people")
+        given = (estimator.device, estimator.networks.precision, people, args.repeats)
+        result["paper"].append(measure_paper(*given, args.seconds))
     _tell("anchors")
     result["anchors"] = measure_anchors(estimator, args.local_anchors, min(args.repeats, 20))
     return result
@@ -147,6 +163,7 @@ def _node_parameters(args: argparse.Namespace) -> dict[str, object]:
     return {
         "device": args.device,
         "runtime": args.runtime,
+        "precision": args.precision,
         "threads": args.threads,
         "max_people": max(args.people),
     }
