@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import cv2
@@ -111,6 +112,35 @@ def test_the_detector_runs_only_when_needed(track, detector, clip):
         tracker.find(image)
         runs.append(detector.runs)
     assert runs == [1] * 6 + [2] * 6 + [3] * 2
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_newcomers_found_in_the_background_come_one_image_later(
+    track, detector, halves, monkeypatch, seconds
+):
+    # However long the detector takes.
+    detect = type(detector).detect
+
+    def slow(self, image, score):
+        time.sleep(seconds)
+        return detect(self, image, score)
+
+    monkeypatch.setattr(type(detector), "detect", slow)
+    tracker = track(detection_interval=3, background_detection=True)
+    seen = []
+    for number, half in enumerate(halves[:9]):
+        other = half if number >= 1 else backdrop(half)
+        seen.append(len(tracker.find(side_by_side(half, other))))
+    # The first is found at once, as nobody is tracked; the other in image 3, but known in 4.
+    assert seen == [1, 1, 1, 1, 2, 2, 2, 2, 2]
+
+
+def test_who_is_lost_is_looked_for_at_once(track, detector, halves):
+    tracker = track(detection_interval=100, background_detection=True)
+    tracker.find(halves[0])
+    tracker.find(backdrop(halves[1]))
+    assert detector.runs == 2
+    assert len(tracker.find(halves[2])) == 1
 
 
 def test_the_detector_rests_when_there_is_no_room(track, detector, clip):

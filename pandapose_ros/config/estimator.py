@@ -41,6 +41,12 @@ class EstimatorConfig:
         high=1000,
         live=True,
     )
+    background_detection: bool = option(
+        False,
+        "Look for new people beside the work on the networks, and take them in one image later: "
+        "no image waits for the detector while people are tracked",
+        live=True,
+    )
     prediction_time: float = option(
         0.3,
         "How long somebody out of sight is predicted before being lost; 0: not at all [s]",

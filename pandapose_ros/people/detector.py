@@ -1,5 +1,7 @@
 """BlazePose's person detector, run by LiteRT: image to rough regions, one per person."""
 
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +72,17 @@ class PersonDetector:
                 f"{model_path} is another network: expected outputs {shapes}, got {list(outputs)}"
             )
         self._values, self._logits = (outputs[shape] for shape in shapes)
+        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "detector")  # starts when it is first needed
+
+    def start(self, image: NDArray[np.uint8], score: float) -> Future[list[Detection]]:
+        """Begin to find the people in an image, in a thread of the detector's own.
+
+        Args:
+            image: As for `detect`; it may be written to when this returns.
+            score: As for `detect`.
+        """
+        return self._thread.submit(self.detect, image.copy(), score)
 
     def detect(self, image: NDArray[np.uint8], score: float) -> list[Detection]:
         """Find the people in an image.
@@ -84,12 +97,14 @@ class PersonDetector:
         if image.size == 0:
             return []
         letterbox, image_from_letterbox = _letterbox(image)
-        self._interpreter.set_tensor(self._input, letterbox[None])
-        self._interpreter.invoke()
-        logits = self._interpreter.get_tensor(self._logits)[0, :, 0]
+        with self._lock:
+            self._interpreter.set_tensor(self._input, letterbox[None])
+            self._interpreter.invoke()
+            logits = self._interpreter.get_tensor(self._logits)[0, :, 0]
+            values = self._interpreter.get_tensor(self._values)[0]
         scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
         likely = scores >= score
-        values = self._interpreter.get_tensor(self._values)[0, likely]
+        values = values[likely]
         points = _decode(values, self._anchors[likely]) * image_from_letterbox[0]
         points += image_from_letterbox[1]  # [N, 6, 2]
         return [

@@ -4,13 +4,14 @@ The landmark net gives each person's keypoints and feature maps, and the region 
 """
 
 from collections.abc import Generator, Sequence
+from concurrent.futures import Future
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros import geometry
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.people.detector import PersonDetector
+from pandapose_ros.people.detector import Detection, PersonDetector
 from pandapose_ros.people.landmarks import Look, Person, find_landmarks
 from pandapose_ros.people.region import Region, is_same_place
 from pandapose_ros.runtime.protocols import LandmarkNet
@@ -54,6 +55,7 @@ class PeopleTracker:
         self._regions: list[Region] = []
         self._images_since_detection = 0
         self._image_size = (0, 0)
+        self._begun: Future[list[Detection]] | None = None
 
     def follow(self, regions: Sequence[Region]) -> None:
         """Say where to look in the next image; if not said, where people were in the last."""
@@ -73,7 +75,9 @@ class PeopleTracker:
 
         Everybody followed is looked at in one batched pass. The detector runs when nobody is
         followed, when somebody was lost, and every `config.detection_interval` images, unless
-        `config.max_people` are followed already. An image of another size starts anew.
+        `config.max_people` are followed already. An image of another size starts anew. With
+        `config.background_detection` a look for newcomers only begins with one image and is made
+        use of in the next, which waits for it: the result does not depend on how fast it is.
 
         Args:
             image: [H, W, 3], RGB uint8, any strides; not written to.
@@ -102,11 +106,22 @@ class PeopleTracker:
         people = yield self._look(image, K, self._regions[: self.config.max_people])
         # Before the detector: who was taken for somebody else in front has to be found again.
         people = _without_doubles(people)
-        if self._is_detection_due(people):
-            people += yield from self._discover(image, K, people)
+        if detections := self._detections(image, people):
+            people += yield from self._discover(detections, image, K, people)
         people = _without_doubles(people)
         self._regions = [person.next_region for person in people]
         return people
+
+    def _detections(self, image: Image, people: Sequence[Person]) -> list[Detection]:
+        """Run the detector if it is due, or take what it has found since the last image."""
+        begun, self._begun = self._begun, None
+        if not self._is_detection_due(people):
+            return [] if begun is None else begun.result()
+        has_time = bool(people) and len(people) >= len(self._regions)
+        if has_time and self.config.background_detection:
+            self._begun = self._detector.start(image, self.config.detection_score)
+            return []
+        return self._detector.detect(image, self.config.detection_score)
 
     def _is_detection_due(self, people: Sequence[Person]) -> bool:
         """Decide whether to run the detector, and count the images since it last ran."""
@@ -120,11 +135,13 @@ class PeopleTracker:
             return True
         return False
 
-    def _discover(self, image: Image, K: Array, people: Sequence[Person]) -> Search:
-        """Find people who are not followed yet: detector, rough landmarks, landmarks."""
+    def _discover(
+        self, detections: Sequence[Detection], image: Image, K: Array, people: Sequence[Person]
+    ) -> Search:
+        """Find people who are not followed yet: detections, rough landmarks, landmarks."""
         regions = [
             detection.region
-            for detection in self._detector.detect(image, self.config.detection_score)
+            for detection in detections
             if not any(is_same_place(detection.region, p.next_region) for p in people)
         ]
         room = self.config.max_people - len(people)
