@@ -1,4 +1,8 @@
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -6,7 +10,9 @@ import pytest
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator
-from pandapose_ros.evaluation.speed import crowd, measure_frames, measure_networks
+from pandapose_ros.evaluation.network_speed import measure_networks
+from pandapose_ros.evaluation.speed import crowd, measure_frames
+from pandapose_ros.evaluation.tables import draw_table
 from pandapose_ros.timings import summarise
 from pandapose_ros.tools import benchmark, main
 
@@ -55,6 +61,7 @@ def test_fast_runtime_is_not_slower_than_eager(estimator):
 def test_benchmark_measures_stages_and_the_way_through_dds(tmp_path):
     out = tmp_path / "result.json"
     options = "--people 1 --sizes 640x480 --frame-sizes --batches 1 --local-anchors 2 16"
+    options += " --paper-batches"
     few = "--repeats 4 --seconds 1 --threads 1"
     assert main.main(["benchmark", "--out", str(out), *options.split(), *few.split()]) == 0
     result = json.loads(out.read_text())
@@ -76,3 +83,38 @@ def test_benchmark_measures_stages_and_the_way_through_dds(tmp_path):
     assert case["missed_frames"] == 0
     work = sum(case["steps"][step]["p50"] for step in ("decode", "estimate", "publish"))
     assert 0.5 * work < case["latency"]["p50"] < 3 * work
+
+
+def test_benchmark_measures_one_pass_and_the_papers_network_without_ros(tmp_path):
+    # As on a GPU, but for the graphs; a process that cannot import rclpy.
+    (tmp_path / "rclpy.py").write_text("raise ImportError('there is no ROS')")
+    out = tmp_path / "result.json"
+    options = (
+        "--no-ros --device cpu --runtime one_pass --precision fp16 --people 1 --sizes 320x240"
+    )
+    few = "--frame-sizes --batches 3 --local-anchors --repeats 1 --seconds 1 --threads 1"
+    command = ["-m", "pandapose_ros.tools.main", "benchmark", "--out", str(out)]
+    paths = os.pathsep.join((str(tmp_path), str(Path(__file__).parents[1])))
+    subprocess.run(
+        [sys.executable, *command, *options.split(), *few.split()],
+        env={**os.environ, "PYTHONPATH": paths},
+        check=True,
+        timeout=300,
+    )
+    result = json.loads(out.read_text())
+    assert result["runtime"] == "one_pass"
+    assert result["end_to_end"] == []
+    assert set(result["precision"]) == {"name", "graphs", "people", "error_mm"}
+    assert result["precision"]["name"] == "fp16"
+    assert result["precision"]["people"] >= 25
+    assert 0 < result["precision"]["error_mm"] < 1
+    (frames,), (networks,), (paper,) = (result[kind] for kind in ("frames", "networks", "paper"))
+    stages = frames["one_pass"]["mean"] + frames["place_and_track"]["mean"]
+    assert stages == pytest.approx(frames["frame"]["mean"], rel=0.01)
+    assert networks["people_per_s"] == pytest.approx(
+        3e3 / networks["runtime_both"]["p50"], rel=0.1
+    )
+    assert paper["people_per_s"]["runtime"] > 0 and paper["eager"]["repeats"] == 1
+    assert draw_table("one_pass", result)[1][0] == "3"
+    assert draw_table("paper", result)[1][1] == "fp16"
+    assert draw_table("stages", result)[0][-2:] == ["one_pass p50 ms", "place_and_track p50 ms"]

@@ -145,11 +145,11 @@ def measure_precision(estimator: PoseEstimator, images: Sequence[Image]) -> dict
         images: RGB, contiguous.
 
     Returns:
-        precision; graphs: numbers of people that are CUDA graphs; and for one pass people, and
+        name; graphs: numbers of people that are CUDA graphs; and for one pass people, and
         error_mm, the mean per-joint position error, None if there is NaN.
     """
     networks = estimator.networks
-    told: dict = {"precision": networks.precision, "graphs": []}
+    told: dict = {"name": networks.precision, "graphs": []}
     if not isinstance(networks.landmark_net, OnePass):
         return told
     homographies = [

@@ -69,7 +69,7 @@ def networks(report: Mapping[str, Any]) -> list[list[str]]:
     ]  # fmt: skip
     for case in report["networks"]:
         names = ("runtime_landmarks", "eager_landmarks", "runtime_lifter", "eager_lifter")
-        times = (_ms(case[name], "p50") for name in names)
+        times = (_ms(case.get(name, {}), "p50") for name in names)
         rows.append([str(case["people"]), *times, f"{case['memory_mb']['rss_peak']:.0f}"])
     return rows
 

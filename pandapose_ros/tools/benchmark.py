@@ -143,7 +143,8 @@ def _measure_here(args: argparse.Namespace) -> dict:
         measured = measure_networks(estimator, people, args.repeats, args.seconds)
         result["networks"].append({"people": people} | measured)
     _tell("precision")
-    result |= measure_precision(estimator, [np.ascontiguousarray(im[..., ::-1]) for im in images])
+    rgb = [np.ascontiguousarray(image[..., ::-1]) for image in images]
+    result["precision"] = measure_precision(estimator, rgb)
     for people in args.paper_batches:
         _tell(f"the paper's network, {people} people")
         given = (estimator.device, estimator.networks.precision, people, args.repeats)

@@ -1,0 +1,106 @@
+"""What only a GPU can show; runs without ROS, too (--noconftest). Not yet run on one."""
+
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.estimator import PoseEstimator
+from pandapose_ros.evaluation.network_speed import measure_precision
+from pandapose_ros.people.crops import crops_on_device, crops_on_host
+from pandapose_ros.runtime.cuda_graphs import CapturedBatch, FixedBatches
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture(scope="module")
+def estimator():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="no CUDA graph")
+        warnings.filterwarnings("error", message=".*computing in fp32")
+        estimator = PoseEstimator(EstimatorConfig(device="cuda", max_people=16))
+        estimator.warm_up()
+    return estimator
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return PoseEstimator(EstimatorConfig(device="cpu", runtime="torch"))
+
+
+@pytest.fixture(scope="module")
+def clip():
+    capture = cv2.VideoCapture(str(CLIP))
+    return [np.ascontiguousarray(capture.read()[1][..., ::-1]) for _ in range(40)]
+
+
+def test_graphs_of_all_sizes_are_captured_and_replay():
+    matrix = torch.ones(6, 2, device=CUDA)
+    batches = FixedBatches(lambda x: x.flatten(1) @ matrix, [torch.zeros(1, 2, 3, device=CUDA)])
+    for people in (1, 2, 3, 8, 16, 21):
+        numbers = torch.rand(people, 2, 3, device=CUDA)
+        expected = numbers.flatten(1).sum(1, keepdim=True).expand(-1, 2)
+        torch.testing.assert_close(batches(numbers), expected, atol=2e-3, rtol=0)
+    assert batches.captured == [1, 2, 4, 8, 16]
+
+
+def test_a_pass_that_waits_is_run_without_a_graph():
+    batches = FixedBatches(lambda x: x * x.sum().item(), [torch.ones(1, 1, device=CUDA)])
+    with pytest.warns(UserWarning, match="no CUDA graph for 1 people"):
+        assert batches(torch.full((1, 1), 2.0, device=CUDA)).item() == 4
+    assert batches.captured == []
+    good = FixedBatches(lambda x: x + 1, [torch.ones(1, 1, device=CUDA)])
+    assert good(torch.zeros(1, 1, device=CUDA)).item() == 1
+
+
+def test_auto_is_one_pass_in_fp16_with_graphs(estimator):
+    assert (estimator.networks.runtime, estimator.networks.precision) == ("one_pass", "fp16")
+    batches = estimator.networks.landmark_net.batches
+    assert batches.captured == [1, 2, 4, 8, 16]
+    assert all(isinstance(batch, CapturedBatch) for batch in batches._batches.values())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_graphs_give_the_joints_of_the_cpu(clip, precision):
+    estimator = PoseEstimator(EstimatorConfig(device="cuda", precision=precision))
+    told = measure_precision(estimator, clip[::2])
+    assert told["people"] >= 18
+    assert told["error_mm"] < 1
+    assert told["graphs"]
+
+
+def test_the_gpu_cuts_as_opencv_does(clip):
+    turn = np.array([[0.4, 0.1, -20.0], [-0.1, 0.4, 10.0], [1e-5, 2e-5, 1]])
+    ours = crops_on_device([clip[0]], [[turn] * 3], CUDA).cpu()
+    expected = crops_on_host([clip[0]], [[turn] * 3], torch.device("cpu"))
+    assert 255 * (ours - expected).abs().mean() < 0.6
+
+
+def test_followed_people_are_those_of_the_cpu(estimator, reference, clip):
+    estimator.reset()
+    reference.reset()
+    errors = []
+    for image in clip:
+        (ours,), (theirs,) = estimator.estimate(image), reference.estimate(image)
+        errors.append(np.linalg.norm(ours.joints - theirs.joints, axis=1).mean())
+    assert np.median(errors) < 5e-3
+
+
+def test_a_followed_image_waits_once(estimator, clip):
+    estimator.reset()
+    for image in clip[:3]:
+        estimator.estimate(image)
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            estimator.estimate(clip[3])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert len([each for each in caught if "synchronizing" in str(each.message)]) == 1
