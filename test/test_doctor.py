@@ -53,3 +53,19 @@ def test_ros_that_cannot_be_loaded_is_a_failure(monkeypatch):
     (finding,) = doctor.check_graph()
     assert finding.level == "FAIL"
     assert "source ROS 2" in finding.text
+
+
+def test_a_python_that_was_not_tried_is_no_failure(monkeypatch):
+    for number, level in (((3, 10, 0), "ok"), ((3, 13, 9), "ok"), ((3, 14, 2), "warn")):
+        monkeypatch.setattr(sys, "version_info", number)
+        (finding,) = doctor.check_python()
+        assert finding.level == level
+
+
+def test_what_is_done_without_is_no_failure(monkeypatch):
+    monkeypatch.setattr(doctor, "_OPTIONAL", {"no-such-package": "only the moon needs it"})
+    *essential, optional = doctor.check_packages()
+    assert {finding.level for finding in essential} == {"ok"}
+    assert optional == doctor.Finding(
+        "warn", "no-such-package", "not installed, only the moon needs it"
+    )

@@ -29,6 +29,12 @@ _MODULES = {
     "yaml": "PyYAML",
     "tqdm": "tqdm",
 }
+# What is done without, and how to get them.
+_OPTIONAL = {
+    "onnxruntime": "a CPU is slower without: pip install -r requirements-python.txt",
+    "onnx": "onnxruntime needs it: pip install -r requirements-python.txt",
+    "viser": "only pandapose view needs it: pip install -r requirements-view.txt",
+}
 _SHARED_MEMORY = Path("/dev/shm")
 _LEAST_SHARED_MEMORY = 64 << 20  # bytes: one segment of config/fastdds.xml, twice
 _GRAPH_SECONDS = 60.0
@@ -91,11 +97,11 @@ def run(args: argparse.Namespace) -> int:
 def check_python() -> Iterator[Finding]:
     """Look at the interpreter."""
     number = ".".join(map(str, sys.version_info[:3]))
-    if not (3, 10) <= sys.version_info[:2] <= (3, 13):
-        text = f"{number} at {sys.executable}: use one of 3.10 to 3.13"
-        yield Finding("FAIL", "Python", text)
+    text = f"{number} at {sys.executable}"
+    if (3, 10) <= sys.version_info[:2] <= (3, 13):
+        yield Finding("ok", "Python", text)
     else:
-        yield Finding("ok", "Python", f"{number} at {sys.executable}")
+        yield Finding("warn", "Python", f"{text}: not tried, use one of 3.10 to 3.13 if in doubt")
 
 
 def check_packages() -> Iterator[Finding]:
@@ -112,6 +118,11 @@ def check_packages() -> Iterator[Finding]:
             yield Finding("FAIL", distribution, f"{reason}: {remedy}")
             continue
         yield Finding("ok", distribution, found)
+    for distribution, remedy in _OPTIONAL.items():
+        try:
+            yield Finding("ok", distribution, version(distribution))
+        except PackageNotFoundError:
+            yield Finding("warn", distribution, f"not installed, {remedy}")
 
 
 def check_accelerator() -> Iterator[Finding]:
