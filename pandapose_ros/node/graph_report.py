@@ -13,12 +13,12 @@ from pandapose_ros.msg import Skeleton3DArray
 from pandapose_ros.node.qos_report import endpoint_names
 
 _IMAGES = {"sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"}
-# Others are found within this time, as a rule.
-_DISCOVERY_SECONDS = 2.0
+# Others are found within this time as a rule, and later where much else runs.
+_DISCOVERY_SECONDS, _PATIENCE_SECONDS = 2.0, 6.0
 
 
 def report() -> dict:
-    """Look at the graph for two seconds.
+    """Look at the graph for two seconds, or six while there are no images.
 
     Returns:
         distro, rmw, domain; skeletons: topics; images: publishers and whether there is a
@@ -28,12 +28,17 @@ def report() -> dict:
     Skeleton3DArray.__class__.__import_type_support__()
     rclpy.init()
     node = Node("pandapose_doctor")
-    time.sleep(_DISCOVERY_SECONDS)
-    topics = {
-        name: types
-        for name, types in node.get_topic_names_and_types()
-        if node.count_publishers(name)
-    }
+    start = time.monotonic()
+    topics: dict[str, list[str]] = {}
+    while time.monotonic() < start + _PATIENCE_SECONDS:
+        time.sleep(_DISCOVERY_SECONDS)
+        topics = {
+            name: types
+            for name, types in node.get_topic_names_and_types()
+            if node.count_publishers(name)
+        }
+        if any(_IMAGES & set(types) for types in topics.values()):
+            break
     images = {
         name: {
             "publishers": endpoint_names(node.get_publishers_info_by_topic(name)),
