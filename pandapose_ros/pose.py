@@ -81,6 +81,8 @@ class Pose:
         depth: What the depth net says of the joints; None where the root is, or without one.
         joint_covariances: [17, 3, 3], m^2, of the joints as they are here, pelvis-relative; None
             where they are unknown.
+        age: From the first image with this id to this one, seconds; 0 without tracking. Of
+            somebody lost: until last seen or predicted.
     """
 
     id: int
@@ -96,6 +98,7 @@ class Pose:
     anchors: AnchorVotes
     depth: DepthVotes | None = None
     joint_covariances: Array | None = None
+    age: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 import numpy as np
 import pytest
 import rclpy
-from builtin_interfaces.msg import Time
+from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Point, Point32
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -46,6 +46,7 @@ UNKNOWN_JOINT = Joint3D(
 SKELETON = Skeleton3D(
     id="p12",
     tracking_state=Skeleton3D.TRACKING_TRACKED,
+    age=Duration(sec=3, nanosec=999_999_999),
     confidence=0.5,
     root_position=Point(x=1.0, y=2.0, z=3.0),
     root_position_covariance=np.eye(3).ravel() * 0.25,

@@ -22,6 +22,7 @@ from pandapose_ros.node.conversions import (
     skeletons_message,
 )
 from pandapose_ros.node.images import image_from_message
+from pandapose_ros.node.readback import pose_from_messages
 from pandapose_ros.people.tracks import lost_pose
 from pandapose_ros.pose import AnchorVotes, ModelInfo, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
@@ -67,12 +68,14 @@ def xyz(point):
 
 
 def test_a_placed_person_arrives_whole():
-    pose = person(7)
+    pose = replace(person(7), age=3.999999999)
     message = skeletons([pose])
     assert message.header == HEADER
     assert message.skeleton_type == "h36m_17"
     (skeleton,) = message.skeletons
     assert skeleton.id == "person_7"
+    assert (skeleton.age.sec, skeleton.age.nanosec) == (3, 999_999_999)
+    assert pose_from_messages(skeleton, None).age == pytest.approx(pose.age, abs=1e-12)
     assert skeleton.confidence == 0.75
     assert skeleton.root_source == Skeleton3D.ROOT_ASSUMED_FIELD_OF_VIEW
     np.testing.assert_allclose(xyz(skeleton.root_position), pose.root)

@@ -17,6 +17,10 @@ def people(message):
     return [(skeleton.id, skeleton.tracking_state) for skeleton in message.skeletons]
 
 
+def ages(message):
+    return [skeleton.age.sec + skeleton.age.nanosec / 1e9 for skeleton in message.skeletons]
+
+
 def test_people_over_time_and_a_recording_that_starts_again(
     graph, node, make_camera, walker, capfd
 ):
@@ -34,7 +38,9 @@ def test_people_over_time_and_a_recording_that_starts_again(
     assert people(show(walker, 5000)) == [("person_0", Skeleton3D.TRACKING_NEW)]
     seen = show(walker, 5100)
     assert people(seen) == [("person_0", Skeleton3D.TRACKING_TRACKED)]
+    assert ages(seen) == pytest.approx([0.1], abs=1e-6)
     hidden = show(empty, 5200)
+    assert ages(hidden) == pytest.approx([0.2], abs=1e-6)
     assert people(hidden) == [("person_0", Skeleton3D.TRACKING_PREDICTED)]
     before, after = seen.skeletons[0].joints[8], hidden.skeletons[0].joints[8]
     assert after.position.z == pytest.approx(before.position.z, abs=0.1)
@@ -46,7 +52,9 @@ def test_people_over_time_and_a_recording_that_starts_again(
 
     # Once more from its start, in the middle of a track.
     for milliseconds, state in ((5500, 1), (5600, 2)):
-        assert people(show(walker, milliseconds)) == [("person_1", state)]
+        shown = show(walker, milliseconds)
+        assert people(shown) == [("person_1", state)]
+        assert ages(shown) == pytest.approx([(milliseconds - 5500) / 1000], abs=1e-6)
     assert people(show(walker, 5001)) == [
         ("person_2", Skeleton3D.TRACKING_NEW),
         ("person_1", Skeleton3D.TRACKING_LOST),

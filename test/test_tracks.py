@@ -223,3 +223,20 @@ def test_time_goes_on_without_stamps():
     times = [clock.tick(stamp) for stamp in (None, None, 7.0, 7.0, 7.5, 3.0, 3.1)]
     steps = np.diff(times)
     np.testing.assert_allclose(steps, [FRAME, FRAME, FRAME, 0.5, FRAME, 0.1])
+
+
+def test_age_goes_by_the_stamps_from_new_to_lost(walk):
+    stream, joints, K = Stream(prediction_time=0.3), walk["joints"], walk["K"]
+    seen, ages = sighting(joints[0], K), []
+    for step in (FRAME, 0.5, 0.5, 0.25):
+        (pose,) = stream(seen, step=step)
+        ages.append(pose.age)
+    assert ages == pytest.approx([0, 0.5, 1.0, 1.25])
+    (predicted,) = stream(step=0.2)
+    assert (predicted.state, predicted.age) == (PREDICTED, pytest.approx(1.45))
+    (gone,) = stream(step=0.2)
+    assert (gone.state, gone.age) == (LOST, pytest.approx(1.45))
+    (other,) = stream(seen)
+    assert (other.id, other.age) == (1, 0)
+    (pose,) = Stream(tracking=False)(seen)
+    assert pose.age == 0

@@ -18,6 +18,7 @@ from pandapose_ros.msg import (
     Skeleton3DArray,
     SkeletonInfo,
 )
+from pandapose_ros.node.stamps import duration
 from pandapose_ros.pose import ModelInfo, Pose, TrackState
 from pandapose_ros.skeleton import Skeleton
 
@@ -56,6 +57,7 @@ def _skeleton(pose: Pose) -> Skeleton3D:
     return Skeleton3D(
         id=person_name(pose),
         tracking_state=int(pose.state),
+        age=duration(pose.age),
         confidence=float(pose.score),
         root_position=Point(x=root[0], y=root[1], z=root[2]),
         root_position_covariance=covariance,

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point, Quaternion, Vector3
 from numpy.typing import NDArray
 from std_msgs.msg import ColorRGBA, Header
@@ -20,6 +19,7 @@ from pandapose_ros.colours import skeleton_colours
 from pandapose_ros.config import PictureConfig
 from pandapose_ros.frames.transform import IDENTITY, Transform
 from pandapose_ros.node.conversions import person_name, placed
+from pandapose_ros.node.stamps import duration
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
 
@@ -122,10 +122,9 @@ def marker(header: Header, ns: str, number: int, kind: int, style: PictureConfig
         kind: `Marker.type`.
         style: Gives the lifetime.
     """
-    nanoseconds = round(style.marker_lifetime * 1e9)
     white = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
     made = Marker(header=header, ns=ns, id=number, type=kind, action=Marker.ADD, color=white)
-    made.lifetime = Duration(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+    made.lifetime = duration(style.marker_lifetime)
     made.pose.orientation = Quaternion(w=1.0)
     return made
 

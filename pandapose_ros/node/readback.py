@@ -48,6 +48,7 @@ def pose_from_messages(skeleton: Skeleton3D, anchors: AnchorSet3D | None) -> Pos
         ),
         score=skeleton.confidence,
         anchors=votes,
+        age=skeleton.age.sec + skeleton.age.nanosec / 1e9,
     )
 
 

@@ -1,6 +1,6 @@
-"""Stamps of messages as numbers."""
+"""Stamps of messages as numbers, and numbers as durations."""
 
-from builtin_interfaces.msg import Time
+from builtin_interfaces.msg import Duration, Time
 
 
 def nanoseconds(stamp: Time) -> int:
@@ -10,3 +10,9 @@ def nanoseconds(stamp: Time) -> int:
         stamp: Of any message.
     """
     return stamp.sec * 10**9 + stamp.nanosec
+
+
+def duration(seconds: float) -> Duration:
+    """Return seconds as a message, to the nanosecond."""
+    sec, nanosec = divmod(round(seconds * 1e9), 10**9)
+    return Duration(sec=sec, nanosec=nanosec)

@@ -71,10 +71,12 @@ class _Place:
 
 @dataclass(eq=False)
 class _Track:
-    """What is known of one person."""
+    """What is known of one person: since when, and how long that was in the last pose."""
 
     id: int
     last: Sighting
+    since: float
+    age: float = 0.0
     places: deque[_Place] = field(default_factory=lambda: deque(maxlen=_HISTORY))
 
     def see(self, sighting: Sighting, now: float) -> None:
@@ -107,6 +109,10 @@ class _Track:
             keypoints=(pose.keypoints + shift).astype(np.float32),
             box_xyxy=_inside(pose.box_xyxy + np.tile(shift, 2), image_size),
         )
+
+    def lost(self) -> Pose:
+        """Return what is left of the person, as old as last told."""
+        return lost_pose(replace(self.last.pose, age=self.age))
 
     def _velocity(self, what: str) -> Array:
         """Fit a straight line to the last places; zero where there are too few."""
@@ -190,7 +196,7 @@ class Tracks:
                 predicted.append(self._predicted(track, now, config.prediction_time))
             else:
                 self._tracks.remove(track)
-                lost.append(lost_pose(track.last.pose))
+                lost.append(track.lost())
         known = set(seen.values())
         tracked += [self._new(s, now) for i, s in enumerate(sightings) if i not in known]
         self._now = now
@@ -204,7 +210,7 @@ class Tracks:
         """Forget everybody after a long gap or at another image size; return who is lost."""
         lost = []
         if image_size != self._image_size or now - self._now > _LONGEST_GAP:
-            lost = [lost_pose(track.last.pose) for track in self._tracks]
+            lost = [track.lost() for track in self._tracks]
             self.reset()
         self._image_size = image_size
         return lost
@@ -223,23 +229,26 @@ class Tracks:
     def _new(self, sighting: Sighting, now: float) -> Pose:
         """Begin to follow somebody."""
         pose = replace(sighting.pose, id=next(self._numbers), state=TrackState.NEW)
-        track = _Track(pose.id, Sighting(pose, sighting.next_region))
+        track = _Track(pose.id, Sighting(pose, sighting.next_region), since=now)
         track.see(track.last, now)
         self._tracks.append(track)
         return pose
 
     def _tracked(self, track: _Track, sighting: Sighting, now: float) -> Pose:
         """Go on following somebody who is seen."""
-        pose = replace(sighting.pose, id=track.id, state=TrackState.TRACKED)
+        track.age = now - track.since
+        pose = replace(sighting.pose, id=track.id, state=TrackState.TRACKED, age=track.age)
         track.see(Sighting(pose, sighting.next_region), now)
         return pose
 
     def _predicted(self, track: _Track, now: float, longest: float) -> Pose:
         """Say where somebody should be who is not seen; the longer ago, the less sure."""
         pose, share = track.predict(now, self._image_size), 1 - track.gap(now) / longest
+        track.age = now - track.since
         return replace(
             pose,
             state=TrackState.PREDICTED,
+            age=track.age,
             score=pose.score * share,
             joint_scores=pose.joint_scores * np.float32(share),
             anchors=_no_votes(pose),
