@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,16 @@ def test_device_cuts_as_opencv_does(walker):
     # OpenCV rounds places to a 32nd of a pixel, and results to whole numbers.
     assert 255 * (crops - expected).abs().mean() < 0.6
     assert 255 * (crops - expected).abs().quantile(0.999) < 8
+
+
+def test_images_of_messages_are_cut_without_a_word(walker):
+    image = walker.copy()
+    image.flags.writeable = False
+    look = [[homography(image, (300.0, 250.0), 300.0, 0.0)]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        crops = crops_on_device([image], look, CPU)
+    torch.testing.assert_close(crops, crops_on_device([walker], look, CPU))
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.25])

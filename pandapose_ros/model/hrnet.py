@@ -4,6 +4,7 @@ Modules carry the names of the public COCO pose weights (`pose_hrnet_w32_256x192
 those load unchanged.
 """
 
+import functools
 import pickle
 from pathlib import Path
 from typing import NamedTuple
@@ -209,4 +210,4 @@ def _resize(widths: list[int], source: int, target: int) -> nn.Module:
 def _sum_resized(fuse: nn.Module, levels: list[Tensor]) -> Tensor:
     """Return the sum of the levels, each through its layer."""
     resized = [layer(level) for layer, level in zip(fuse.children(), levels, strict=True)]
-    return torch.stack(resized).sum(dim=0)
+    return functools.reduce(torch.add, resized)

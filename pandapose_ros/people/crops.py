@@ -76,9 +76,8 @@ def _cut(image: Tensor, homographies: Array, device: torch.device) -> Tensor:
 
 def _upload(array: NDArray, device: torch.device) -> Tensor:
     """Copy an array to a device; for a GPU by pinned memory, so that the host need not wait."""
-    tensor = torch.from_numpy(array)
-    if device.type != "cuda":
-        return tensor.to(device)
-    # Of a cache that gives the memory out again only when the copy has been made.
-    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    return pinned.copy_(tensor).to(device, non_blocking=True)
+    # Of a cache that gives pinned memory out again only when the copy has been made.
+    dtype = getattr(torch, array.dtype.name)
+    copied = torch.empty(array.shape, dtype=dtype, pin_memory=device.type == "cuda")
+    copied.numpy()[...] = array  # by numpy, as the images of messages are read-only
+    return copied.to(device, non_blocking=True)
