@@ -85,9 +85,10 @@ class PoseNode(LifecycleNode):
         self._is_enabled = True
         self._controls = Services(self, self.enable, self.reset_people)
         self._diagnostics = Diagnostics(self, self._reports)
+        networks = self._estimator.networks
         logger.info(
-            f"loaded {self._estimator.model_info.name} on {self._estimator.device} in "
-            f"{time.monotonic() - started:.1f} s"
+            f"loaded {self._estimator.model_info.name} on {self._estimator.device} "
+            f"({networks.runtime}, {networks.precision}) in {time.monotonic() - started:.1f} s"
         )
         return super().on_configure(state)
 
