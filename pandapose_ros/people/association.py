@@ -8,10 +8,12 @@ from pandapose_ros.pose import Pose
 Array = NDArray[np.floating]
 
 # What counts as far: in the image as a share of a region's size (about 2.5 m for an adult), in
-# the shape of the body in metres, in distance from the camera as a ratio's logarithm.
+# the shape of the body in metres, in distance from the camera as a ratio's logarithm; and what
+# counts as long unseen, in seconds, as who was there in the last image is likelier in this one.
 _FAR_IN_IMAGE = 0.1
 _FAR_IN_SHAPE = 0.2
 _FAR_IN_DEPTH = 0.15
+_LONG_UNSEEN = 0.25
 # Nobody is the same person further off in the image than this, and this more for each second
 # not seen: twice as fast as people walk.
 _REACH = 0.15
@@ -27,7 +29,8 @@ def association_cost(
     """Tell how unlike two poses are, the lower the more likely one person's.
 
     By where the keypoints are in the image, by the shape of the body in 3D (which way it faces
-    tells two people apart who pass each other), and by the distance from the camera.
+    tells two people apart who pass each other), by the distance from the camera, and by how long
+    the one followed has not been seen.
 
     Args:
         expected: Somebody followed, where that person should be by now.
@@ -53,7 +56,8 @@ def association_cost(
     reach = min(_REACH + _REACH_PER_SECOND * gap, _REACH_LIMIT)
     if in_image > reach or in_depth > _DEPTH_LIMIT:
         return np.inf
-    return in_image / _FAR_IN_IMAGE + in_shape / _FAR_IN_SHAPE + in_depth / _FAR_IN_DEPTH
+    unlike = in_image / _FAR_IN_IMAGE + in_shape / _FAR_IN_SHAPE + in_depth / _FAR_IN_DEPTH
+    return unlike + gap / _LONG_UNSEEN
 
 
 def _depth_difference(expected: Pose, expected_size: float, seen: Pose, seen_size: float) -> float:

@@ -22,8 +22,8 @@ Image = NDArray[np.uint8]
 # What looks for people yields whom to look for, and is sent who was there.
 Search = Generator[Look, list[Person], list[Person]]
 
-# Share of a region's size.
-_SAME_KEYPOINTS = 0.05
+# Share of a region's size (some 15 cm). More would take two for one who pass each other.
+_SAME_KEYPOINTS = 0.06
 # Without intrinsics people are seen from far away, with rays that are all but parallel [rad].
 _FAR_FIELD_OF_VIEW = 0.01
 
