@@ -48,6 +48,7 @@ class Probe(Node):
         self._begun_at, self._born_at = 0.0, time.monotonic()
         self._usage: list[tuple[float, float]] = []  # wall clock and CPU of the node [s]
         self._steps: dict[str, dict[str, float]] = {}
+        self._ages_ms: list[float] = []  # of images when they reach the node
         self.is_over = False
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
         self._publisher = self.create_publisher(Image, "image_raw", qos)
@@ -103,10 +104,13 @@ class Probe(Node):
             self._on_time()  # at saturation the next image follows at once
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        pipeline = f"{self.get_namespace().strip('/')}/pose_node: pipeline"
+        name = f"{self.get_namespace().strip('/')}/pose_node"
         for status in message.status:
-            if status.name == pipeline:
-                values = {item.key: item.value for item in status.values}
+            values = {item.key: item.value for item in status.values}
+            age = values.get("image age at arrival [s]", "unknown")
+            if status.name == f"{name}: input" and age != "unknown" and self._usage:
+                self._ages_ms.append(1e3 * float(age))
+            if status.name == f"{name}: pipeline":
                 self._steps = {
                     step: {p: float(values[f"{step} {p} [ms]"]) for p in ("p50", "p95")}
                     for step in _STEPS
@@ -120,7 +124,8 @@ class Probe(Node):
         """Return latencies in ms, rate, missed images, CPU share of one core, and memory.
 
         The steps are the node's own figures for its last hundred images, those before the
-        measurement included.
+        measurement included; `receive`, from an image's stamp to the node's callback, is that of one
+        image a second.
         """
         if len(self._usage) < 2:
             return {"error": f"no skeletons within {self.config.timeout:g} s"}
@@ -135,7 +140,8 @@ class Probe(Node):
         began = self.config.started
         return {
             "latency": summarise([(a[1] - a[0]) / 1e6 for a in answers.values()]),
-            "steps": self._steps,
+            "steps": self._steps
+            | ({"receive": summarise(self._ages_ms)} if self._ages_ms else {}),
             "rate_hz": round(len(answers) / (end - start), 2),
             "sent": len(sent),
             "missed_frames": missed,
