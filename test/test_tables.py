@@ -124,7 +124,7 @@ def test_marked_tables_are_redrawn_and_the_rest_is_left(tmp_path, report):
 
 
 def test_speed_tables_hold_what_was_measured():
-    path = ROOT / "benchmark" / "results" / "cpu_epyc_2_cores.json"
+    path = ROOT / "benchmark" / "results" / "cpu_xeon_2_cores.json"
     measured = json.loads(path.read_text())
     head, *rows = draw_table("speed", measured)
     assert len(rows) == len(measured["end_to_end"])

@@ -35,6 +35,18 @@ def speed(report: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
+def latency(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return the runs over DDS in short, and MediaPipe's time on the same images."""
+    names, *cases = speed(report)
+    kept = [names[0], "p50 ms", "p95 ms", "Hz", "cores", "RSS MB"]
+    rows = [kept]
+    rows += [[dict(zip(names, case, strict=True))[name] for name in kept] for case in cases]
+    for case in report["mediapipe"]:
+        times = [_ms(case["frame"], name) for name in ("p50", "p95")]
+        rows.append([f"MediaPipe alone, {case['size']}, 1", *times, "-", "-", "-"])
+    return rows
+
+
 def stages(report: Mapping[str, Any]) -> list[list[str]]:
     """Return whole images in tracking mode without ROS, their stages, and MediaPipe's time."""
     stages = [stage for stage in _STAGES if any(stage in case for case in report["frames"])]
@@ -136,6 +148,7 @@ def machine(report: Mapping[str, Any]) -> list[list[str]]:
 
 SPEED_TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[list[str]]]] = {
     "speed": speed,
+    "latency": latency,
     "stages": stages,
     "networks": networks,
     "one_pass": one_pass,

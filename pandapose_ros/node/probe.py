@@ -124,8 +124,8 @@ class Probe(Node):
         """Return latencies in ms, rate, missed images, CPU share of one core, and memory.
 
         The steps are the node's own figures for its last hundred images, those before the
-        measurement included; `receive`, from an image's stamp to the node's callback, is that of one
-        image a second.
+        measurement included; `receive`, from an image's stamp to the node's callback, is that of
+        one image a second.
         """
         if len(self._usage) < 2:
             return {"error": f"no skeletons within {self.config.timeout:g} s"}
@@ -140,8 +140,7 @@ class Probe(Node):
         began = self.config.started
         return {
             "latency": summarise([(a[1] - a[0]) / 1e6 for a in answers.values()]),
-            "steps": self._steps
-            | ({"receive": summarise(self._ages_ms)} if self._ages_ms else {}),
+            "steps": {"receive": summarise(self._ages_ms), **self._steps},
             "rate_hz": round(len(answers) / (end - start), 2),
             "sent": len(sent),
             "missed_frames": missed,
