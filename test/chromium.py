@@ -92,7 +92,7 @@ class Chromium:
 
     def text(self):
         """What stands on the page."""
-        return self.evaluate("document.body.innerText")
+        return self.evaluate("document.body?.innerText ?? ''")  # no body while it is loading
 
     def click_box(self, name):
         """Click on the check-box of this name."""

@@ -64,7 +64,7 @@ def actions(arrays):
 
 
 def test_image_in_skeleton_out_with_its_stamp_and_frame(graph, make_camera, run_node, walker):
-    node, camera = run_node(), make_camera()
+    node, camera = run_node(prediction_time="1.5"), make_camera()
     markers = camera.listen(MarkerArray, "pose_node/markers")
     debug_images = camera.listen(Image, "pose_node/debug_image")
     camera.wait_for_node()
@@ -90,7 +90,7 @@ def test_image_in_skeleton_out_with_its_stamp_and_frame(graph, make_camera, run_
     black = np.zeros_like(walker)
     (predicted,) = camera.exchange(camera.message(black)).skeletons
     assert predicted.tracking_state == Skeleton3D.TRACKING_PREDICTED
-    graph.spin_for(0.4)  # longer than prediction_time
+    graph.spin_for(1.6)  # longer than prediction_time
     (lost,) = camera.exchange(camera.message(black)).skeletons
     assert (lost.id, lost.tracking_state) == ("person_0", Skeleton3D.TRACKING_LOST)
     nobody = camera.exchange(camera.message(black))
