@@ -23,13 +23,14 @@ def leaves(layout):
 
 @pytest.fixture
 def topics(graph):
-    node = graph.add(PoseNode(context=graph.context))
+    # In a namespace of its own: nodes of this name that other tests have killed are still known.
+    node = graph.add(PoseNode(context=graph.context, namespace="/views"))
     outputs = Outputs(node, None)
     watcher = graph.add(Node("watcher", context=graph.context))
 
     def published():
-        found = watcher.get_publisher_names_and_types_by_node("pose_node", "/")
-        return {name: types[0] for name, types in found}
+        found = watcher.get_publisher_names_and_types_by_node("pose_node", "/views")
+        return {name.removeprefix("/views"): types[0] for name, types in found}
 
     graph.spin_until(lambda: "/pose_node/depth_markers" in published())
     yield published()
