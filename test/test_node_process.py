@@ -114,6 +114,7 @@ def good_and_bad(camera, blank):
 def test_bad_input_is_logged_and_counted_and_survived(graph, make_camera, run_node, blank):
     node, camera = run_node(), make_camera()
     camera.wait_for_node()
+    graph.spin_for(0.5)  # the node has to find our publisher too, or loses what comes first
     count = 0
     for expected, message in good_and_bad(camera, blank):
         camera.images.publish(message)
