@@ -177,16 +177,19 @@ def crossing(clip, background, number):
 def test_people_who_cross_in_images_do_not_swap(follow, clip, truth, noise):
     background = np.median(clip[::11], axis=0).astype(np.int16)
     grain = np.random.default_rng(noise).normal(0, 6, clip[0].shape) * (noise > 0)
-    camera, orders = follow(prediction_time=1.0), []
+    camera, orders, seen_ids = follow(prediction_time=1.0), [], set()
     for i in range(20, 66, 2):
         # Which of the two is on the left: the one in front until they meet in the middle.
         offset = project(truth["joints"][i, 0], truth["K"])[0] - (clip[0].shape[1] - 1) / 2
         image = (crossing(clip, background, i) + grain).clip(0, 255).astype(np.uint8)
         poses = camera.find(image, step=1 / 15)
         seen = {pose.id: pose.keypoints[0, 0] for pose in poses if pose.state in (NEW, TRACKED)}
+        seen_ids |= seen.keys()
         if {0, 1} <= seen.keys():
             orders.append((offset < 0) == (seen[0] < seen[1]))
-    # Who has which id stays: the order of the two turns round when they pass each other. On some
-    # processors the one behind, out of sight for 0.4 s, comes back as somebody new.
+    # Who has which id stays: the order of the two turns round when they pass each other.
     assert len(set(orders)) == 1
     assert len(orders) >= 12
+    if not noise:  # in some grain the one behind, unseen for 0.4 s, comes back as somebody new
+        assert seen_ids == {0, 1}
+        assert len(orders) >= 16

@@ -176,8 +176,14 @@ def test_a_node_shut_down_by_its_manager_still_ends_cleanly(graph, run_node):
     # Under a name of its own: services of the other tests' dying nodes may still be known.
     change = manager.create_client(ChangeState, "/managed/change_state")
     ask = manager.create_client(GetState, "/managed/get_state")
+    # Harmless to ask twice, and once answered the two have found each other.
+    state = call(graph, ask, GetState.Request()).current_state.id
+    assert state == State.PRIMARY_STATE_UNCONFIGURED
+    graph.spin_until(change.service_is_ready)
     shutdown = Transition(id=Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
-    call(graph, change, ChangeState.Request(transition=shutdown))
+    answer = change.call_async(ChangeState.Request(transition=shutdown))
+    graph.spin_until(answer.done)
+    assert answer.result().success
     assert call(graph, ask, GetState.Request()).current_state.id == State.PRIMARY_STATE_FINALIZED
     assert node.end() == 0
     assert "Traceback" not in node.log
