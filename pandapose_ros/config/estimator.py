@@ -15,8 +15,8 @@ class EstimatorConfig:
     threads: int = option(0, "CPU threads; 0 lets PyTorch choose", low=0, high=256)
     runtime: str = option(
         "auto",
-        "auto, torch, onnxruntime or one_pass; auto takes ONNX Runtime on a CPU, which saves a "
-        "third there, and on CUDA one_pass: both networks together, as CUDA graphs",
+        "auto, torch, onnxruntime or one_pass; auto takes ONNX Runtime on a CPU, which saves up "
+        "to two thirds there, and on CUDA one_pass: both networks together, as CUDA graphs",
     )
     precision: str = option(
         "auto",

@@ -61,8 +61,8 @@ def draw_table(kind: str, report: Report) -> Table:
     Args:
         kind: scores (all subsets), joints, actions, noise, video, or what was varied and is to
             stand beside the paper's numbers: anchors, lifting, depth_head, sampling, layers; or
-            of a benchmark: speed (over DDS), stages, networks, one_pass, paper, anchor_cost,
-            machine.
+            of a benchmark: speed (over DDS), latency (that in short), stages, networks, one_pass,
+            paper, anchor_cost, machine.
         report: As `pandapose evaluate` or `pandapose benchmark` writes it.
 
     Raises:
