@@ -1,8 +1,9 @@
-"""Lifter weights on disk: safetensors, with the configuration and the skeleton in the metadata.
+"""Weights on disk: safetensors, with the configuration and the skeleton in the metadata.
 
-The frozen backbone is not stored.
+The lifter's, and the backbone's if they are not those of the public file it is made from.
 """
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, fields
@@ -11,9 +12,12 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from pandapose_ros.config import ModelConfig
-from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model.pandapose import BACKBONE_PREFIX, LANDMARK_FILE, PandaPose
+from pandapose_ros.model_files import find_model_file
 
 CONFIG_KEY = "config"
 SKELETON_KEY = "skeleton"
@@ -24,11 +28,12 @@ LATER_FIELDS = ("anchors", "lifting", "depth_head", "sampling")
 
 
 def save_weights(path: Path, net: PandaPose, metadata: dict[str, str]) -> None:
-    """Write the lifter's weights; a file of that name is replaced at once, never half-written.
+    """Write weights; a file of that name is replaced at once, never half-written.
 
     Args:
         path: File to write; its folder exists.
-        net: Its lifter is written, with its configuration and skeleton name.
+        net: Its lifter is written, with its configuration and skeleton name; its backbone too if
+            that is a fine-tuned landmark net.
         metadata: What else to tell, such as name, version, data and measured error.
 
     Raises:
@@ -41,7 +46,91 @@ def save_weights(path: Path, net: PandaPose, metadata: dict[str, str]) -> None:
         SKELETON_KEY: net.skeleton.name,
     }
     state = {key: value.contiguous() for key, value in net.lifter_state_dict().items()}
+    if isinstance(net.backbone, BlazePose) and net.backbone.is_tuned:
+        state |= _backbone_state(net.backbone)
     replace_file(path, save(state, described))  # save_file's can be read by their owner only
+
+
+def save_backbone(path: Path, net: BlazePose, metadata: dict[str, str]) -> None:
+    """Write a fine-tuned landmark net alone, as `load_backbone` reads it."""
+    replace_file(path, save(_backbone_state(net), metadata))
+
+
+def open_landmark_net(weights: str | Path = "") -> BlazePose:
+    """Open MediaPipe's landmark net, with fine-tuned weights if a file is given that has them.
+
+    Raises:
+        FileNotFoundError: If a file is missing; the message names the remedy.
+        ValueError: If a file is not what it should be.
+    """
+    net = BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+    if str(weights):
+        load_backbone(Path(weights), net)
+    return net
+
+
+def has_backbone(path: Path) -> bool:
+    """Tell whether a file of weights holds those of a fine-tuned landmark net.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a safetensors file.
+    """
+    return bool(_stored_backbone(path))
+
+
+def backbone_sha256(path: Path) -> str:
+    """Return a digest of the fine-tuned landmark net in a file; empty if it has none."""
+    state = _stored_backbone(path)
+    if not state:
+        return ""
+    return hashlib.sha256(save({key: state[key] for key in sorted(state)})).hexdigest()
+
+
+def load_backbone(path: Path, net: BlazePose) -> None:
+    """Fill a landmark net with the weights in a file; without any it stays as it is.
+
+    Args:
+        path: A file that `save_weights` or `save_backbone` wrote.
+        net: Made of MediaPipe's file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a safetensors file, or of another net; the message names keys.
+    """
+    state = _stored_backbone(path)
+    if not state:
+        return
+    own = net.state_dict()
+    wrong = [
+        key
+        for key in sorted(own.keys() | state.keys())
+        if key not in own or key not in state or own[key].shape != state[key].shape
+    ]
+    if wrong:
+        raise ValueError(
+            f"{path} is of another landmark net: {len(wrong)} differ, first {wrong[0]}"
+        )
+    net.load_state_dict(state)
+    net.is_tuned = True
+
+
+def _stored_backbone(path: Path) -> dict[str, Tensor]:
+    """Return the landmark net's tensors in a file, by their names in the net."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            keys = [key for key in file.keys() if key.startswith(BACKBONE_PREFIX)]  # noqa: SIM118
+            return {key.removeprefix(BACKBONE_PREFIX): file.get_tensor(key) for key in keys}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file: {error}") from error
+
+
+def _backbone_state(net: BlazePose) -> dict[str, Tensor]:
+    """Return the tensors of a landmark net as they are called in files."""
+    state = net.state_dict().items()
+    return {f"{BACKBONE_PREFIX}{key}": value.contiguous() for key, value in state}
 
 
 def _refuse_taken(metadata: dict[str, str]) -> None:
@@ -62,11 +151,12 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def load_weights(path: Path, net: PandaPose) -> dict[str, str]:
-    """Load the lifter's weights.
+    """Load the lifter's weights, and a fine-tuned landmark net's if the file has them.
 
     Args:
         path: A file that `save_weights` wrote.
-        net: The network to fill; its configuration and skeleton are those of the file.
+        net: The network to fill; its configuration and skeleton are those of the file. Without
+            a BlazePose of its own it gets the lifter only.
 
     Returns:
         The file's metadata, with "config" (JSON) and "skeleton" (its name).
@@ -79,11 +169,14 @@ def load_weights(path: Path, net: PandaPose) -> dict[str, str]:
     metadata = read_metadata(path)
     _check_fits(path, metadata, net)
     with safe_open(path, framework="pt") as file:
-        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        keys = [key for key in file.keys() if not key.startswith(BACKBONE_PREFIX)]  # noqa: SIM118
+        state = {key: file.get_tensor(key) for key in keys}
     try:
         net.load_lifter_state_dict(state)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    if isinstance(net.backbone, BlazePose):
+        load_backbone(path, net.backbone)
     return metadata
 
 

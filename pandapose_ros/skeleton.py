@@ -101,6 +101,16 @@ def _blazepose_matrix() -> NDArray[np.float32]:
 # [17, 33]; each row sums to 1, so the map commutes with every affine transform.
 H36M_17_FROM_BLAZEPOSE = _blazepose_matrix()
 
+# The H36M-17 joint that each of the 33 landmarks hangs on: face on the nose, hand on the wrist,
+# foot on the ankle.
+BLAZEPOSE_TO_H36M_17 = (
+    *(9,) * 11,
+    *(11, 14, 12, 15, 13, 16),
+    *(13, 16) * 3,
+    *(4, 1, 5, 2, 6, 3),
+    *(6, 3) * 2,
+)
+
 
 def keypoints_from_blazepose(
     landmarks: NDArray[np.float32], visibilities: NDArray[np.float32]

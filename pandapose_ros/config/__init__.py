@@ -7,6 +7,7 @@ from pandapose_ros.config.benchmark import ProbeConfig
 from pandapose_ros.config.covariance import CovarianceConfig
 from pandapose_ros.config.estimator import EstimatorConfig
 from pandapose_ros.config.evaluation import EvaluationConfig
+from pandapose_ros.config.landmarks import LandmarkTrainConfig
 from pandapose_ros.config.model import ModelConfig
 from pandapose_ros.config.node import NodeConfig, RecorderConfig, VideoCameraConfig
 from pandapose_ros.config.pictures import PictureConfig
@@ -25,6 +26,7 @@ __all__ = [
     "CovarianceConfig",
     "EstimatorConfig",
     "EvaluationConfig",
+    "LandmarkTrainConfig",
     "LossConfig",
     "ModelConfig",
     "NodeConfig",

@@ -55,6 +55,10 @@ class TrainDataConfig:
     bodies: str = option(
         "", "File of `pandapose bake`: people are rendered while training, no images are needed"
     )
+    landmarks: str = option(
+        "",
+        "Fine-tuned landmark net (landmarks.safetensors) to see images with; empty: MediaPipe's",
+    )
     features: str = option("", "Folder to keep the images' features in; empty: below the run's")
     views: int = option(1, "Jittered crops per image", low=1)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pandapose_ros.checkpoint import open_landmark_net
 from pandapose_ros.config import (
     RenderConfig,
     SkeletonSampleConfig,
@@ -18,9 +19,6 @@ from pandapose_ros.data.image_samples import ImageSamples, ImageSampleSet
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
 from pandapose_ros.data.rendered_batches import RenderedBatches
 from pandapose_ros.data.skeleton_samples import SkeletonSampler
-from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model.pandapose import LANDMARK_FILE
-from pandapose_ros.model_files import find_model_file
 from pandapose_ros.synthetic.poses import read_pool
 from pandapose_ros.training.distribution import Share
 from pandapose_ros.training.loop import Batch
@@ -123,7 +121,7 @@ def _render(data: TrainDataConfig, config: TrainConfig, share: Share) -> Take:
     """Render images on the device that trains; each process has people of its own."""
     if has_images(data) or data.features:
         raise ValueError("expected bodies to render, or images and features, got both")
-    landmark_net = BlazePose(find_model_file(LANDMARK_FILE).read_bytes()).to(share.device)
+    landmark_net = open_landmark_net(data.landmarks).to(share.device)
     pool = read_pool(Path(data.motion), config.held_out_share, test=False)
     batches = RenderedBatches(
         Path(data.bodies), pool, landmark_net, RenderConfig(), SkeletonSampleConfig()

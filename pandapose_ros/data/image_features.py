@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from pandapose_ros.camera.lens import ImageUndistorter
+from pandapose_ros.checkpoint import open_landmark_net
 from pandapose_ros.config import SkeletonSampleConfig, TrainDataConfig
 from pandapose_ros.data.dataset import Dataset, Sample, human36m, mpi_inf_3dhp, read_image
 from pandapose_ros.data.image_samples import (
@@ -21,8 +22,6 @@ from pandapose_ros.data.image_samples import (
 )
 from pandapose_ros.data.rendered_images import RenderedImage, chunk_files, read_chunk
 from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model.pandapose import LANDMARK_FILE
-from pandapose_ros.model_files import find_model_file
 
 _IMAGES_AT_ONCE = 20
 _SAMPLES_PER_FILE = 500
@@ -51,7 +50,7 @@ def make_features(data: TrainDataConfig, folder: Path) -> None:
         target = folder / f"{Path(name).stem}.safetensors"
         if target.exists():
             continue
-        landmark_net = landmark_net or BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+        landmark_net = landmark_net or open_landmark_net(data.landmarks)
         rng = np.random.default_rng(list(name.encode()))
         images, parts = iter(read()), []
         while some := list(islice(images, _IMAGES_AT_ONCE)):
@@ -116,6 +115,7 @@ def _refuse_other_samples(data: TrainDataConfig, folder: Path) -> None:
         "human36m": data.human36m,
         "mpi_inf_3dhp": data.mpi_inf_3dhp,
         "photographs": data.photographs,
+        "landmarks": data.landmarks,
     }
     made_from = {
         **{key: str(Path(path).resolve()) for key, path in paths.items() if path},

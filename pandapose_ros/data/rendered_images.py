@@ -95,11 +95,13 @@ def read_chunk(path: Path) -> Iterator[RenderedImage]:
             f"{path}: expected joints and K of shapes {expected}, got {joints.shape}, {K.shape}"
         )
     for i in range(count):
-        image = np.asarray(
-            cv2.imdecode(jpeg[offsets[i] : offsets[i + 1]], cv2.IMREAD_COLOR), np.uint8
-        )
-        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        yield RenderedImage(np.asarray(rgb, np.uint8), joints[i], K[i])
+        yield RenderedImage(decode_jpeg(jpeg[offsets[i] : offsets[i + 1]]), joints[i], K[i])
+
+
+def decode_jpeg(jpeg: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the image in a JPEG file's bytes, RGB uint8 [H, W, 3]."""
+    image = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def read_names(path: Path) -> ChunkNames:

@@ -58,6 +58,9 @@ class BlazePose(nn.Module):
     Args:
         content: The bytes of the TFLite file.
 
+    Attributes:
+        is_tuned: Whether its weights are others than those of the file.
+
     Raises:
         ValueError: If the bytes are another network, or hold an operation that is not known.
 
@@ -86,6 +89,7 @@ class BlazePose(nn.Module):
             steps.append(_module(operation, graph, padding))
             self._wiring.append((sources, operation.output))
         self.steps = nn.ModuleList(steps)
+        self.is_tuned = False
         self._exact = self._steps_of_heads()
         self.requires_grad_(False)
         self.eval()
@@ -112,20 +116,36 @@ class BlazePose(nn.Module):
         Raises:
             ValueError: If the crops have another shape.
         """
+        return self.finish(self.begin(crops, len(self.steps)), len(self.steps))
+
+    def begin(self, crops: Tensor, count: int) -> dict[int, Tensor]:
+        """Take the first steps.
+
+        Args:
+            crops: As of `forward`.
+            count: How many steps.
+
+        Returns:
+            All that these steps made, for `finish`.
+
+        Raises:
+            ValueError: If the crops have another shape.
+        """
         if crops.shape[1:] != (3, CROP_SIZE, CROP_SIZE):
             raise ValueError(
                 f"expected crops [B, 3, {CROP_SIZE}, {CROP_SIZE}], got {list(crops.shape)}"
             )
         tensors = {self._input: crops.contiguous(memory_format=torch.channels_last)}
-        for number, (step, (sources, output)) in enumerate(
-            zip(self.steps, self._wiring, strict=True)
-        ):
-            inputs = [tensors[source] for source in sources]
-            if number not in self._exact:
-                tensors[output] = step(*inputs)
-                continue
-            with full_precision(crops.device):  # else landmarks are a tenth of a pixel off
-                tensors[output] = step(*(each.float() for each in inputs))
+        return self._take(tensors, range(count))
+
+    def finish(self, tensors: dict[int, Tensor], count: int) -> LandmarkOutput:
+        """Take the steps that are left after the first `count`.
+
+        Args:
+            tensors: What `begin` returned; not changed.
+            count: As given to `begin`.
+        """
+        tensors = self._take(dict(tensors), range(count, len(self.steps)))
         landmarks, presences, world = (tensors[head].flatten(1) for head in self._heads)
         landmarks = landmarks.unflatten(1, (LANDMARKS, 5))  # u, v, depth, two logits
         return LandmarkOutput(
@@ -136,6 +156,18 @@ class BlazePose(nn.Module):
             presences=presences.squeeze(1),
             world_landmarks=world.unflatten(1, (LANDMARKS, 3)),
         )
+
+    def _take(self, tensors: dict[int, Tensor], numbers: range) -> dict[int, Tensor]:
+        """Take some steps, adding to the tensors what they make."""
+        for number in numbers:
+            step, (sources, output) = self.steps[number], self._wiring[number]
+            inputs = [tensors[source] for source in sources]
+            if number not in self._exact:
+                tensors[output] = step(*inputs)
+                continue
+            with full_precision(inputs[0].device):  # else landmarks are a tenth of a pixel off
+                tensors[output] = step(*(each.float() for each in inputs))
+        return tensors
 
     def _steps_of_heads(self) -> frozenset[int]:
         """Return the steps that the features do not need."""

@@ -9,7 +9,9 @@ from torch import nn
 from pandapose_ros.checkpoint import (
     CONFIG_KEY,
     SKELETON_KEY,
+    has_backbone,
     load_weights,
+    open_landmark_net,
     read_config,
     save_weights,
 )
@@ -37,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
     """
     source, out = Path(args.run), Path(args.out)
     source = source / WEIGHTS_FILE if source.is_dir() else source
-    net = PandaPose(read_config(source), nn.Identity())
+    # MediaPipe's own weights are in its file; only fine-tuned ones are handed on.
+    backbone = open_landmark_net(str(source)) if has_backbone(source) else nn.Identity()
+    net = PandaPose(read_config(source), backbone)
     metadata = load_weights(source, net)
     if args.half:
         net = net.half()
@@ -51,6 +55,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _refuse_overflow(net: PandaPose) -> None:
     """Raise ValueError if a number is too great for 16 bits."""
-    for key, tensor in net.lifter_state_dict().items():
+    for key, tensor in net.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise ValueError(f"{key} is not finite in 16 bits; leave out --half")

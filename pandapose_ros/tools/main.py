@@ -16,6 +16,7 @@ _COMMANDS = {
     "export": "write the network as ONNX",
     "benchmark": "measure every stage, and from image to skeleton over ROS 2",
     "parameters": "write the reference page of the nodes' parameters",
+    "train-landmarks": "fine-tune the 2D landmark net on rendered people",
     "train": "train the lifter",
     "export-weights": "write the averaged weights of a training as a file to hand on",
     "evaluate": "score networks side by side on a data set, or on videos without truth",
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code, 0 if all went well; errors that a user can mend are one line.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    listing = "\n".join(f"  {name:14}{text}" for name, text in _COMMANDS.items())
+    listing = "\n".join(f"  {name:17}{text}" for name, text in _COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="pandapose",
         description="Metric 3D human poses from single images, in ROS 2 and without.",

@@ -12,7 +12,12 @@ import yaml
 from torch import nn
 from tqdm import tqdm
 
-from pandapose_ros.checkpoint import load_weights, read_config
+from pandapose_ros.checkpoint import (
+    has_backbone,
+    load_weights,
+    open_landmark_net,
+    read_config,
+)
 from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
 from pandapose_ros.data.batches import BatchSource
 from pandapose_ros.evaluation import score_skeletons
@@ -122,7 +127,14 @@ def _network(recipe: Recipe, start: str) -> PandaPose:
     net = PandaPose(recipe.model, nn.Identity())  # features come from files
     silence_image_branches(net)
     if start:
+        if has_backbone(Path(start)) and not recipe.data.landmarks:
+            raise ValueError(
+                f"{start} was trained on a fine-tuned landmark net: go on with that one "
+                f"(--landmarks {start})"
+            )
         _load_start(Path(start), net, recipe.model)
+    if recipe.data.landmarks:  # goes into the weights that are written
+        net.backbone = open_landmark_net(recipe.data.landmarks)
     return net
 
 

@@ -1,0 +1,177 @@
+"""Crops of rendered people to fine-tune the landmark net on, with all that is known of them."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
+from pandapose_ros.data.image_samples import random_view
+from pandapose_ros.data.rendered_images import (
+    RenderedImage,
+    chunk_files,
+    decode_jpeg,
+    mirrored,
+    read_chunk,
+    region_round_person,
+)
+from pandapose_ros.geometry import project, transform_pixels
+from pandapose_ros.model.blazepose import CROP_SIZE
+from pandapose_ros.people.region import REGION_MARGIN, Region
+
+Array = NDArray[np.floating]
+Image = NDArray[np.uint8]
+
+_TRIES = 20  # to find a place where nobody is
+_LEAST_SEEN = 6  # joints in the crop, of 17, for somebody to be there
+
+
+class LandmarkCrops(NamedTuple):
+    """Hold B crops.
+
+    Attributes:
+        crops: [B, 3, 256, 256], RGB in [0, 1].
+        keypoints: Of the true joints [B, 17, 2], crop pixels; may lie outside the crop.
+        joints: True joints [B, 17, 3], metres, root-relative, the crop's axes.
+        region: [B, 2, 2], crop pixels: the two points that give the region of the next image.
+        shows_person: [B], 1 or 0.
+    """
+
+    crops: Tensor
+    keypoints: Tensor
+    joints: Tensor
+    region: Tensor
+    shows_person: Tensor
+
+
+class LandmarkCropSource:
+    """Draw crops from the images of `pandapose synthesize`; the same number, the same crops.
+
+    Args:
+        folder: Holds chunk_*.npz.
+        config: Seed, share of crops that show nobody.
+        views: Jitter of the regions, share of mirrored images.
+
+    Raises:
+        FileNotFoundError: If there are no images.
+    """
+
+    def __init__(
+        self, folder: Path, config: LandmarkTrainConfig, views: SkeletonSampleConfig
+    ) -> None:
+        # Decoded they would not fit into memory.
+        self._images = [packed for path in chunk_files(folder) for packed in _packed(path)]
+        self._config = config
+        self._views = views
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._images)
+
+    def batch(self, number: int) -> LandmarkCrops:
+        """Return the batch of a step; each image comes once per round, rounds differ in order."""
+        config = self._config
+        rng = np.random.default_rng((config.seed, number))
+        first = number * config.batch
+        chosen = [self._at(first + i) for i in range(config.batch)]
+        drawn = [self._draw(_unpack(packed), rng) for packed in chosen]
+        crops, keypoints, joints, region, shown = zip(*drawn, strict=True)
+        pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+        numbers = [torch.from_numpy(np.stack(part).astype(np.float32))
+                   for part in (keypoints, joints, region, shown)]  # fmt: skip
+        return LandmarkCrops(pixels.float() / 255, *numbers)
+
+    def _at(self, place: int) -> "_Packed":
+        """Return an image by its place in the sequence of all rounds."""
+        turn, index = divmod(place, len(self._images))
+        order = np.random.default_rng((self._config.seed, turn)).permutation(len(self._images))
+        return self._images[order[index]]
+
+    def _draw(
+        self, item: RenderedImage, rng: np.random.Generator
+    ) -> tuple[Image, Array, Array, Array, Array]:
+        """Cut one crop out of an image, of its person or of nobody."""
+        shown = mirrored(item) if rng.random() < self._views.mirrored else item
+        points = project(shown.joints, shown.K)
+        homography, axes = random_view(shown.joints, shown.K, self._views, rng)
+        is_person = True
+        if rng.random() < self._config.background:
+            elsewhere = _region_without(points, shown.image.shape[1], rng)
+            if elsewhere is not None:
+                homography = np.vstack((elsewhere.crop_from_image(CROP_SIZE), (0, 0, 1)))
+                is_person = False
+        crop = cv2.warpPerspective(shown.image, homography, (CROP_SIZE, CROP_SIZE))
+        keypoints = transform_pixels(homography, points)
+        inside = ((keypoints > 0) & (keypoints < CROP_SIZE - 1)).all(axis=1)
+        region = region_round_person(shown.joints, shown.K, with_hands=True)
+        return (
+            change_light(np.asarray(crop, np.uint8), rng),
+            keypoints,
+            (shown.joints - shown.joints[0]) @ axes,
+            transform_pixels(homography, _region_points(region)),
+            np.array(is_person and inside.sum() >= _LEAST_SEEN, np.float32),
+        )
+
+
+class _Packed(NamedTuple):
+    """An image as JPEG, with its truth."""
+
+    jpeg: Image
+    joints: Array
+    K: Array
+
+
+def change_light(image: Image, rng: np.random.Generator) -> Image:
+    """Return an RGB image [H, W, 3] in other light: brightness, contrast, cast, or grey."""
+    pixels = image.astype(np.float32)
+    if rng.random() < 0.1:
+        pixels[:] = pixels.mean(axis=2, keepdims=True)
+    gain = rng.uniform(0.65, 1.35) * rng.uniform(0.88, 1.12, 3)
+    mean = pixels.mean()
+    pixels = (pixels - mean) * gain + mean * rng.uniform(0.7, 1.3) + rng.uniform(-12, 12)
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def _packed(path: Path) -> list[_Packed]:
+    """Read a file of rendered images without decoding them."""
+    next(read_chunk(path))  # complains of what is wrong with the file
+    with np.load(path, allow_pickle=False) as file:
+        jpeg, offsets, joints, K = (file[name] for name in ("jpeg", "offsets", "joints", "K"))
+    return [
+        _Packed(jpeg[low:high], joints[i], K[i]) for i, (low, high) in enumerate(pairwise(offsets))
+    ]
+
+
+def _unpack(packed: _Packed) -> RenderedImage:
+    """Decode an image."""
+    return RenderedImage(decode_jpeg(packed.jpeg), packed.joints, packed.K)
+
+
+def _region_without(points: Array, width: int, rng: np.random.Generator) -> Region | None:
+    """Find a region in which no joint is; None if the person leaves no room.
+
+    Args:
+        points: Projected joints [17, 2], pixels.
+        width: Of the square image, pixels.
+        rng: Source of chance.
+    """
+    for _ in range(_TRIES):
+        size = width * rng.uniform(0.15, 0.7)
+        centre = rng.uniform(0, width, 2)
+        half = size * 0.6  # a little more than the square
+        if (np.abs(points - centre).max(axis=1) > half).all():
+            return Region((centre[0], centre[1]), size, rng.uniform(-0.6, 0.6))
+    return None
+
+
+def _region_points(region: Region) -> Array:
+    """Return the two points [2, 2] that `region_from_points` makes a region of."""
+    radius = region.size / (2 * REGION_MARGIN)
+    up = np.array((np.sin(region.angle), -np.cos(region.angle)))
+    centre = np.asarray(region.centre)
+    return np.stack((centre, centre + radius * up))

@@ -1,0 +1,106 @@
+"""Fine-tune the landmark net on rendered people, before the lifter is trained on its features."""
+
+import argparse
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from pandapose_ros.checkpoint import load_backbone
+from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
+from pandapose_ros.data.landmark_crops import LandmarkCrops, LandmarkCropSource
+from pandapose_ros.estimator import select_device
+from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model.pandapose import LANDMARK_FILE
+from pandapose_ros.model_files import find_model_file
+from pandapose_ros.training.landmarks import LandmarkTrainer
+
+_SHOWN_STEPS = 50  # over which numbers are averaged
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `pandapose train-landmarks`."""
+    parser.add_argument("images", type=Path, help="folder that `pandapose synthesize` filled")
+    parser.add_argument("--out", type=Path, required=True, help="folder for landmarks and state")
+    parser.add_argument("--start", type=Path, help="landmarks.safetensors to start from, in place "
+                        "of MediaPipe's")  # fmt: skip
+    parser.add_argument("--minutes", type=float, default=0.0, help="stop after this time; resume "
+                        "with --resume (0: no limit)")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
+    for field in fields(LandmarkTrainConfig):
+        parser.add_argument(
+            "--" + field.name.replace("_", "-"),
+            type=type(field.default),
+            default=field.default,
+            help=f"{field.metadata['doc']} ({field.default})",
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, with a bar and checkpoints.
+
+    Args:
+        args: As declared by `add_arguments`.
+
+    Returns:
+        Exit code: 0 at the end of the schedule or of the time, 1 if the loss is not finite.
+    """
+    if args.threads > 0:
+        torch.set_num_threads(args.threads)
+    values: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(LandmarkTrainConfig)}
+    config = LandmarkTrainConfig(**values)
+    source = LandmarkCropSource(args.images, config, SkeletonSampleConfig())
+    net = BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+    if args.start:
+        load_backbone(args.start, net)
+    args.out.mkdir(parents=True, exist_ok=True)
+    device = select_device(args.device)
+    trainer = LandmarkTrainer(net, config, _one_ahead(source.batch), device)
+    if args.resume:
+        trainer.resume(args.out)
+    try:
+        _train(trainer, args.out, args.minutes, {"images": str(len(source))})
+    except FloatingPointError as error:
+        print(f"pandapose train-landmarks: {error}")
+        return 1
+    return 0
+
+
+def _train(trainer: LandmarkTrainer, out: Path, minutes: float, told: dict[str, str]) -> None:
+    """Do the steps that are left, or as many as fit the time."""
+    config, end = trainer.config, time.monotonic() + minutes * 60
+    recent: deque[tuple[float, float]] = deque(maxlen=_SHOWN_STEPS)
+    with tqdm(total=config.steps, initial=trainer.step, unit="step", smoothing=0.05) as bar:
+        while trainer.step < config.steps:
+            losses = trainer.advance()
+            recent.append((losses.keypoints_px.item(), 1000 * losses.joints_m.item()))
+            px, mm = (sum(part) / len(recent) for part in zip(*recent, strict=True))
+            bar.update()
+            bar.set_postfix({"2D": f"{px:.1f} px", "3D": f"{mm:.0f} mm"}, refresh=False)
+            late = minutes > 0 and time.monotonic() > end
+            if late or trainer.step % config.save_every == 0 or trainer.step == config.steps:
+                trainer.save(out, told | {"steps": str(trainer.step)})
+            if late:
+                tqdm.write(f"stopped at step {trainer.step} of {config.steps}; see --resume")
+                return
+
+
+def _one_ahead(draw: Callable[[int], LandmarkCrops]) -> Callable[[int], LandmarkCrops]:
+    """Return a source that draws the next batch while this one is worked on."""
+    pool = ThreadPoolExecutor(1)
+    waiting: dict[int, Future[LandmarkCrops]] = {}
+
+    def take(number: int) -> LandmarkCrops:
+        future = waiting.pop(number, None)
+        waiting[number + 1] = pool.submit(draw, number + 1)
+        return draw(number) if future is None else future.result()
+
+    return take

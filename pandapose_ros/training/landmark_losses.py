@@ -1,0 +1,155 @@
+"""What the landmark net is fine-tuned for, on people whose joints are known.
+
+What is known of a rendered person (17 joints in 2D and 3D, where the region is, whether anybody is
+there) is learnt from the truth. The rest (fingers, toes, face, visibilities) is kept as the net
+had it before, moved along with the joint that it hangs on.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pandapose_ros.data.landmark_crops import LandmarkCrops
+from pandapose_ros.geometry import pixel_to_grid
+from pandapose_ros.model.blazepose import (
+    CROP_SIZE,
+    FEATURE_CHANNELS,
+    FEATURE_SIZES,
+    LandmarkOutput,
+)
+from pandapose_ros.skeleton import (
+    BLAZEPOSE_LANDMARKS,
+    BLAZEPOSE_REGION_CENTRE,
+    BLAZEPOSE_REGION_CIRCLE,
+    BLAZEPOSE_TO_H36M_17,
+    H36M_17,
+    H36M_17_FROM_BLAZEPOSE,
+)
+
+KEPT_EVERY = 4  # crops; on each so manyth the net of before is asked too
+
+# Pelvis, spine and thorax are sums of hips and shoulders, which have truths of their own.
+_TAUGHT = [
+    joint
+    for joint, name in enumerate(H36M_17.joint_names)
+    if name not in ("pelvis", "spine", "thorax")
+]
+_PX = 1 / 32  # weight of a pixel
+_REACH = 0.5  # of the crop's side: joints farther out than this are not asked for
+_HEAT_WEIGHT = 0.05
+_DEPTH_WEIGHT = 1.0
+_JOINT_WEIGHT = 4.0  # of a metre
+_SCORE_WEIGHT = 0.2
+
+
+class LandmarkLosses(NamedTuple):
+    """Hold the loss of a batch and its parts, scalars.
+
+    Attributes:
+        total: Weighted sum.
+        keypoints_px: Mean distance of the keypoints, pixels of the crop.
+        joints_m: Mean distance of the net's own 3D joints, metres.
+        kept: How far the rest has moved from what it was, weighted.
+    """
+
+    total: Tensor
+    keypoints_px: Tensor
+    joints_m: Tensor
+    kept: Tensor
+
+
+class FeatureProbes(nn.Module):
+    """Read keypoints and depths off the feature maps, so that these come to tell them.
+
+    Only for training: the lifter reads the maps, which the net's own landmarks do not depend on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        joints = len(H36M_17.joint_names)
+        self.heat = nn.ModuleList(
+            nn.Conv2d(FEATURE_CHANNELS, joints, 1) for _ in FEATURE_SIZES[:2]
+        )
+        self.depth = nn.Conv2d(FEATURE_CHANNELS, joints, 1)
+
+    def forward(self, features: list[Tensor], batch: LandmarkCrops) -> Tensor:
+        """Return the loss of what the maps tell of a batch."""
+        grid = pixel_to_grid(batch.keypoints, CROP_SIZE, CROP_SIZE)
+        inside = (grid.abs() < 1).all(dim=-1) & (batch.shows_person > 0)[:, None]
+        if not inside.any():
+            return grid.new_zeros(())
+        loss = grid.new_zeros(())
+        for probe, level in zip(self.heat, features, strict=False):
+            logits = probe(level).flatten(2)  # [B, J, H * W]
+            side = level.shape[-1]
+            pixel = ((grid + 1) / 2 * side).long().clamp(0, side - 1)
+            where = pixel[..., 1] * side + pixel[..., 0]
+            loss = loss + _HEAT_WEIGHT * functional.cross_entropy(logits[inside], where[inside])
+        maps = self.depth(features[2])
+        batches, joints = maps.shape[:2]
+        each = maps.reshape(batches * joints, 1, *maps.shape[2:])
+        places = grid.reshape(batches * joints, 1, 1, 2)
+        read = functional.grid_sample(each, places, align_corners=False).reshape(batches, joints)
+        return loss + _DEPTH_WEIGHT * (read - batch.joints[..., 2])[inside].abs().mean()
+
+
+def landmark_loss(
+    seen: LandmarkOutput, before: LandmarkOutput, batch: LandmarkCrops, teacher_weight: float
+) -> LandmarkLosses:
+    """Compare what the net says with the truth, and the rest with what it said before.
+
+    Args:
+        seen: Of the net in training.
+        before: Of the net as it was, on each fourth of the same crops.
+        batch: The crops' truth.
+        teacher_weight: Of the rest.
+    """
+    person = batch.shows_person
+    matrix = torch.tensor(H36M_17_FROM_BLAZEPOSE, device=person.device)
+    body = slice(BLAZEPOSE_LANDMARKS)
+    keypoints = matrix @ seen.landmarks_px[:, body]
+    middle = (CROP_SIZE - 1) / 2
+    near = (batch.keypoints - middle).abs().amax(dim=-1) < middle + _REACH * CROP_SIZE
+    counts = (near & (person > 0)[:, None]).float()[:, _TAUGHT]
+    distances = (keypoints - batch.keypoints).norm(dim=-1)[:, _TAUGHT]
+    keypoints_px = _mean(distances, counts)
+
+    places = [BLAZEPOSE_REGION_CENTRE, BLAZEPOSE_REGION_CIRCLE]
+    off = (seen.landmarks_px[:, places] - batch.region).norm(dim=-1)
+    region_px = _mean(off, person[:, None].expand_as(off))
+
+    world = matrix @ seen.world_landmarks[:, body]
+    apart = (world - batch.joints).norm(dim=-1)
+    joints_m = _mean(apart, person[:, None].expand_as(apart))
+
+    kept = _kept_px(seen, before, batch) * _PX + functional.l1_loss(
+        seen.visibilities[::KEPT_EVERY], before.visibilities
+    )
+    score = functional.binary_cross_entropy(seen.presences.clamp(1e-5, 1 - 1e-5), person)
+    total = (
+        _PX * keypoints_px
+        + 0.5 * _PX * region_px
+        + _JOINT_WEIGHT * joints_m
+        + _SCORE_WEIGHT * score
+        + teacher_weight * kept
+    )
+    return LandmarkLosses(total, keypoints_px, joints_m, kept)
+
+
+def _kept_px(seen: LandmarkOutput, before: LandmarkOutput, batch: LandmarkCrops) -> Tensor:
+    """Return how far landmarks are from where they were beside their joints, pixels."""
+    body = slice(BLAZEPOSE_LANDMARKS)
+    old = before.landmarks_px[:, body]
+    matrix = torch.tensor(H36M_17_FROM_BLAZEPOSE, device=old.device)
+    true = batch.keypoints[::KEPT_EVERY]
+    moved = (true - matrix @ old)[:, list(BLAZEPOSE_TO_H36M_17)]
+    off = (seen.landmarks_px[::KEPT_EVERY, body] - (old + moved)).norm(dim=-1)
+    near = moved.norm(dim=-1) < 0.1 * CROP_SIZE  # who was quite wrong teaches nothing
+    return _mean(off, near.float() * batch.shows_person[::KEPT_EVERY, None])
+
+
+def _mean(values: Tensor, counts: Tensor) -> Tensor:
+    """Return the mean of the values that count."""
+    return (values * counts).sum() / counts.sum().clamp(min=1)

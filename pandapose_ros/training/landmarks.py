@@ -1,0 +1,172 @@
+"""Fine-tuning of the landmark net, step by step; a resumed run repeats an uninterrupted one."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from pandapose_ros.checkpoint import save_backbone
+from pandapose_ros.config import LandmarkTrainConfig
+from pandapose_ros.data.landmark_crops import LandmarkCrops
+from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.training.landmark_losses import (
+    KEPT_EVERY,
+    FeatureProbes,
+    LandmarkLosses,
+    landmark_loss,
+)
+from pandapose_ros.training.state import read_state, under, write_state
+
+LANDMARKS_FILE = "landmarks.safetensors"
+
+# Down to stride 8 the net stays as it is: half of its time goes there, and what edges and
+# patches are was learnt on photographs, of which there are none here.
+FROZEN_STEPS = 19
+
+# The net's batch norms are folded into its weights, whose sizes differ by orders of magnitude:
+# every tensor takes steps in proportion to its own.
+_LEAST_SIZE = 1e-3
+_PROBE_SHARE = 0.5
+
+
+class LandmarkTrainer:
+    """Fine-tune a landmark net.
+
+    Args:
+        net: As it is before; a copy is trained.
+        config: Schedule and optimiser.
+        draw: Gives the batch of a step; the same number, the same batch.
+        device: Where to compute.
+
+    Attributes:
+        net: What is trained.
+        step: Steps done so far.
+
+    Source:
+        Our choice. The paper's detector (CPN) is fine-tuned on its training images too, as is
+        customary for lifting on Human3.6M, and frozen when the lifter is trained.
+    """
+
+    def __init__(
+        self,
+        net: BlazePose,
+        config: LandmarkTrainConfig,
+        draw: Callable[[int], LandmarkCrops],
+        device: torch.device,
+    ) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.step = 0
+        self._draw = draw
+        self._device = device
+        self._before = net.to(device)
+        self.net = copy.deepcopy(net).to(device)
+        self.net.is_tuned = True
+        self.net.steps[FROZEN_STEPS:].requires_grad_(True)
+        self._probes = FeatureProbes().to(device)
+        self._parameters = [p for p in self.net.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.AdamW(
+            [
+                *({"params": p, "share": _size(p)} for p in self._parameters),
+                {"params": list(self._probes.parameters()), "share": _PROBE_SHARE},
+            ],
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+        )
+        self._average = [p.detach().clone() for p in self._parameters]
+
+    def advance(self) -> LandmarkLosses:
+        """Do one step.
+
+        Raises:
+            FloatingPointError: If the loss is not finite; the message shows its parts.
+        """
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._learning_rate() * group["share"]
+        batch = LandmarkCrops(*(part.to(self._device) for part in self._draw(self.step)))
+        with torch.no_grad():  # the first steps are the same in both
+            begun = self._before.begin(batch.crops, FROZEN_STEPS)
+            some = {key: tensor[::KEPT_EVERY] for key, tensor in begun.items()}
+            before = self._before.finish(some, FROZEN_STEPS)
+        seen = self.net.finish(begun, FROZEN_STEPS)
+        losses = landmark_loss(seen, before, batch, self.config.teacher_weight)
+        loss = losses.total + self._probes(seen.features, batch)
+        if not math.isfinite(loss.item()):
+            parts = {name: part.item() for name, part in losses._asdict().items()}
+            raise FloatingPointError(f"loss is not finite at step {self.step}: {parts}")
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
+        self._optimizer.step()
+        self.step += 1
+        keep = min(self.config.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            get_ema_multi_avg_fn(keep)(self._average, self._parameters, 0)
+        return losses
+
+    def averaged(self) -> BlazePose:
+        """Return a copy of the net with the averaged weights."""
+        net = copy.deepcopy(self.net).requires_grad_(False)
+        trained = list(net.steps[FROZEN_STEPS:].parameters())
+        with torch.no_grad():
+            for parameter, value in zip(trained, self._average, strict=True):
+                parameter.copy_(value)
+        return net
+
+    def save(self, folder: Path, metadata: dict[str, str]) -> None:
+        """Write the averaged net, and all that `resume` needs.
+
+        Args:
+            folder: Exists; each file in it is replaced at once, never half-written.
+            metadata: To store with the net.
+        """
+        save_backbone(folder / LANDMARKS_FILE, self.averaged(), metadata)
+        tensors = {f"net.{i}": p.detach() for i, p in enumerate(self._parameters)}
+        tensors |= {f"average.{i}": value for i, value in enumerate(self._average)}
+        tensors |= {f"probes.{k}": v for k, v in self._probes.state_dict().items()}
+        for index, parameter in enumerate(self._optimized()):
+            state = self._optimizer.state[parameter]
+            tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+        write_state(folder, self.step, tensors, {"landmarks": asdict(self.config)})
+
+    def resume(self, folder: Path) -> None:
+        """Go on from what `save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no state.
+            ValueError: If it is of another schedule; the message names what differs.
+        """
+        step, tensors = read_state(folder, {"landmarks": asdict(self.config)})
+        with torch.no_grad():
+            for i, parameter in enumerate(self._parameters):
+                parameter.copy_(tensors[f"net.{i}"])
+                self._average[i].copy_(tensors[f"average.{i}"])
+        self._probes.load_state_dict(under("probes.", tensors))
+        parameters = self._optimized()
+        for key, tensor in under("optimizer.", tensors).items():
+            index, name = key.split(".", 1)
+            self._optimizer.state[parameters[int(index)]][name] = tensor
+        self.step = step
+
+    def _optimized(self) -> list[Tensor]:
+        """Return all that the optimiser moves, in its order."""
+        return [p for group in self._optimizer.param_groups for p in group["params"]]
+
+    def _learning_rate(self) -> float:
+        """Return the learning rate of this step: a rise, then down a cosine."""
+        config = self.config
+        if self.step < config.warm_up:
+            return config.learning_rate * (self.step + 1) / config.warm_up
+        done = min(1.0, (self.step - config.warm_up) / max(1, config.steps - config.warm_up))
+        floor = config.final_learning_rate
+        return config.learning_rate * (floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2)
+
+
+def _size(parameter: Tensor) -> float:
+    """Return the root mean square of a parameter."""
+    return max(float(parameter.detach().square().mean().sqrt()), _LEAST_SIZE)

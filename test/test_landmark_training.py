@@ -1,0 +1,207 @@
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from pandapose_ros.checkpoint import (
+    backbone_sha256,
+    has_backbone,
+    load_backbone,
+    load_weights,
+    open_landmark_net,
+    save_backbone,
+    save_weights,
+)
+from pandapose_ros.config import (
+    EstimatorConfig,
+    LandmarkTrainConfig,
+    ModelConfig,
+    SkeletonSampleConfig,
+)
+from pandapose_ros.data.dataset import rendered_clips
+from pandapose_ros.data.landmark_crops import LandmarkCropSource
+from pandapose_ros.estimator import PACKAGED_WEIGHTS, PoseEstimator
+from pandapose_ros.evaluation.candidates import load_candidates
+from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.people.region import region_from_points
+from pandapose_ros.skeleton import H36M_17_FROM_BLAZEPOSE
+from pandapose_ros.tools import main
+from pandapose_ros.training.landmarks import FROZEN_STEPS, LANDMARKS_FILE, LandmarkTrainer
+from pandapose_ros.training.state import STATE_FILE
+
+CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
+SMALL = LandmarkTrainConfig(steps=6, batch=4, warm_up=2, learning_rate=1e-4, save_every=2)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A folder with six frames of the demo's clip, as `pandapose synthesize` writes them."""
+    folder = tmp_path_factory.mktemp("images")
+    samples = list(rendered_clips([CLIP]).every(24).read())
+    files = [cv2.imencode(".jpg", sample.image[..., ::-1])[1] for sample in samples]
+    np.savez(
+        folder / "chunk_0000.npz",
+        jpeg=np.concatenate(files),
+        offsets=np.cumsum([0, *map(len, files)]),
+        joints=np.stack([sample.joints for sample in samples]),
+        K=np.stack([sample.K for sample in samples]),
+    )
+    return folder
+
+
+@pytest.fixture
+def tuned(tmp_path):
+    """A landmark net that differs a little from MediaPipe's, and the file it is in."""
+    net = open_landmark_net()
+    net.steps[-7][0].bias.data[0] += 3.0  # of the landmarks' head: the nose, to the right
+    save_backbone(tmp_path / "tuned.safetensors", net, {})
+    load_backbone(tmp_path / "tuned.safetensors", net)
+    return net, tmp_path / "tuned.safetensors"
+
+
+def source(images, **changes):
+    return LandmarkCropSource(images, replace(SMALL, **changes), SkeletonSampleConfig())
+
+
+def test_truth_lies_on_what_the_crops_show(images, landmark_net):
+    batch = source(images, batch=12, background=0.0).batch(0)
+    assert batch.crops.shape == (12, 3, 256, 256)
+    assert 0 <= batch.crops.min() < batch.crops.max() <= 1
+    assert (batch.shows_person == 1).all()
+    with torch.inference_mode():
+        seen = landmark_net(batch.crops)
+    keypoints = torch.from_numpy(H36M_17_FROM_BLAZEPOSE) @ seen.landmarks_px[:, :33]
+    # A mirrored person with sides not exchanged would be tens of pixels off.
+    assert (keypoints - batch.keypoints).norm(dim=-1).mean() < 12
+    world = torch.from_numpy(H36M_17_FROM_BLAZEPOSE) @ seen.world_landmarks[:, :33]
+    assert (world - batch.joints).norm(dim=-1).mean() < 0.13
+    assert (batch.joints[:, 0] == 0).all()
+
+
+def test_region_is_where_a_tracker_would_look_next(images, landmark_net):
+    batch = source(images, batch=6, background=0.0).batch(0)
+    with torch.inference_mode():
+        seen = landmark_net(batch.crops).landmarks_px[:, 33:35]
+    for said, true in zip(seen.numpy(), batch.region.numpy(), strict=True):
+        expected, region = region_from_points(*said), region_from_points(*true)
+        assert np.hypot(*np.subtract(expected.centre, region.centre)) < 0.1 * expected.size
+        assert 0.75 < region.size / expected.size < 1.35
+        assert abs(np.angle(np.exp(1j * (region.angle - expected.angle)))) < 0.3
+
+
+def test_crops_of_nobody_show_nobody(images):
+    batch = source(images, batch=12, background=1.0).batch(0)
+    alone = batch.shows_person == 0
+    assert alone.sum() >= 8  # the others are of people who leave no room
+    inside = ((batch.keypoints > 0) & (batch.keypoints < 255)).all(dim=-1)
+    assert not inside[alone].any()
+
+
+def test_a_batch_hangs_on_its_number_alone(images):
+    first, again, other = source(images).batch(3), source(images).batch(3), source(images).batch(4)
+    assert torch.equal(first.crops, again.crops)
+    assert not torch.equal(first.crops, other.crops)
+
+
+def test_loss_falls_on_one_batch_and_the_first_steps_stay(images, landmark_net):
+    batch = source(images, background=0.3).batch(0)
+    trainer = LandmarkTrainer(landmark_net, SMALL, lambda _: batch, torch.device("cpu"))
+    before = {key: value.clone() for key, value in landmark_net.state_dict().items()}
+    losses = [trainer.advance().total.item() for _ in range(6)]
+    assert losses[-1] < 0.8 * losses[0]
+    for key, value in landmark_net.state_dict().items():
+        assert torch.equal(value, before[key])
+    for key, value in trainer.averaged().state_dict().items():
+        is_frozen = int(key.split(".")[1]) < FROZEN_STEPS
+        assert torch.equal(value, before[key]) == is_frozen, key
+
+
+def test_a_loss_that_is_not_finite_ends_it(images, landmark_net):
+    broken = source(images).batch(0)._replace(joints=torch.full((4, 17, 3), torch.nan))
+    trainer = LandmarkTrainer(landmark_net, SMALL, lambda _: broken, torch.device("cpu"))
+    with pytest.raises(FloatingPointError, match="not finite at step 0: .*joints_m.: nan"):
+        trainer.advance()
+
+
+def test_resumed_equals_uninterrupted(images, tmp_path, capsys):
+    options = ["train-landmarks", str(images), "--threads", "1", "--device", "cpu"]
+    for name in ("steps", "batch", "warm_up", "save_every", "learning_rate"):
+        options += [f"--{name.replace('_', '-')}", str(getattr(SMALL, name))]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert main.main([*options, "--out", str(whole)]) == 0
+    assert main.main([*options, "--out", str(cut), "--minutes", "1e-9"]) == 0
+    assert "stopped at step 1 of 6" in capsys.readouterr().out
+    assert main.main([*options, "--out", str(cut), "--resume"]) == 0
+    for name in (STATE_FILE, LANDMARKS_FILE):
+        expected, found = load_file(whole / name), load_file(cut / name)
+        assert expected.keys() == found.keys()
+        assert all(torch.equal(value, found[key]) for key, value in expected.items())
+    assert main.main([*options, "--out", str(cut), "--resume", "--batch", "5"]) == 1
+    assert "batch: expected 5, got 4" in capsys.readouterr().err
+    assert main.main([*options, "--out", str(cut), "--start", str(tmp_path / "none")]) == 1
+    assert "no weights at" in capsys.readouterr().err
+
+
+def test_weights_carry_the_landmark_net_they_were_trained_on(tuned, tmp_path):
+    net, _ = tuned
+    lifter = PandaPose(ModelConfig(), nn.Identity())
+    load_weights(PACKAGED_WEIGHTS, lifter)
+    lifter.backbone = net
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, lifter, {"name": "tuned"})
+    assert has_backbone(path)
+    estimator = PoseEstimator(EstimatorConfig(weights=str(path), device="cpu"))
+    found = estimator.network.backbone.state_dict()
+    assert all(torch.equal(value, found[key]) for key, value in net.state_dict().items())
+    crop = torch.rand(1, 3, 256, 256)
+    with torch.inference_mode():
+        ran = estimator.networks.landmark_net(crop).landmarks_px
+        assert (ran - net(crop).landmarks_px).abs().max() < 0.05
+        assert ran[0, 0, 0] - open_landmark_net()(crop).landmarks_px[0, 0, 0] == pytest.approx(
+            3.0, abs=0.05
+        )
+
+
+def test_half_precision_is_handed_on_with_the_landmark_net(tuned, tmp_path):
+    net, _ = tuned
+    lifter = PandaPose(ModelConfig(), nn.Identity())
+    load_weights(PACKAGED_WEIGHTS, lifter)
+    lifter.backbone = net
+    save_weights(tmp_path / "weights.safetensors", lifter, {"name": "tuned"})
+    target = tmp_path / "half.safetensors"
+    told = ["--name", "n", "--version", "1", "--half"]
+    assert main.main(["export-weights", str(tmp_path), "--out", str(target), *told]) == 0
+    half, full = load_file(target), load_file(tmp_path / "weights.safetensors")
+    assert half.keys() == full.keys()
+    assert {value.dtype for value in half.values() if value.is_floating_point()} == {torch.half}
+    key = "backbone.steps.40.0.weight"
+    assert torch.allclose(half[key].float(), full[key], rtol=1e-3, atol=1e-6)
+
+
+def test_another_landmark_net_is_refused(tuned, tmp_path):
+    _, path = tuned
+    state = load_file(path)
+    state["backbone.steps.0.0.bias"] = torch.zeros(3)
+    from safetensors.torch import save_file
+
+    save_file(state, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"1 differ, first steps\.0\.0\.bias"):
+        open_landmark_net(tmp_path / "other.safetensors")
+
+
+def test_networks_on_different_landmark_nets_are_not_compared(tuned, tmp_path):
+    net, path = tuned
+    lifter = PandaPose(ModelConfig(), nn.Identity())
+    load_weights(PACKAGED_WEIGHTS, lifter)
+    plain, own = tmp_path / "plain.safetensors", tmp_path / "own.safetensors"
+    save_weights(plain, lifter, {})
+    lifter.backbone = net
+    save_weights(own, lifter, {})
+    assert backbone_sha256(own) == backbone_sha256(path) != backbone_sha256(plain) == ""
+    with pytest.raises(ValueError, match="2 different weights of the backbone"):
+        load_candidates([("a", plain), ("b", own)], torch.device("cpu"))
