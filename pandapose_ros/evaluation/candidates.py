@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pandapose_ros.checkpoint import load_weights, read_config
+from pandapose_ros.checkpoint import backbone_sha256, load_weights, read_config
 from pandapose_ros.config import EvaluationConfig
 from pandapose_ros.evaluation.views import Views
 from pandapose_ros.model.anchors import AnchorKind
@@ -29,12 +29,14 @@ class Candidate:
         net: In evaluation mode.
         weights_sha256: Of its file.
         metadata: That its file tells.
+        path: Of its file, which may hold a fine-tuned landmark net.
     """
 
     name: str
     net: PandaPose
     weights_sha256: str
     metadata: dict[str, str]
+    path: Path
 
 
 class Estimates:
@@ -166,7 +168,7 @@ def load_candidates(
         net = PandaPose(read_config(path), nn.Identity())
         metadata = load_weights(path, net)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        candidates.append(Candidate(name, net.to(device).eval(), digest, metadata))
+        candidates.append(Candidate(name, net.to(device).eval(), digest, metadata, path))
     names = [candidate.name for candidate in candidates]
     if len(set(names)) < len(names):
         raise ValueError(f"expected networks of different names, got {names}; give NAME=FILE")
@@ -174,9 +176,11 @@ def load_candidates(
         (c.net.config.backbone, c.net.config.crop_width, c.net.config.crop_height)
         for c in candidates
     }
-    if len(looks) > 1:
+    tuned = {backbone_sha256(c.path) for c in candidates}
+    if len(looks) > 1 or len(tuned) > 1:
         raise ValueError(
-            f"expected networks with one backbone and crop, got {sorted(looks)}; run them apart, "
+            f"expected networks with one backbone and crop, got {sorted(looks)} with {len(tuned)} "
+            "different weights of the backbone; run them apart, "
             "with --challenging-out and --challenging-in for the same subset"
         )
     return tuple(candidates)

@@ -14,7 +14,7 @@ from pandapose_ros.config import ModelConfig
 from pandapose_ros.data.dataset import Dataset
 from pandapose_ros.evaluation.views import KeypointSource, Views
 
-_VERSION = 1  # of what is kept; raised when views come to be made in another way
+_VERSION = 2  # of what is kept; raised when views come to be made in another way
 _FINISHED = "finished.json"
 _LEVELS = ("features", "mirrored_features")
 
@@ -24,6 +24,7 @@ def views_folder(
     dataset: Dataset,
     config: ModelConfig,
     source: KeypointSource,
+    backbone_sha256: str,
     *,
     mirrored: bool,
 ) -> Path:
@@ -34,6 +35,7 @@ def views_folder(
         dataset: Its name and files count: their sizes and times of change.
         config: Its backbone and crop count.
         source: Where the keypoints come from.
+        backbone_sha256: Of a fine-tuned landmark net; empty: the backbone is as published.
         mirrored: Whether mirrored crops were looked at too.
     """
     stats = [(str(path.resolve()), path.stat()) for path in dataset.files]
@@ -44,6 +46,7 @@ def views_folder(
         (config.backbone, config.crop_width, config.crop_height),
         source.value,
         mirrored,
+        backbone_sha256,
     )
     return cache / hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 

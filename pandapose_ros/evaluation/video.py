@@ -56,7 +56,7 @@ def follow_person(
     tracker: PeopleTracker,
     candidates: Sequence[Candidate],
     field_of_view: float,
-    baseline: str,
+    baseline: str = "",
 ) -> Track:
     """Follow the person who is seen longest and lift them with every network.
 
@@ -65,7 +65,7 @@ def follow_person(
         tracker: As on a camera.
         candidates: Networks on BlazePose features.
         field_of_view: Horizontal, of the camera, radians.
-        baseline: Name for BlazePose's own 3D.
+        baseline: Name for the landmark net's own 3D; empty: that is not wanted.
 
     Raises:
         ValueError: If nobody is found in two frames or more.
@@ -90,8 +90,7 @@ def follow_person(
         keypoints=np.stack([seen.person.keypoints for seen in chosen]),
         scores=np.stack([seen.person.keypoint_scores for seen in chosen]),
         joints={
-            name: np.stack([seen.joints[name] for seen in chosen])
-            for name in (*(candidate.name for candidate in candidates), baseline)
+            name: np.stack([seen.joints[name] for seen in chosen]) for name in chosen[0].joints
         },
         K=K,
     )
@@ -184,13 +183,15 @@ def _append(followed: list[list[_Seen]], before: list[list[_Seen]], seen: _Seen)
 
 def _lift(person: Person, candidates: Sequence[Candidate], baseline: str) -> dict[str, Array]:
     """Return the joints [17, 3] of one person by each network and BlazePose, camera axes."""
-    estimated = {baseline: H36M_17_FROM_BLAZEPOSE @ person.world_landmarks}
+    estimated = {}
     keypoints = torch.from_numpy(person.keypoints_crop)[None]
     with torch.inference_mode():
         for candidate in candidates:
             device = next(candidate.net.parameters()).device
             output = candidate.net.lift(person.features, keypoints.to(device))
             estimated[candidate.name] = output.joints[0].float().cpu().numpy()
+    if baseline:
+        estimated[baseline] = H36M_17_FROM_BLAZEPOSE @ person.world_landmarks
     axes = person.image_from_crop_rotation.T
     return {name: (pose - pose[0]) @ axes for name, pose in estimated.items()}
 

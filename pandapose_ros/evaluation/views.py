@@ -52,7 +52,7 @@ class Views:
         keypoints_px: [B, 17, 2], the first in pixels of the image.
         true_keypoints_px: [B, 17, 2], the second in pixels of the image.
         world_landmarks: BlazePose's own 3D as H36M-17 [B, 17, 3], metres, the crop's axes; NaN
-            where it did not look.
+            where it did not look. With a fine-tuned landmark net, of the net before that.
         features: The backbone's maps, L tensors [B, C, H, W]; None without images.
         mirrored_features: The same of the mirrored crop; None where not asked for.
     """
@@ -91,6 +91,8 @@ class Viewer:
         tracker: Finds people; with the default backbone always, else for detected keypoints.
         source: Where the 2D pose comes from.
         mirrored: Whether mirrored crops are looked at too.
+        before: Finds people with BlazePose as it is without fine-tuning, to compare with. Who is
+            not found by both is left out.
 
     Source:
         Our choice: BlazePose's crops are those that the estimator makes, of people that it finds
@@ -106,7 +108,9 @@ class Viewer:
         source: KeypointSource,
         *,
         mirrored: bool,
+        before: PeopleTracker | None = None,
     ) -> None:
+        self._before = before
         self._config = config
         self._backbone = backbone
         self._tracker = tracker
@@ -128,8 +132,9 @@ class Viewer:
         Raises:
             ValueError: If the data set lacks what the source of keypoints asks for.
         """
-        if self._tracker is not None:
-            self._tracker.reset()
+        for tracker in (self._tracker, self._before):
+            if tracker is not None:
+                tracker.reset()
         samples = enumerate(dataset.read())
         while some := list(islice(samples, batch)):
             looks = [self._look(dataset, index, sample) for index, sample in some]
@@ -145,17 +150,20 @@ class Viewer:
                 image = self._undistorter.undistort(image, sample.K, sample.distortion)
             true = project(sample.joints, sample.K)
             given = None if given is None else _undistort(given, sample.K, sample.distortion)
-        person = None
+        person = untuned = None
         if image is not None and self._tracker is not None:
-            person = self._find(dataset, index, image, sample.K, true)
-            if person is None:
+            person = untuned = _find(self._tracker, dataset, index, image, sample.K, true)
+            if self._before is not None:
+                untuned = _find(self._before, dataset, index, image, sample.K, true)
+            if person is None or untuned is None:
                 return None
         keypoints = self._keypoints(person, given, true)
         homography, axes = self._crop(sample, person)
         crop = None if image is None else cv2.warpPerspective(image, homography, self._size)
         world = np.full((_JOINTS, 3), np.nan)
-        if person is not None and is_blazepose:
-            world = H36M_17_FROM_BLAZEPOSE @ person.world_landmarks
+        if untuned is not None and is_blazepose:
+            world = H36M_17_FROM_BLAZEPOSE @ untuned.world_landmarks
+            world = world @ untuned.image_from_crop_rotation.T @ axes
         return _Look(
             index=index,
             joints=(sample.joints - sample.joints[0]) @ axes,
@@ -166,26 +174,6 @@ class Viewer:
             world_landmarks=world,
             crop=None if crop is None else np.asarray(crop, np.uint8),
         )
-
-    def _find(
-        self, dataset: Dataset, index: int, image: Image, K: Array | None, true: Array
-    ) -> Person | None:
-        """Find the sample's person in its image."""
-        tracker = self._tracker
-        if tracker is None:
-            raise ValueError("expected a tracker, as people are to be found")
-        is_next = index > 0 and dataset.actions[index] == dataset.actions[index - 1]
-        if not (dataset.successive and is_next):
-            tracker.reset()
-        people = tracker.find(image, K)
-        if not people:
-            return None
-        distances = [np.nanmean(np.linalg.norm(p.keypoints - true, axis=1)) for p in people]
-        nearest = int(np.argmin(distances))
-        height = np.nanmax(np.nanmax(true, axis=0) - np.nanmin(true, axis=0))
-        if dataset.max_people > 1 and distances[nearest] > _SAME_PERSON * height:
-            return None
-        return people[nearest]
 
     def _keypoints(self, person: Person | None, given: Array | None, true: Array) -> Array:
         """Return the 2D pose to lift [17, 2], pixels of the (undistorted) image."""
@@ -251,6 +239,29 @@ class Viewer:
         batch = torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2)
         with torch.inference_mode():
             return list(self._backbone(batch.float() / 255).features)
+
+
+def _find(
+    tracker: PeopleTracker,
+    dataset: Dataset,
+    index: int,
+    image: Image,
+    K: Array | None,
+    true: Array,
+) -> Person | None:
+    """Find a sample's person in its image."""
+    is_next = index > 0 and dataset.actions[index] == dataset.actions[index - 1]
+    if not (dataset.successive and is_next):
+        tracker.reset()
+    people = tracker.find(image, K)
+    if not people:
+        return None
+    distances = [np.nanmean(np.linalg.norm(p.keypoints - true, axis=1)) for p in people]
+    nearest = int(np.argmin(distances))
+    height = np.nanmax(np.nanmax(true, axis=0) - np.nanmin(true, axis=0))
+    if dataset.max_people > 1 and distances[nearest] > _SAME_PERSON * height:
+        return None
+    return people[nearest]
 
 
 def _undistort(pixels: Array, K: Array, distortion: Distortion) -> Array:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from pandapose_ros.config import EstimatorConfig, EvaluationConfig, ModelConfig
+from pandapose_ros.checkpoint import backbone_sha256, open_landmark_net
+from pandapose_ros.config import EstimatorConfig, EvaluationConfig
 from pandapose_ros.data.challenging import (
     ChallengingSubset,
     ErrorUnit,
@@ -39,11 +41,10 @@ from pandapose_ros.evaluation.kept_views import keep_views, views_folder
 from pandapose_ros.evaluation.plots import draw_plots, require_matplotlib
 from pandapose_ros.evaluation.skeleton_views import skeleton_dataset, skeleton_views
 from pandapose_ros.evaluation.tables import overview
-from pandapose_ros.evaluation.video import follow_person, video_figures
+from pandapose_ros.evaluation.video import Image, follow_person, video_figures
 from pandapose_ros.evaluation.views import KeypointSource, Viewer
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.hrnet import HRNet, load_coco_weights
-from pandapose_ros.model.pandapose import LANDMARK_FILE
 from pandapose_ros.model_files import find_model_file
 from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.people.following import PeopleTracker
@@ -114,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     device = select_device(args.device)
     candidates = load_candidates(_named(args.weights), device)
-    backbone = _backbone(candidates[0].net.config, args.backbone_weights).to(device)
+    backbone = _backbone(candidates[0], args.backbone_weights).to(device)
     record: Record = {"command": _command(args)}
     if args.dataset:
         record |= _score_dataset(args, candidates, backbone, device)
@@ -142,13 +143,16 @@ def _score_dataset(
     if args.dataset == "motion":
         views = skeleton_views(args.data, source, config.batch)
     else:
-        tracker = None
+        tracker = before = None
         if is_blazepose or source is KeypointSource.DETECTED:
             tracker = _tracker(backbone, args.threads, dataset.max_people)
-        viewer = Viewer(model, backbone, tracker, source, mirrored=args.flip_test)
+        if isinstance(backbone, BlazePose) and backbone.is_tuned:
+            before = _tracker(open_landmark_net().to(device), args.threads, dataset.max_people)
+        viewer = Viewer(model, backbone, tracker, source, mirrored=args.flip_test, before=before)
         views = viewer.look(dataset, config.batch)
     if args.cache:
-        folder = views_folder(args.cache, dataset, model, source, mirrored=args.flip_test)
+        tuned = backbone_sha256(candidates[0].path)
+        folder = views_folder(args.cache, dataset, model, source, tuned, mirrored=args.flip_test)
         views = keep_views(folder, views, device)
     total = -(-len(dataset) // config.batch)
     comparison = compare(
@@ -211,30 +215,46 @@ def _score_video(
     """Return the figures of a video without truth."""
     if not isinstance(backbone, BlazePose):
         raise ValueError("--video needs networks on BlazePose, which finds the keypoints too")
-    tracker = _tracker(backbone, args.threads, EstimatorConfig().max_people)
-    images = (image for _, image in tqdm(read_video(path), desc=path.name, unit="frame"))
-    track = follow_person(images, tracker, candidates, args.fov, BLAZEPOSE)
-    results = [video_figures(track, name) for name in track.joints]
+    nets = [backbone, open_landmark_net()] if backbone.is_tuned else [backbone]
+    people = EstimatorConfig().max_people
+    # What fine-tuning began with is compared with, on what it found itself.
+    tracks = [
+        follow_person(
+            _frames(path),
+            _tracker(net, args.threads, people),
+            candidates if net is backbone else (),
+            args.fov,
+            BLAZEPOSE if net is nets[-1] else "",
+        )
+        for net in nets
+    ]
     return {
         "video": path.name,
-        "frames": track.frames,
-        "found": len(track.numbers),
-        "results": results,
+        "frames": tracks[0].frames,
+        "found": len(tracks[0].numbers),
+        "results": [video_figures(track, name) for track in tracks for name in track.joints],
     }
+
+
+def _frames(path: Path) -> Iterator[Image]:
+    """Read a video, with a bar."""
+    for _, image in tqdm(read_video(path), desc=path.name, unit="frame"):
+        yield image
 
 
 def _tracker(backbone: nn.Module, threads: int, people: int) -> PeopleTracker:
     """Build what finds people; with HRNet it gets a landmark net of its own."""
     if not isinstance(backbone, BlazePose):
-        backbone = BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+        backbone = open_landmark_net()
     detector = PersonDetector(find_model_file("pose_detection.tflite"), max(1, threads))
     return PeopleTracker(detector, backbone, EstimatorConfig(max_people=people))
 
 
-def _backbone(config: ModelConfig, coco_weights: Path | None) -> nn.Module:
-    """Build the backbone that the networks share."""
+def _backbone(candidate: Candidate, coco_weights: Path | None) -> nn.Module:
+    """Build the backbone that the networks share, of which this is one."""
+    config = candidate.net.config
     if config.backbone == "blazepose":
-        return BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+        return open_landmark_net(candidate.path)
     if coco_weights is None:
         raise ValueError(f"networks on {config.backbone} need its COCO file: --backbone-weights")
     net = HRNet(width=config.level_channels[0])
