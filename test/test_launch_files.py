@@ -3,11 +3,18 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from pandapose_ros.config import VideoCameraConfig, ViewerConfig
-from pandapose_ros.node.launch_arguments import camera_names, input_topics, of_cameras
+from pandapose_ros.frames.transform import rotation_from_quaternion
+from pandapose_ros.node.launch_arguments import (
+    camera_names,
+    input_topics,
+    of_cameras,
+    upright_frame,
+)
 from pandapose_ros.node.pose_node import PoseNode
 
 ROOT = Path(__file__).parents[1]
@@ -98,6 +105,35 @@ def test_an_absolute_topic_cannot_be_that_of_several_cameras():
     assert of_cameras(topics, []) == topics
     with pytest.raises(RuntimeError, match=r"in front of /usb/image_raw: .* namespace:=NAME"):
         of_cameras(topics, ["left"])
+
+
+@pytest.mark.parametrize(
+    ("frame", "upright"),
+    [
+        ("camera_optical_frame", "camera_optical_frame_upright"),
+        ("left/default_cam", "left/default_cam_upright"),
+        ("map", ""),
+        ("robot/odom", ""),
+        ("base_footprint", ""),
+        ("camera_link", ""),
+    ],
+)
+def test_a_camera_has_a_frame_with_z_up(frame, upright):
+    assert upright_frame(frame) == upright
+
+
+def test_rviz_looks_at_a_frame_whose_z_is_up():
+    """The published rotation takes the frame's axes to those of an optical frame (REP 103)."""
+    (call,) = calls(ROOT / "launch" / "show.launch.py", "upright_publisher")
+    assert ast.unparse(call.args[0]) == "values['fixed_frame']"
+    source = (ROOT / "launch" / "show.launch.py").read_text()
+    x, y, z, w = (float(re.search(rf'"--q{axis}", "([-.\d]+)"', source)[1]) for axis in "xyzw")
+    axes = rotation_from_quaternion((x, y, z, w))
+    # Ahead is the optical z, left is -x, up is -y.
+    np.testing.assert_allclose(axes.T, [[0, 0, 1], [-1, 0, 0], [0, -1, 0]], atol=1e-12)
+    shown = yaml.safe_load((ROOT / "config" / "pandapose.rviz").read_text())
+    default = shown["Visualization Manager"]["Global Options"]["Fixed Frame"]
+    assert default == upright_frame("camera_optical_frame")
 
 
 def test_launched_executables_are_installed():
