@@ -164,6 +164,19 @@ def test_launched_nodes_get_parameters_that_they_have(program, config):
     assert names <= {item.name for item in fields(config)} | {"use_sim_time"}
 
 
+def test_a_drivers_topics_come_where_the_node_listens():
+    path = ROOT / "launch" / "camera.launch.py"
+    (call,) = (c for c in calls(path, "Node") if keyword(c, "name") == "'camera'")
+    names = {"names": "~/", "image_topic": "front/image", "camera_info_topic": "front/info"}
+    remappings = eval(keyword(call, "remappings"), names | {"values": {"depth_topic": "depth"}})
+    assert dict(remappings) == {
+        "~/image_raw": "front/image",
+        "~/image_raw/compressed": "front/image/compressed",
+        "~/camera_info": "front/info",
+        "~/aligned_depth_to_color/image_raw": "depth",
+    }
+
+
 def test_no_launch_file_needs_a_network():
     for path in LAUNCH_FILES:
         assert not re.search(r"urllib|requests|http|download|subprocess|pip", path.read_text())
