@@ -114,6 +114,7 @@ def test_an_absolute_topic_cannot_be_that_of_several_cameras():
         ("left/default_cam", "left/default_cam_upright"),
         ("map", ""),
         ("robot/odom", ""),
+        ("base", ""),
         ("base_footprint", ""),
         ("camera_link", ""),
     ],

@@ -36,7 +36,7 @@ def upright_frame(frame: str) -> str:
         others -y is up, as in a camera's images.
     """
     name = frame.split("/")[-1]
-    is_upright = name in ("map", "odom", "earth", "world") or name.startswith("base_")
+    is_upright = name in ("map", "odom", "earth", "world", "base") or name.startswith("base_")
     return "" if is_upright or name.endswith("_link") else f"{frame}_upright"
 
 
