@@ -113,6 +113,7 @@ def start_camera(context: LaunchContext) -> list[Node]:
             parameters=[parameters, *files],
             remappings=[
                 (f"{names}image_raw", image_topic),
+                (f"{names}image_raw/compressed", f"{image_topic}/compressed"),
                 (f"{names}camera_info", camera_info_topic),
                 ("~/aligned_depth_to_color/image_raw", values["depth_topic"]),
             ],

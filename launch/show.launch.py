@@ -7,10 +7,11 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from pandapose_ros.node.launch_arguments import camera_names
+from pandapose_ros.node.launch_arguments import camera_names, upright_frame
 from pandapose_ros.node.packages import require_package
 
 SHARE = Path(__file__).resolve().parents[1]
+CAMERA_HEIGHT = "1.0"  # m, only a guess for the floor that RViz draws
 # Absolute topics of config/pandapose.rviz that move with the namespace.
 RVIZ_TOPICS = ("markers", "anchor_markers", "depth_markers", "debug_image")
 
@@ -33,7 +34,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "fixed_frame",
         default_value="camera_optical_frame",
-        description="Frame that RViz shows everything in",
+        description="Frame that RViz shows everything in; a camera's gets a frame with z up",
     ),
     DeclareLaunchArgument(
         "foxglove",
@@ -61,20 +62,40 @@ def start_displays(context: LaunchContext) -> list[Node]:
     """Return what is asked for."""
     values = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
     displays = {"rviz": rviz, "foxglove": foxglove, "view": viewer}
-    return [start(values) for name, start in displays.items() if values[name] == "true"]
+    nodes = [start(values) for name, start in displays.items() if values[name] == "true"]
+    if values["rviz"] == "true" and upright_frame(values["fixed_frame"]):
+        nodes.append(upright_publisher(values["fixed_frame"]))
+    return nodes
 
 
 def rviz(values: dict[str, str]) -> Node:
     """Return RViz with our displays, in the clock and namespace of the node."""
     require_package("rviz2", "give rviz:=false, or view:=true for a browser")
     topics = topics_of(values)
+    fixed_frame = upright_frame(values["fixed_frame"]) or values["fixed_frame"]
     return Node(
         package="rviz2",
         executable="rviz2",
         namespace=values["namespace"],
-        arguments=["-d", str(SHARE / "config" / "pandapose.rviz"), "-f", values["fixed_frame"]],
+        arguments=["-d", str(SHARE / "config" / "pandapose.rviz"), "-f", fixed_frame],
         parameters=[{"use_sim_time": values["use_sim_time"] == "true"}],
         remappings=[(f"/pose_node/{topic}", f"{topics}/{topic}") for topic in RVIZ_TOPICS],
+    )
+
+
+def upright_publisher(camera: str) -> Node:
+    """Return what tells tf of a frame with z up, on the floor below a level camera.
+
+    Args:
+        camera: Its frame; the new one is its child, as it may have a parent already.
+    """
+    require_package("tf2_ros", "give fixed_frame:= a frame in which z is up")
+    rotation = ["--qx", "0.5", "--qy", "-0.5", "--qz", "0.5", "--qw", "0.5"]
+    frames = ["--frame-id", camera, "--child-frame-id", upright_frame(camera)]
+    return Node(
+        package="tf2_ros",
+        executable="static_transform_publisher",
+        arguments=["--y", CAMERA_HEIGHT, *rotation, *frames],
     )
 
 

@@ -3,11 +3,18 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from pandapose_ros.config import VideoCameraConfig, ViewerConfig
-from pandapose_ros.node.launch_arguments import camera_names, input_topics, of_cameras
+from pandapose_ros.frames.transform import rotation_from_quaternion
+from pandapose_ros.node.launch_arguments import (
+    camera_names,
+    input_topics,
+    of_cameras,
+    upright_frame,
+)
 from pandapose_ros.node.pose_node import PoseNode
 
 ROOT = Path(__file__).parents[1]
@@ -100,6 +107,36 @@ def test_an_absolute_topic_cannot_be_that_of_several_cameras():
         of_cameras(topics, ["left"])
 
 
+@pytest.mark.parametrize(
+    ("frame", "upright"),
+    [
+        ("camera_optical_frame", "camera_optical_frame_upright"),
+        ("left/default_cam", "left/default_cam_upright"),
+        ("map", ""),
+        ("robot/odom", ""),
+        ("base", ""),
+        ("base_footprint", ""),
+        ("camera_link", ""),
+    ],
+)
+def test_a_camera_has_a_frame_with_z_up(frame, upright):
+    assert upright_frame(frame) == upright
+
+
+def test_rviz_looks_at_a_frame_whose_z_is_up():
+    """The published rotation takes the frame's axes to those of an optical frame (REP 103)."""
+    (call,) = calls(ROOT / "launch" / "show.launch.py", "upright_publisher")
+    assert ast.unparse(call.args[0]) == "values['fixed_frame']"
+    source = (ROOT / "launch" / "show.launch.py").read_text()
+    x, y, z, w = (float(re.search(rf'"--q{axis}", "([-.\d]+)"', source)[1]) for axis in "xyzw")
+    axes = rotation_from_quaternion((x, y, z, w))
+    # Ahead is the optical z, left is -x, up is -y.
+    np.testing.assert_allclose(axes.T, [[0, 0, 1], [-1, 0, 0], [0, -1, 0]], atol=1e-12)
+    shown = yaml.safe_load((ROOT / "config" / "pandapose.rviz").read_text())
+    default = shown["Visualization Manager"]["Global Options"]["Fixed Frame"]
+    assert default == upright_frame("camera_optical_frame")
+
+
 def test_launched_executables_are_installed():
     installed = (ROOT / "CMakeLists.txt").read_text()
     nodes = [n for path in LAUNCH_FILES for n in calls(path, "Node")]
@@ -126,6 +163,19 @@ def test_launched_nodes_get_parameters_that_they_have(program, config):
     (dictionary,) = next(k.value for k in node.keywords if k.arg == "parameters").elts
     names = {ast.literal_eval(key) for key in dictionary.keys}
     assert names <= {item.name for item in fields(config)} | {"use_sim_time"}
+
+
+def test_a_drivers_topics_come_where_the_node_listens():
+    path = ROOT / "launch" / "camera.launch.py"
+    (call,) = (c for c in calls(path, "Node") if keyword(c, "name") == "'camera'")
+    names = {"names": "~/", "image_topic": "front/image", "camera_info_topic": "front/info"}
+    remappings = eval(keyword(call, "remappings"), names | {"values": {"depth_topic": "depth"}})
+    assert dict(remappings) == {
+        "~/image_raw": "front/image",
+        "~/image_raw/compressed": "front/image/compressed",
+        "~/camera_info": "front/info",
+        "~/aligned_depth_to_color/image_raw": "depth",
+    }
 
 
 def test_no_launch_file_needs_a_network():

@@ -9,7 +9,7 @@ from visualization_msgs.msg import Marker
 from pandapose_ros.colours import joint_colours
 from pandapose_ros.config import PictureConfig
 from pandapose_ros.frames.transform import Transform, move_pose
-from pandapose_ros.node.evidence_markers import anchor_markers, depth_markers
+from pandapose_ros.node.evidence_markers import GLOBAL_COLOUR, anchor_markers, depth_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
 from pandapose_ros.pose import AnchorVotes, DepthVotes, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
@@ -155,14 +155,17 @@ def test_colours_by_confidence_go_from_red_to_green():
     assert (np.diff([c.g - c.r for c in joints.colors]) >= 0).all()
 
 
-def test_anchors_have_the_colour_of_their_joint():
+def test_local_anchors_have_the_colour_of_their_joint_and_a_line_to_it():
     palette = [tuple(np.round(colour / 255, 3)) for colour in joint_colours(H36M_17)]
     assert len(set(palette)) == 17
     pose = person(1)
-    local, far = anchor_markers([pose], H36M_17, HEADER, STYLE)
+    local, far, votes = anchor_markers([pose], H36M_17, HEADER, STYLE)
     assert [min(rgb([c])) for c in local.colors] == palette[:12]
-    most = pose.anchors.weights[12:].argmax(1)
-    assert [min(rgb([c])) for c in far.colors] == [palette[j] for j in most]
+    assert rgb(far.colors) == {tuple(np.round(np.array(GLOBAL_COLOUR) / 255, 3))}
+    ends = [(p.x, p.y, p.z) for p in votes.points]
+    expected = np.stack((pose.anchors.positions[:12], pose.joints[:12]), 1) + pose.root
+    np.testing.assert_allclose(ends, expected.reshape(-1, 3), atol=1e-6)
+    assert [min(rgb([c])) for c in votes.colors[::2]] == palette[:12]
 
 
 def test_one_joints_votes_are_drawn_by_their_weight():
@@ -254,10 +257,10 @@ def test_anchors_are_more_opaque_the_more_they_count():
     pose = person(1)
     markers = anchor_markers([pose], H36M_17, HEADER, STYLE)
     check_rviz_accepts(markers)
-    assert [m.ns for m in markers] == ["anchors_local", "anchors_global"]
-    assert [len(m.points) for m in markers] == [12, 8]
+    assert [m.ns for m in markers] == ["anchors_local", "anchors_global", "votes"]
+    assert [len(m.points) for m in markers] == [12, 8, 24]
     shares = pose.anchors.weights.mean(1)
-    opacities = np.array([c.a for m in markers for c in m.colors])
+    opacities = np.array([c.a for m in markers[:2] for c in m.colors])
     assert (np.diff(opacities[np.argsort(shares)]) >= 0).all()
     assert opacities[shares.argmax()] == 1.0
 
@@ -266,10 +269,12 @@ def test_anchors_that_are_not_finite_are_left_out():
     pose = person(1)
     positions = pose.anchors.positions.copy()
     positions[0] = np.nan
-    changed = replace(pose, anchors=replace(pose.anchors, positions=positions))
+    joints = pose.joints.copy()
+    joints[1] = np.nan
+    changed = replace(pose, joints=joints, anchors=replace(pose.anchors, positions=positions))
     markers = anchor_markers([changed], H36M_17, HEADER, STYLE)
     check_rviz_accepts(markers)
-    assert len(markers[0].points) == 11
+    assert [len(m.points) for m in markers] == [11, 8, 20]
 
 
 def test_what_is_gone_is_deleted_once():

@@ -107,6 +107,7 @@ def test_deactivation_deletes_the_markers(graph, make_node, make_camera, walker)
         "labels",
         "anchors_local",
         "anchors_global",
+        "votes",
     }
     arrays.clear()
     anchor_arrays.clear()

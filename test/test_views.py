@@ -67,3 +67,9 @@ def test_rviz_has_a_check_box_for_every_namespace():
     drawn |= set(re.findall(r'"(anchors_\w+)"', source))
     assert listed == drawn
     assert len(drawn) == 7
+
+
+def test_rvizs_panels_are_not_hidden():
+    # RViz reads these into a variable without a value: without them panels may be hidden.
+    geometry = RVIZ["Window Geometry"]
+    assert (geometry["Hide Left Dock"], geometry["Hide Right Dock"]) == (False, False)

@@ -21,6 +21,7 @@ from pandapose_ros.skeleton import Skeleton
 ANCHOR_DIAMETER = 0.03  # m
 VOTE_WIDTH = 0.004
 DEPTH_WIDTH = 0.02
+GLOBAL_COLOUR = (150, 150, 150)  # of no joint
 
 _ANCHOR_NAMESPACES = ("anchors_local", "anchors_global")  # index = AnchorVotes.kinds
 
@@ -36,8 +37,8 @@ def anchor_markers(
         header: As in the skeletons' message.
         style: `anchor_joint` names the joint whose vote is drawn: all anchors in its colour, and
             a line from each that counts to the joint. Empty: anchors by their mean weight over
-            all joints, each in the colour of its own joint, or of the joint it counts most for
-            if it is a global one.
+            all joints; local ones in the colour of their joint, with a line to it, global ones
+            in grey.
 
     Returns:
         Up to three markers per person, in the namespaces anchors_local, anchors_global and votes.
@@ -50,10 +51,9 @@ def anchor_markers(
         if pose.root is None or not len(votes.positions):
             continue
         positions = placed(votes.positions, pose)
-        shares = anchor_shares(pose) if chosen is None else votes.weights[:, chosen]
-        steps = _steps(shares)
-        owners = np.where(votes.owners < 0, votes.weights.argmax(axis=1), votes.owners)
-        rgb = palette[owners if chosen is None else np.full_like(owners, chosen)]
+        steps = _steps(anchor_shares(pose) if chosen is None else votes.weights[:, chosen])
+        owners = votes.owners if chosen is None else np.full_like(votes.owners, chosen)
+        rgb = np.where((owners >= 0)[:, None], palette[owners], GLOBAL_COLOUR)
         finite = np.isfinite(positions).all(-1)
         for kind, ns in enumerate(_ANCHOR_NAMESPACES):
             drawn = np.flatnonzero(finite & (votes.kinds == kind))
@@ -63,16 +63,14 @@ def anchor_markers(
                 spheres.points = points_of(positions[drawn])
                 spheres.colors = _shades(rgb[drawn], steps[drawn])
                 markers.append(spheres)
-        if chosen is not None:
-            joint = placed(pose.joints[chosen], pose)
-            drawn = np.flatnonzero(finite & (steps > 1) & np.isfinite(joint).all())
-            if len(drawn):
-                lines = marker(header, "votes", pose.id, Marker.LINE_LIST, style)
-                lines.scale.x = VOTE_WIDTH
-                ends = np.stack((positions[drawn], np.broadcast_to(joint, (len(drawn), 3))), 1)
-                lines.points = points_of(ends.reshape(-1, 3))
-                lines.colors = _shades(rgb[drawn].repeat(2, 0), steps[drawn].repeat(2))
-                markers.append(lines)
+        joints = placed(pose.joints[owners], pose)
+        drawn = np.flatnonzero(finite & (owners >= 0) & (steps > 1) & np.isfinite(joints).all(-1))
+        if len(drawn):
+            lines = marker(header, "votes", pose.id, Marker.LINE_LIST, style)
+            lines.scale.x = VOTE_WIDTH
+            lines.points = points_of(np.stack((positions[drawn], joints[drawn]), 1).reshape(-1, 3))
+            lines.colors = _shades(rgb[drawn].repeat(2, 0), steps[drawn].repeat(2))
+            markers.append(lines)
     return markers
 
 

@@ -25,6 +25,21 @@ def input_topics(image: str, camera_info: str, depth: str) -> dict[str, str]:
     return {"image": image, "camera_info": camera_info or beside_image, "depth": depth}
 
 
+def upright_frame(frame: str) -> str:
+    """Return the name for a frame with z up at a camera, as RViz turns its view about z only.
+
+    Args:
+        frame: What RViz was to show everything in.
+
+    Returns:
+        Empty if z is up in that frame, which names of robots and maps say (REP 103, 105): in all
+        others -y is up, as in a camera's images.
+    """
+    name = frame.split("/")[-1]
+    is_upright = name in ("map", "odom", "earth", "world", "base") or name.startswith("base_")
+    return "" if is_upright or name.endswith("_link") else f"{frame}_upright"
+
+
 def of_cameras(topics: Mapping[str, str], cameras: Sequence[str]) -> dict[str, str]:
     """Return the topics with each camera's name in front; without names the topics as they are.
 

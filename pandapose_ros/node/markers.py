@@ -109,7 +109,7 @@ def _write_label(
     label.pose.position = Point(x=x, y=y, z=z)
     label.scale.z = LABEL_HEIGHT
     distance = float(np.linalg.norm(np.asarray(pose.root) - camera.translation))
-    label.text = f"{person_name(pose)}  {distance:.1f} m".strip()
+    label.text = f"{person_name(pose)} {distance:.1f} m".strip()  # RViz's spaces are wide
 
 
 def marker(header: Header, ns: str, number: int, kind: int, style: PictureConfig) -> Marker:
