@@ -124,7 +124,7 @@ def test_loss_falls_on_one_batch_and_the_first_steps_stay(images, landmark_net):
 def test_a_loss_that_is_not_finite_ends_it(images, landmark_net):
     broken = source(images).batch(0)._replace(joints=torch.full((4, 17, 3), torch.nan))
     trainer = LandmarkTrainer(landmark_net, SMALL, lambda _: broken, torch.device("cpu"))
-    with pytest.raises(FloatingPointError, match="not finite at step 0: .*joints_m.: nan"):
+    with pytest.raises(FloatingPointError, match=r"not finite at step 0: .*joints_m.: nan"):
         trainer.advance()
 
 
