@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -218,7 +220,7 @@ def test_other_units_find_other_samples():
 
 
 def test_nobody_found_gives_no_numbers_but_how_many_images():
-    candidates = (Candidate("net", network(), "", {}),)
+    candidates = (Candidate("net", network(), "", {}, Path("net.safetensors")),)
     config = EvaluationConfig()
     data = dataset(["walk"] * 3)
     comparison = compare(data, [None], candidates, config, flip_test=False, noise=True)

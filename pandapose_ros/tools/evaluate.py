@@ -228,12 +228,9 @@ def _score_video(
         )
         for net in nets
     ]
-    return {
-        "video": path.name,
-        "frames": tracks[0].frames,
-        "found": len(tracks[0].numbers),
-        "results": [video_figures(track, name) for track in tracks for name in track.joints],
-    }
+    told = {"video": path.name, "frames": tracks[0].frames, "found": len(tracks[0].numbers)}
+    figures = [video_figures(track, name) for track in tracks for name in track.joints]
+    return {**told, "results": figures}
 
 
 def _frames(path: Path) -> Iterator[Image]:
