@@ -102,6 +102,20 @@ def test_crops_of_nobody_show_nobody(images):
     assert not inside[alone].any()
 
 
+def test_pictures_without_people_show_nobody_too(images, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no pictures"):
+        LandmarkCropSource(images, SMALL, SkeletonSampleConfig(), tmp_path)
+    picture = np.zeros((300, 500, 3), np.uint8)
+    picture[..., 1] = 255  # green, which nothing in the clip is
+    cv2.imwrite(str(tmp_path / "green.png"), picture)
+    config = replace(SMALL, batch=24, background=1.0)
+    batch = LandmarkCropSource(images, config, SkeletonSampleConfig(), tmp_path).batch(0)
+    middle = batch.crops[:, :, 100:156, 100:156].mean(dim=(2, 3))
+    is_green = middle[:, 1] > 3 * middle[:, 0].clamp(min=0.1)
+    assert 4 <= is_green.sum() <= 20
+    assert (batch.shows_person[is_green] == 0).all()
+
+
 def test_a_batch_hangs_on_its_number_alone(images):
     first, again, other = source(images).batch(3), source(images).batch(3), source(images).batch(4)
     assert torch.equal(first.crops, again.crops)

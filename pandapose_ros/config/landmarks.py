@@ -19,7 +19,7 @@ class LandmarkTrainConfig:
     weight_decay: float = option(0.0, "Of AdamW", low=0.0)
     clip: float = option(1.0, "Greatest norm of the gradient", low=0.0)
     average: float = option(0.998, "Decay per step of the averaged weights", low=0.0, high=1.0)
-    background: float = option(0.06, "Share of crops that show nobody", low=0.0, high=1.0)
+    background: float = option(0.12, "Share of crops that show nobody", low=0.0, high=1.0)
     teacher_weight: float = option(
         0.25, "Of what the net said before, where the truth is not known", low=0.0
     )

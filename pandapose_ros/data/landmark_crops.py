@@ -15,7 +15,7 @@ from pandapose_ros.data.image_samples import random_view
 from pandapose_ros.data.rendered_images import (
     RenderedImage,
     chunk_files,
-    decode_jpeg,
+    decode_image,
     mirrored,
     read_chunk,
     region_round_person,
@@ -56,16 +56,23 @@ class LandmarkCropSource:
         folder: Holds chunk_*.npz.
         config: Seed, share of crops that show nobody.
         views: Jitter of the regions, share of mirrored images.
+        pictures: Folder of pictures (JPEG, PNG) without people, from which half of the crops that
+            show nobody are cut. None: all are cut beside the people.
 
     Raises:
-        FileNotFoundError: If there are no images.
+        FileNotFoundError: If there are no images, or no pictures.
     """
 
     def __init__(
-        self, folder: Path, config: LandmarkTrainConfig, views: SkeletonSampleConfig
+        self,
+        folder: Path,
+        config: LandmarkTrainConfig,
+        views: SkeletonSampleConfig,
+        pictures: Path | None = None,
     ) -> None:
         # Decoded they would not fit into memory.
         self._images = [packed for path in chunk_files(folder) for packed in _packed(path)]
+        self._pictures = [] if pictures is None else _read_pictures(pictures)
         self._config = config
         self._views = views
 
@@ -99,13 +106,17 @@ class LandmarkCropSource:
         shown = mirrored(item) if rng.random() < self._views.mirrored else item
         points = project(shown.joints, shown.K)
         homography, axes = random_view(shown.joints, shown.K, self._views, rng)
-        is_person = True
+        image, is_person = shown.image, True
         if rng.random() < self._config.background:
-            elsewhere = _region_without(points, shown.image.shape[1], rng)
+            if self._pictures and rng.random() < 0.5:
+                image = self._pictures[rng.integers(len(self._pictures))]
+                elsewhere = _region_without(np.full((1, 2), -np.inf), image.shape, rng)
+            else:
+                elsewhere = _region_without(points, image.shape, rng)
             if elsewhere is not None:
                 homography = np.vstack((elsewhere.crop_from_image(CROP_SIZE), (0, 0, 1)))
                 is_person = False
-        crop = cv2.warpPerspective(shown.image, homography, (CROP_SIZE, CROP_SIZE))
+        crop = cv2.warpPerspective(image, homography, (CROP_SIZE, CROP_SIZE))
         keypoints = transform_pixels(homography, points)
         inside = ((keypoints > 0) & (keypoints < CROP_SIZE - 1)).all(axis=1)
         region = region_round_person(shown.joints, shown.K, with_hands=True)
@@ -149,20 +160,30 @@ def _packed(path: Path) -> list[_Packed]:
 
 def _unpack(packed: _Packed) -> RenderedImage:
     """Decode an image."""
-    return RenderedImage(decode_jpeg(packed.jpeg), packed.joints, packed.K)
+    return RenderedImage(decode_image(packed.jpeg), packed.joints, packed.K)
 
 
-def _region_without(points: Array, width: int, rng: np.random.Generator) -> Region | None:
-    """Find a region in which no joint is; None if the person leaves no room.
+def _read_pictures(folder: Path) -> list[Image]:
+    """Read all pictures of a folder, RGB."""
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not paths:
+        raise FileNotFoundError(f"no pictures (.jpg, .png) in {folder}")
+    return [decode_image(np.fromfile(path, np.uint8)) for path in paths]
+
+
+def _region_without(
+    points: Array, shape: tuple[int, ...], rng: np.random.Generator
+) -> Region | None:
+    """Find a region in which no point is; None if they leave no room.
 
     Args:
-        points: Projected joints [17, 2], pixels.
-        width: Of the square image, pixels.
+        points: [N, 2], pixels.
+        shape: Of the image: rows, columns, channels.
         rng: Source of chance.
     """
     for _ in range(_TRIES):
-        size = width * rng.uniform(0.15, 0.7)
-        centre = rng.uniform(0, width, 2)
+        size = min(shape[:2]) * rng.uniform(0.15, 0.7)
+        centre = rng.uniform(0, (shape[1], shape[0]))
         half = size * 0.6  # a little more than the square
         if (np.abs(points - centre).max(axis=1) > half).all():
             return Region((centre[0], centre[1]), size, rng.uniform(-0.6, 0.6))

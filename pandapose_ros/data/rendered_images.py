@@ -95,12 +95,12 @@ def read_chunk(path: Path) -> Iterator[RenderedImage]:
             f"{path}: expected joints and K of shapes {expected}, got {joints.shape}, {K.shape}"
         )
     for i in range(count):
-        yield RenderedImage(decode_jpeg(jpeg[offsets[i] : offsets[i + 1]]), joints[i], K[i])
+        yield RenderedImage(decode_image(jpeg[offsets[i] : offsets[i + 1]]), joints[i], K[i])
 
 
-def decode_jpeg(jpeg: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the image in a JPEG file's bytes, RGB uint8 [H, W, 3]."""
-    image = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)
+def decode_image(content: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the image in the bytes of a JPEG or PNG file, RGB uint8 [H, W, 3]."""
+    image = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 

@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `pandapose train-landmarks`."""
     parser.add_argument("images", type=Path, help="folder that `pandapose synthesize` filled")
     parser.add_argument("--out", type=Path, required=True, help="folder for landmarks and state")
+    parser.add_argument("--pictures", type=Path, help="folder of pictures without people, to "
+                        "learn from what is nobody")  # fmt: skip
     parser.add_argument("--start", type=Path, help="landmarks.safetensors to start from, in place "
                         "of MediaPipe's")  # fmt: skip
     parser.add_argument("--minutes", type=float, default=0.0, help="stop after this time; resume "
@@ -57,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     values: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(LandmarkTrainConfig)}
     config = LandmarkTrainConfig(**values)
-    source = LandmarkCropSource(args.images, config, SkeletonSampleConfig())
+    source = LandmarkCropSource(args.images, config, SkeletonSampleConfig(), args.pictures)
     net = BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
     if args.start:
         load_backbone(args.start, net)
