@@ -157,6 +157,12 @@ def train(data, out, *more, steps=3):
     )
 
 
+def evaluate(data, run, dataset):
+    files = ["--images", data.photographs, "--out", str(run / "result.json"), "--threads", "1"]
+    nets = ["--weights", str(run / WEIGHTS_FILE), "--backbone-weights", data.backbone_weights]
+    return main.main(["evaluate", "--dataset", *dataset, *files, *nets])
+
+
 def greys_at(view):
     """Return the grey of the crop at each keypoint."""
     u, v = view.keypoints.round().astype(int).T
@@ -262,8 +268,8 @@ def test_learns_one_batch_and_leaves_the_backbone_alone(data):
     assert all(parameter.grad is None for parameter in backbone.parameters())
 
 
-def test_cut_off_and_resumed_equals_uninterrupted_and_is_evaluated(data, tmp_path, capsys):
-    whole, cut, result = tmp_path / "whole", tmp_path / "cut", tmp_path / "result.json"
+def test_cut_off_and_resumed_equals_uninterrupted_and_is_evaluated(data, tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert train(data, whole) == 0
     assert train(data, cut, "--minutes", "1e-9") == 0
     assert [record["step"] for record in json.loads((cut / "history.json").read_text())] == [1]
@@ -276,15 +282,13 @@ def test_cut_off_and_resumed_equals_uninterrupted_and_is_evaluated(data, tmp_pat
     history = json.loads((cut / "history.json").read_text())
     assert [record["step"] for record in history] == [1, 2, 3]
     assert all(np.isfinite(record["loss"]) and not record["held_out"] for record in history)
-    places = ["--data", data.human36m, "--images", str(tmp_path), "--out", str(result)]
-    weights = ["--weights", str(whole / WEIGHTS_FILE), "--backbone-weights", data.backbone_weights]
-    assert main.main(["evaluate", "--dataset", "human36m", *places, *weights]) == 0
-    assert "mpjpe" in result.read_text()
+    assert evaluate(data, whole, ["human36m", "--data", data.human36m]) == 0
 
 
 def test_mpi_inf_3dhp_trains_too(data, tmp_path):
-    data = replace(data, human36m="", mpi_inf_3dhp=str(write_3dhp(tmp_path, 3)))
-    assert train(data, tmp_path / "run", steps=2) == 0
+    path = str(write_3dhp(tmp_path, 3))
+    assert train(replace(data, human36m="", mpi_inf_3dhp=path), tmp_path, steps=2) == 0
+    assert evaluate(data, tmp_path, ["mpi-inf-3dhp", "--data", path, "--keypoints", "true"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Batches from photographs: people cut out as the paper does, seen by a frozen HRNet.
 
-Nothing is kept: the features of Human3.6M would take 1 TB, so that every step makes its own.
+Nothing is kept: the features of Human3.6M would fill 0.6 TB, so that every step makes its own.
 """
 
 from collections.abc import Sequence
