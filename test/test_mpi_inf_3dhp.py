@@ -187,5 +187,5 @@ def test_crops_without_keypoints_are_refused(tmp_path, testing):
     path = write(tmp_path, testing)
     (tmp_path / "TS1").mkdir()
     (tmp_path / "TS1" / "TS1_000001.jpg").touch()
-    with pytest.raises(ValueError, match="has no 'data_2d_crop'; leave out --images"):
+    with pytest.raises(ValueError, match="has no 'data_2d_crop'; take a file with it"):
         next(mpi_inf_3dhp([path], tmp_path).read())

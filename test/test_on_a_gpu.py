@@ -1,18 +1,28 @@
 """What only a GPU can show; runs without ROS, too (--noconftest). Not yet run on one."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from photographed_people import human36m_label, write_human36m
+from test_photographs import CONFIG, MODEL
+from torch import nn
 
 from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.data.dataset import human36m
+from pandapose_ros.data.photographs import PhotographBatches
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.evaluation.network_speed import measure_precision
+from pandapose_ros.model.hrnet import HRNet
+from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.people.crops import crops_on_device, crops_on_host
 from pandapose_ros.runtime.cuda_graphs import CapturedBatch, FixedBatches
+from pandapose_ros.training.distribution import Share
+from pandapose_ros.training.loop import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
@@ -104,3 +114,18 @@ def test_a_followed_image_waits_once(estimator, clip):
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert len([each for each in caught if "synchronizing" in str(each.message)]) == 1
+
+
+def test_photographs_are_learnt_from_as_on_the_cpu(tmp_path):
+    rng = np.random.default_rng(0)
+    write_human36m(tmp_path, [human36m_label(rng, tmp_path, frame) for frame in range(1, 5)])
+    dataset = human36m([tmp_path / "h36m_train.pkl"], tmp_path)
+    config = replace(CONFIG, batch=4, image_batch=4, warm_up=1)
+    losses = []
+    for device in (torch.device("cpu"), CUDA):
+        torch.manual_seed(0)
+        share, backbone = Share(device=device), HRNet(8).to(device)
+        source = PhotographBatches([dataset], backbone, config, share, readers=2)
+        trainer = Trainer(PandaPose(MODEL, nn.Identity()), config, source.batch, share=share)
+        losses.append([trainer.advance().loss for _ in range(3)])
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)  # in bfloat16

@@ -52,6 +52,10 @@ class TrainDataConfig:
     human36m: str = option("", "Label file of Human3.6M to train on (h36m_train.pkl)")
     mpi_inf_3dhp: str = option("", "Label file of MPI-INF-3DHP to train on (data_train_3dhp.npz)")
     photographs: str = option("", "Image folder of these two")
+    backbone_weights: str = option(
+        "", "COCO file of HRNet, for networks on it (pose_hrnet_w32_256x192.pth)"
+    )
+    readers: int = option(8, "Threads that read photographs for HRNet", low=1)
     bodies: str = option(
         "", "File of `pandapose bake`: people are rendered while training, no images are needed"
     )

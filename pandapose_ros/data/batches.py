@@ -9,6 +9,7 @@ import torch
 
 from pandapose_ros.checkpoint import open_landmark_net
 from pandapose_ros.config import (
+    ModelConfig,
     RenderConfig,
     SkeletonSampleConfig,
     TrainConfig,
@@ -17,13 +18,16 @@ from pandapose_ros.config import (
 from pandapose_ros.data.image_features import make_features
 from pandapose_ros.data.image_samples import ImageSamples, ImageSampleSet
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
+from pandapose_ros.data.photographs import open_photographs
 from pandapose_ros.data.rendered_batches import RenderedBatches
 from pandapose_ros.data.skeleton_samples import SkeletonSampler
 from pandapose_ros.synthetic.poses import read_pool
 from pandapose_ros.training.distribution import Share
 from pandapose_ros.training.loop import Batch
 
-Take = Callable[[int], ImageSamples]  # from the number of a batch to a process' part of it
+# From the number of a step, or of a batch of images, to a process' part of it.
+Draw = Callable[[int], Batch]
+Take = Callable[[int], ImageSamples]
 
 
 class BatchSource:
@@ -37,32 +41,31 @@ class BatchSource:
         config: Sizes of batches, their order, seed.
         features: Folder to keep the images' features in, if `data` names none.
         share: This process' part.
+        model: The network; of HRNet the features are made step by step, and nothing is held out.
 
     Attributes:
-        held_out: Skeletons of clips held apart.
+        held_out: Skeletons of clips held apart; None if there are none.
 
     Raises:
         ValueError: If there is nothing to train on.
     """
 
     def __init__(
-        self, data: TrainDataConfig, config: TrainConfig, features: Path, share: Share
+        self,
+        data: TrainDataConfig,
+        config: TrainConfig,
+        features: Path,
+        share: Share,
+        model: ModelConfig = ModelConfig(),
     ) -> None:
-        if not data.motion:
-            raise ValueError("nothing to train on: give --motion, or data: {motion: FILE}")
         for size in (config.batch, config.image_batch):
             share.of(size)  # must divide
-        self._sampler, self.held_out = skeleton_samplers(Path(data.motion), config)
-        self._config, self._share = config, share
-        self._take: Take | None = None
-        if data.bodies:
-            self._take = _render(data, config, share)
-        elif has_images(data) or data.features:
-            folder = Path(data.features) if data.features else features
-            if has_images(data) and share.rank == 0:
-                make_features(data, folder)
-            share.wait()
-            self._take = _read(folder, config, share)
+        self._steps = config.steps
+        self.held_out: SkeletonSampler | None = None
+        if model.backbone == "blazepose":
+            self._draw, self.held_out = _with_blazepose(data, config, features, share)
+        else:
+            self._draw = open_photographs(data, config, model, share).batch
         self._ahead = ThreadPoolExecutor(1)
         self._next: tuple[int, Future[Batch]] | None = None
 
@@ -73,21 +76,9 @@ class BatchSource:
             batch = self._draw(step)
         else:
             batch = expected[1].result()
-        if step + 1 < self._config.steps:
+        if step + 1 < self._steps:
             self._next = step + 1, self._ahead.submit(self._draw, step + 1)
         return batch
-
-    def _draw(self, step: int) -> Batch:
-        """Return the batch of a step."""
-        config, period = self._config, 1 + self._config.skeleton_steps
-        if self._take is not None and step % period == 0:
-            some = self._take(step // period)
-            return Batch(some.keypoints, some.joints, [some.fine, some.middle, some.coarse])
-        # Drawn whole by every process, as chance cannot be divided; it costs little.
-        part = self._share.of(config.batch)
-        drawn = self._sampler.sample(config.batch, np.random.default_rng((config.seed, step)))
-        keypoints, joints = drawn.keypoints[part], drawn.joints[part]
-        return Batch(torch.from_numpy(keypoints), torch.from_numpy(joints), None)
 
 
 def skeleton_samplers(
@@ -105,6 +96,38 @@ def skeleton_samplers(
 def has_images(data: TrainDataConfig) -> bool:
     """Say whether there are images to look at."""
     return bool(data.images or data.human36m or data.mpi_inf_3dhp)
+
+
+def _with_blazepose(
+    data: TrainDataConfig, config: TrainConfig, features: Path, share: Share
+) -> tuple[Draw, SkeletonSampler]:
+    """Return what draws the batch of a step, and skeletons to score on."""
+    if not data.motion:
+        raise ValueError("nothing to train on: give --motion, or data: {motion: FILE}")
+    if data.backbone_weights:
+        raise ValueError("--backbone-weights is for networks on HRNet, this is one on BlazePose")
+    sampler, held_out = skeleton_samplers(Path(data.motion), config)
+    take: Take | None = None
+    if data.bodies:
+        take = _render(data, config, share)
+    elif has_images(data) or data.features:
+        folder = Path(data.features) if data.features else features
+        if has_images(data) and share.rank == 0:
+            make_features(data, folder)
+        share.wait()
+        take = _read(folder, config, share)
+    part, period = share.of(config.batch), 1 + config.skeleton_steps
+
+    def draw(step: int) -> Batch:
+        if take is not None and step % period == 0:
+            some = take(step // period)
+            return Batch(some.keypoints, some.joints, [some.fine, some.middle, some.coarse])
+        # Drawn whole by every process, as chance cannot be divided; it costs little.
+        drawn = sampler.sample(config.batch, np.random.default_rng((config.seed, step)))
+        keypoints, joints = drawn.keypoints[part], drawn.joints[part]
+        return Batch(torch.from_numpy(keypoints), torch.from_numpy(joints), None)
+
+    return draw, held_out
 
 
 def _read(folder: Path, config: TrainConfig, share: Share) -> Take:

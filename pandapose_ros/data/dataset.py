@@ -6,6 +6,7 @@ for, one after the other.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from pandapose_ros.geometry import project
 
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]
+# From an index to a sample.
+Take = Callable[[int], "Sample"]
 
 _CROP_RESIDUE_PX = 1.0
 # Of Human3.6M, from 2 on.
@@ -68,6 +71,7 @@ class Dataset:
         successive: Images are the frames of videos, in which the person is followed.
         max_people: How many people an image shows at most.
         files: What was read, so that a change is noticed.
+        take: Returns the sample of an index; None where they come one after the other only.
     """
 
     name: str
@@ -77,10 +81,17 @@ class Dataset:
     successive: bool = False
     max_people: int = 1
     files: tuple[Path, ...] = ()
+    take: Take | None = None
 
     def __len__(self) -> int:
         """Return the number of samples."""
         return len(self.actions)
+
+    def at(self, index: int) -> Sample:
+        """Return the sample of an index, if they can be had in any order."""
+        if self.take is None:
+            raise ValueError(f"{self.name}: samples come one after the other only")
+        return self.take(index)
 
     def every(self, step: int) -> "Dataset":
         """Return each `step`-th sample, as a data set of its own."""
@@ -92,6 +103,7 @@ class Dataset:
             actions=self.actions[::step],
             subjects=self.subjects[::step],
             read=lambda: islice(self.read(), 0, None, step),
+            take=lambda index: self.at(index * step),
         )
 
 
@@ -107,6 +119,17 @@ def read_image(sample: Sample) -> Image | None:
     if image is None:
         raise FileNotFoundError(f"no image {sample.image}, or none that can be read")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def one_after_another(counts: Sequence[int], takes: Sequence[Take]) -> Take:
+    """Return what takes the samples of several sources, `counts` of each, by one index."""
+    ends = np.cumsum(counts)
+
+    def take(index: int) -> Sample:
+        source = int(np.searchsorted(ends, index, side="right"))
+        return takes[source](index - int(ends[source] - counts[source]))
+
+    return take
 
 
 def synthetic_images(folders: Sequence[Path]) -> Dataset:
@@ -146,16 +169,16 @@ def rendered_clips(videos: Sequence[Path]) -> Dataset:
 def human36m(pickles: Sequence[Path], images: Path | None, detector: str = "cpn") -> Dataset:
     """Take Human3.6M as `read_human36m` reads it."""
     parts = [read_human36m(path, images, detector) for path in pickles]
+    takes = [partial(_human36m_sample, part, images is not None) for part in parts]
+    take = one_after_another([len(part.images) for part in parts], takes)
+    actions = tuple(_action(number) for part in parts for number in part.actions)
     return Dataset(
         name=_name("human36m", pickles),
-        actions=tuple(_action(number) for part in parts for number in part.actions),
+        actions=actions,
         subjects=tuple(f"S{number}" for part in parts for number in part.subjects),
-        read=lambda: (
-            _human36m_sample(part, i, with_image=images is not None)
-            for part in parts
-            for i in range(len(part.images))
-        ),
+        read=lambda: map(take, range(len(actions))),
         files=tuple(pickles),
+        take=take,
     )
 
 
@@ -167,16 +190,16 @@ def mpi_inf_3dhp(files: Sequence[Path], images: Path | None) -> Dataset:
         keypoints are in image and crop.
     """
     parts = [read_mpi_inf_3dhp(path, images) for path in files]
+    takes = [partial(_mpi_inf_3dhp_sample, part, images is not None) for part in parts]
+    take = one_after_another([len(part.images) for part in parts], takes)
+    actions = tuple(name for part in parts for name in part.sequences)
     return Dataset(
         name=_name("mpi-inf-3dhp", files),
-        actions=tuple(name for part in parts for name in part.sequences),
-        subjects=tuple(name.split()[0] for part in parts for name in part.sequences),
-        read=lambda: (
-            _mpi_inf_3dhp_sample(part, i, with_image=images is not None)
-            for part in parts
-            for i in range(len(part.images))
-        ),
+        actions=actions,
+        subjects=tuple(name.split()[0] for name in actions),
+        read=lambda: map(take, range(len(actions))),
         files=tuple(files),
+        take=take,
     )
 
 
@@ -224,7 +247,7 @@ def _clip_length(video: Path) -> int:
         return len(file["joints"])
 
 
-def _human36m_sample(part: Human36mSamples, i: int, *, with_image: bool) -> Sample:
+def _human36m_sample(part: Human36mSamples, with_image: bool, i: int) -> Sample:
     """Return a sample of Human3.6M."""
     return Sample(
         image=part.images[i] if with_image else None,
@@ -237,7 +260,7 @@ def _human36m_sample(part: Human36mSamples, i: int, *, with_image: bool) -> Samp
     )
 
 
-def _mpi_inf_3dhp_sample(part: MpiInf3dhpSamples, i: int, *, with_image: bool) -> Sample:
+def _mpi_inf_3dhp_sample(part: MpiInf3dhpSamples, with_image: bool, i: int) -> Sample:
     """Return a sample of MPI-INF-3DHP: in the crop with its image, else in the whole image."""
     K = part.K[i] if np.isfinite(part.K[i]).all() else None
     if not with_image:
@@ -246,7 +269,7 @@ def _mpi_inf_3dhp_sample(part: MpiInf3dhpSamples, i: int, *, with_image: bool) -
     if not np.isfinite(crop).all():
         raise ValueError(
             f"expected keypoints in the crop {part.images[i]}, whose file has no 'data_2d_crop'; "
-            "leave out --images, or take a file with it"
+            "take a file with it, or evaluate without --images"
         )
     crop_from_image = _fit_crop(part.keypoints[i], crop)
     if K is not None and crop_from_image is not None:

@@ -11,7 +11,8 @@ from pandapose_ros.geometry import project, transform_points
 
 Array = NDArray[np.floating]
 
-_CROP_SIZE = (192, 256)
+METRIC_CROP_SIZE = (192, 256)  # width, height
+
 _SCALE_PX = 200.0
 _BOX = np.array(((-1.0, -0.9, 0.0), (1.0, 1.1, 0.0)))  # round the pelvis, metres
 # Of the cameras 54138969, 55011271, 58860488 and 60457274.
@@ -148,7 +149,7 @@ def metric_crop(pelvis: Array, K: Array) -> Array:
 
 def _crop_from_image(centre: Array, scale: Array) -> Array:
     """Return the transform [2, 3] that CA-PF crops by: the box's width fills the crop."""
-    width, height = _CROP_SIZE
+    width, height = METRIC_CROP_SIZE
     factor = (width - 1) / (scale[0] * _SCALE_PX - 1)
     shift = np.array((width - 1, height - 1)) / 2 - factor * centre
     return np.array(((factor, 0, shift[0]), (0, factor, shift[1])))

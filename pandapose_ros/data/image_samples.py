@@ -87,22 +87,28 @@ class ImageSampleSet:
         )
 
     def indices(self, number: int, size: int, seed: int) -> NDArray[np.integer]:
-        """Return those of a batch: each comes once per round, every round in its own order.
-
-        Args:
-            number: Of the batch, from 0.
-            size: Samples in it, at most len.
-            seed: Decides the orders.
-        """
-        per_round = max(1, len(self) // size)
-        order = np.random.default_rng((seed, number // per_round)).permutation(len(self))
-        first = number % per_round * size
-        return order[first : first + size]
+        """Return those of a batch, as of `batch_indices`."""
+        return batch_indices(len(self), number, size, seed)
 
     def _place(self, index: int) -> tuple[int, int]:
         """Return the shard of a sample and its place in it."""
         shard = int(np.searchsorted(self._ends, index, side="right"))
         return shard, index - (int(self._ends[shard - 1]) if shard else 0)
+
+
+def batch_indices(count: int, number: int, size: int, seed: int) -> NDArray[np.integer]:
+    """Return the samples of a batch: each comes once per round, every round in its own order.
+
+    Args:
+        count: Of all samples.
+        number: Of the batch, from 0.
+        size: Samples in it, at most `count`.
+        seed: Decides the orders.
+    """
+    per_round = max(1, count // size)
+    order = np.random.default_rng((seed, number // per_round)).permutation(count)
+    first = number % per_round * size
+    return order[first : first + size]
 
 
 def save_image_samples(path: Path, samples: ImageSamples) -> None:

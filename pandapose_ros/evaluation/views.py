@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pandapose_ros.camera.lens import Distortion, ImageUndistorter
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.data.dataset import Dataset, Sample, read_image
-from pandapose_ros.data.human36m import metric_crop
+from pandapose_ros.data.photographs import paper_crop
 from pandapose_ros.data.rendered_images import region_round_person
 from pandapose_ros.geometry import perspective_crop, project, transform_pixels
 from pandapose_ros.people.following import PeopleTracker
@@ -96,7 +96,7 @@ class Viewer:
 
     Source:
         Our choice: BlazePose's crops are those that the estimator makes, of people that it finds
-        itself. HRNet's are the paper's, which use the true pelvis (`metric_crop`). Without an
+        itself. HRNet's are the paper's, which use the true pelvis (`paper_crop`). Without an
         image the crop is where the truth says.
     """
 
@@ -196,12 +196,7 @@ class Viewer:
     def _crop(self, sample: Sample, person: Person | None) -> tuple[Array, Array]:
         """Return the homography from image to crop, and the crop's axes."""
         if self._config.backbone != "blazepose":
-            affine = sample.crop_from_image
-            if affine is None and sample.K is not None:
-                affine = metric_crop(sample.joints[0], sample.K)
-            if affine is None:
-                raise ValueError("the paper's crops need K, which is unknown here")
-            return np.vstack((affine, (0, 0, 1))), np.eye(3)
+            return np.vstack((paper_crop(sample), (0, 0, 1))), np.eye(3)
         if person is not None:
             return person.crop_from_image, person.image_from_crop_rotation
         if sample.K is None:

@@ -6,6 +6,7 @@ those load unchanged.
 
 import functools
 import pickle
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 STEM_WIDTH = 64
 BRANCH_DEPTH = 4
 HEAT_MAP_LAYER = "final_layer."
+_SHOWN_CHARACTERS = 400  # of how a file differs
 
 
 class HRNetOutput(NamedTuple):
@@ -157,7 +159,9 @@ def load_coco_weights(net: HRNet, path: Path) -> None:
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"{path} does not fit this HRNet: {error}") from error
+        # Of another width, hundreds of layers differ; the first few tell.
+        differences = textwrap.shorten(str(error), _SHOWN_CHARACTERS)
+        raise ValueError(f"{path} does not fit this HRNet: {differences}") from error
 
 
 def _per_channel(values: tuple[float, ...]) -> Tensor:

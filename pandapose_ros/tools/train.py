@@ -1,4 +1,4 @@
-"""Train the lifter on motion capture and, if given, on rendered images."""
+"""Train the lifter: on motion capture and images, or as the paper does on photographs."""
 
 import argparse
 import time
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     with shared_training(args.device) as share:
-        source = BatchSource(recipe.data, recipe.train, out / "features", share)
+        source = BatchSource(recipe.data, recipe.train, out / "features", share, recipe.model)
         net = _network(recipe, args.start)
         trainer = Trainer(net, recipe.train, source, recipe.loss, share)
         if args.resume:
@@ -124,7 +124,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 def _network(recipe: Recipe, start: str) -> PandaPose:
     """Build the network, from the start weights if there are any."""
     torch.manual_seed(recipe.train.seed)
-    net = PandaPose(recipe.model, nn.Identity())  # features come from files
+    net = PandaPose(recipe.model, nn.Identity())  # features come with the batches
     silence_image_branches(net)
     if start:
         if has_backbone(Path(start)) and not recipe.data.landmarks:
@@ -176,6 +176,9 @@ def _train(
 def _save(trainer: Trainer, out: Path, source: BatchSource, log: TrainLog) -> None:
     """Write weights and state; add the scores of the averaged weights to the history."""
     trainer.save(out, {"name": "pandapose", "version": f"unreleased, step {trainer.step}"})
-    drawn = source.held_out.sample(_SCORED_SAMPLES, np.random.default_rng(0))
-    with trainer.averaged() as net:
-        log.score(trainer.step, score_skeletons(net, drawn.keypoints, drawn.joints))
+    scores: dict[str, float] = {}
+    if source.held_out is not None:
+        drawn = source.held_out.sample(_SCORED_SAMPLES, np.random.default_rng(0))
+        with trainer.averaged() as net:
+            scores = score_skeletons(net, drawn.keypoints, drawn.joints)
+    log.score(trainer.step, scores)

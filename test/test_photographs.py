@@ -1,0 +1,272 @@
+# Training as the paper does: on photographs, through a frozen HRNet. All is small: four images, an
+# HRNet a quarter as wide with random weights, a lifter of width 32.
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from photographed_people import COLOURS, human36m_label, write_3dhp, write_human36m
+from safetensors.torch import load_file
+from torch import nn
+
+from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
+from pandapose_ros.data.batches import BatchSource
+from pandapose_ros.data.dataset import human36m, mpi_inf_3dhp
+from pandapose_ros.data.photographs import (
+    PhotographBatches,
+    look_as_paper,
+    mirror,
+    open_photographs,
+)
+from pandapose_ros.evaluation.candidates import mirror_joints, mirror_keypoints
+from pandapose_ros.evaluation.views import KeypointSource, Viewer
+from pandapose_ros.model.hrnet import HRNet
+from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.tools import main
+from pandapose_ros.training.distribution import Share
+from pandapose_ros.training.loop import WEIGHTS_FILE, Trainer
+from pandapose_ros.training.state import STATE_FILE
+
+ROOT = Path(__file__).parents[1]
+PAPER = str(ROOT / "config" / "train" / "paper.yaml")
+SMALL = {"width": 32, "heads": 2, "layers": 1, "feedforward": 32, "depth_feedforward": 32}
+SMALL |= {"local_anchors": 2, "global_anchor_rows": 4, "global_anchor_columns": 4}
+SMALL |= {"depth_bins": 8, "depth_blocks": 1, "level_kernel": 1}
+MODEL = replace(ModelConfig.paper(), **SMALL, level_channels=(8, 16, 32, 64), dropout=0.0)
+CONFIG = TrainConfig(batch=2, image_batch=2, skeleton_steps=0, steps=30, warm_up=3)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def labels(tmp_path):
+    rng = np.random.default_rng(0)
+    return [human36m_label(rng, tmp_path, frame) for frame in range(1, 5)]
+
+
+@pytest.fixture
+def data(tmp_path, labels):
+    write_human36m(tmp_path, labels)
+    weights = tmp_path / "pose_hrnet_w8.pth"
+    torch.manual_seed(0)
+    head = {"weight": torch.zeros(17, 8, 1, 1), "bias": torch.zeros(17)}  # of the public file
+    extra = {f"final_layer.{key}": value for key, value in head.items()}
+    torch.save({**HRNet(8).state_dict(), **extra}, weights)
+    return TrainDataConfig(
+        human36m=str(tmp_path / "h36m_train.pkl"),
+        photographs=str(tmp_path),
+        backbone_weights=str(weights),
+        readers=2,
+    )
+
+
+def batches(data, config=CONFIG, share=None):
+    return open_photographs(data, config, MODEL, share or Share())
+
+
+def lifter(seed=0):
+    torch.manual_seed(seed)
+    return PandaPose(MODEL, nn.Identity())
+
+
+def train(data, out, *more, steps=3):
+    changes = {key: value for key, value in vars(MODEL).items() if key in SMALL}
+    changes |= {"level_channels": list(MODEL.level_channels)}
+    small = [p for key, value in changes.items() for p in ("--set", f"model.{key}={value}")]
+    given = {key: str(value) for key, value in vars(data).items() if value and key != "views"}
+    paths = [p for key, value in given.items() for p in (f"--{key.replace('_', '-')}", value)]
+    sizes = ["--batch", "2", "--image-batch", "2", "--steps", str(steps), "--save-every", "1"]
+    speed = ["--threads", "1", "--device", "cpu"]
+    return main.main(
+        ["train", "--config", PAPER, "--out", str(out), *small, *paths, *sizes, *speed, *more]
+    )
+
+
+def evaluate(data, run, dataset):
+    files = ["--images", data.photographs, "--out", str(run / "result.json"), "--threads", "1"]
+    nets = ["--weights", str(run / WEIGHTS_FILE), "--backbone-weights", data.backbone_weights]
+    return main.main(["evaluate", "--dataset", *dataset, *files, *nets])
+
+
+def greys_at(view):
+    """Return the grey of the crop at each keypoint."""
+    u, v = view.keypoints.round().astype(int).T
+    return view.crop[v, u, 0].astype(int)
+
+
+def test_crops_are_those_that_evaluation_looks_at(data, tmp_path):
+    dataset = human36m([Path(data.human36m)], tmp_path)
+    backbone = HRNet(8).eval()
+    viewer = Viewer(MODEL, backbone, None, KeypointSource.GIVEN, mirrored=True)
+    (seen,) = viewer.look(dataset, 4)
+    views = [look_as_paper(dataset.at(i)) for i in range(4)]
+    for name, tensors, some in (
+        ("features", seen.features, views),
+        ("mirrored", seen.mirrored_features, [mirror(view) for view in views]),
+    ):
+        crops = torch.from_numpy(np.stack([view.crop for view in some])).permute(0, 3, 1, 2)
+        with torch.no_grad():
+            for expected, found in zip(tensors, backbone(crops / 255).features, strict=True):
+                assert torch.equal(expected, found), name
+    np.testing.assert_allclose(seen.keypoints, [view.keypoints for view in views], atol=1e-4)
+    np.testing.assert_allclose(seen.joints, [view.joints for view in views], atol=1e-6)
+    for view in views:  # to the pixel as evaluation mirrors
+        keypoints, joints = mirror_keypoints(view.keypoints, 192), mirror_joints(view.joints)
+        np.testing.assert_allclose(mirror(view).keypoints, keypoints)
+        np.testing.assert_allclose(mirror(view).joints, joints)
+    assert np.abs(seen.keypoints - seen.true_keypoints).max() > 0.5  # the detected ones
+
+
+def test_keypoints_lie_on_the_person_in_the_mirror_too(data, tmp_path):
+    dataset = human36m([Path(data.human36m)], tmp_path)
+    names = H36M_17.joint_names
+    for i in range(4):
+        view = look_as_paper(dataset.at(i))
+        assert view.crop.shape == (256, 192, 3)
+        np.testing.assert_allclose(greys_at(view), COLOURS, atol=6)
+        seen = mirror(view)
+        np.testing.assert_allclose(greys_at(seen), COLOURS[list(H36M_17.mirror)], atol=6)
+        # The right hand is now where the left one seems to be, and the pose leans the other way.
+        left, right = names.index("left_wrist"), names.index("right_wrist")
+        np.testing.assert_allclose(seen.joints[left], view.joints[right] * (-1, 1, 1))
+        for some in (view, seen):  # as at the pelvis' depth 2 m fill the crop's width
+            u = some.joints[left, 0] * 95.5 + some.keypoints[0, 0]
+            assert u == pytest.approx(some.keypoints[left, 0], abs=4)
+        again = mirror(seen)
+        for twice, once in zip(again, view, strict=True):
+            np.testing.assert_allclose(twice, once)
+
+
+def test_true_keypoints_of_mpi_inf_3dhp_lie_on_the_person(data, tmp_path):
+    path = write_3dhp(tmp_path, 3)
+    dataset = mpi_inf_3dhp([path], tmp_path)
+    views = [look_as_paper(dataset.at(i)) for i in range(3)]
+    for view in views:
+        np.testing.assert_allclose(greys_at(view), COLOURS, atol=12)
+        assert np.abs(view.joints).max() < 1.5
+    # Both data sets together are one.
+    both = replace(data, mpi_inf_3dhp=str(path))
+    joints = batches(both, replace(CONFIG, image_batch=7)).batch(0).joints.numpy()
+    for view in views:
+        either = (view.joints, mirror(view).joints)
+        assert sum(np.allclose(pose, known, atol=1e-5) for pose in joints for known in either) == 1
+
+
+def test_chance_hangs_on_the_number_alone_and_processes_share_it(data):
+    config = replace(CONFIG, batch=4, image_batch=4)
+    source = batches(data, config)
+    first, later = source.batch(0), source.batch(1)
+    again = batches(data, config).batch(1)
+    for a, b in zip((*later[:2], *later.features), (*again[:2], *again.features), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(first.keypoints, later.keypoints)
+    parts = [batches(data, config, Share(rank, 2)).batch(1) for rank in range(2)]
+    assert torch.equal(torch.cat([part.joints for part in parts]), later.joints)
+    assert torch.allclose(torch.cat([p.features[3] for p in parts]), later.features[3], atol=1e-4)
+    # Every round each of the four, mirrored or not.
+    dataset = human36m([Path(data.human36m)], Path(data.photographs))
+    truth = [look_as_paper(dataset.at(i)) for i in range(4)]
+    flips = []
+    for number in range(3):
+        joints = source.batch(number).joints.numpy()
+        for view in truth:
+            mirrored = [np.allclose(mirror(view).joints, pose, atol=1e-5) for pose in joints]
+            plain = [np.allclose(view.joints, pose, atol=1e-5) for pose in joints]
+            assert sum(mirrored) + sum(plain) == 1
+            flips.append(sum(mirrored))
+    assert 3 <= sum(flips) <= 9
+
+
+def test_learns_one_batch_and_leaves_the_backbone_alone(data):
+    backbone = HRNet(8)
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    dataset = human36m([Path(data.human36m)], Path(data.photographs))
+    source = PhotographBatches([dataset], backbone, CONFIG, Share(), 1)
+    config = replace(CONFIG, learning_rate=5e-3)
+    batch = source.batch(0)
+    trainer = Trainer(lifter(), config, lambda _: batch)
+    results = [trainer.advance() for _ in range(12)]
+    assert all(np.isfinite(result.loss) for result in results)
+    assert results[-1].loss < 0.6 * results[0].loss
+    assert results[-1].depth < results[0].depth
+    learnt = {n for n, p in trainer.net.named_parameters() if p.grad is not None and p.grad.any()}
+    for part in ("depth_net", "level_projections", "layers.0.image_attention"):
+        assert any(name.startswith(part) for name in learnt), part
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(value, before[key]), key  # nor the statistics of its normalisation
+    assert all(parameter.grad is None for parameter in backbone.parameters())
+
+
+def test_cut_off_and_resumed_equals_uninterrupted_and_is_evaluated(data, tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert train(data, whole) == 0
+    assert train(data, cut, "--minutes", "1e-9") == 0
+    assert [record["step"] for record in json.loads((cut / "history.json").read_text())] == [1]
+    assert train(data, cut, "--resume") == 0
+    for name in (STATE_FILE, WEIGHTS_FILE):
+        expected, found = load_file(whole / name), load_file(cut / name)
+        assert expected.keys() == found.keys()
+        for key, tensor in expected.items():
+            assert torch.equal(tensor, found[key]), key
+    history = json.loads((cut / "history.json").read_text())
+    assert [record["step"] for record in history] == [1, 2, 3]
+    assert all(np.isfinite(record["loss"]) and not record["held_out"] for record in history)
+    assert evaluate(data, whole, ["human36m", "--data", data.human36m]) == 0
+
+
+def test_mpi_inf_3dhp_trains_too(data, tmp_path):
+    path = str(write_3dhp(tmp_path, 3))
+    assert train(replace(data, human36m="", mpi_inf_3dhp=path), tmp_path, steps=2) == 0
+    assert evaluate(data, tmp_path, ["mpi-inf-3dhp", "--data", path, "--keypoints", "true"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone_weights": ""}, "on hrnet_w32 need its COCO file: --backbone-weights"),
+        ({"backbone_weights": "none.pth"}, r"none\.pth"),
+        ({"human36m": ""}, "nothing to train on: give --human36m or --mpi-inf-3dhp"),
+        ({"motion": "walk.bvh"}, "on photographs alone: leave out --motion"),
+        ({"images": "renders"}, "on photographs alone"),
+        ({"photographs": "elsewhere"}, r"no image elsewhere/s_01.*expected the image tree"),
+    ],
+)
+def test_what_is_missing_or_too_much_is_named(data, tmp_path, capsys, changes, message):
+    assert train(replace(data, **changes), tmp_path / "run") == 1
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_lost_images_and_fields_are_named(data, tmp_path, labels, capsys):
+    lost = tmp_path / labels[3]["image"]
+    lost.unlink()
+    assert train(data, tmp_path / "run", "--image-batch", "4") == 1
+    assert f"no image {lost}" in capsys.readouterr().err
+    del labels[2]["joints_2d_cpn"]
+    write_human36m(tmp_path, labels)
+    assert train(data, tmp_path / "run") == 1
+    assert "sample 2: expected the field 'joints_2d_cpn'" in capsys.readouterr().err
+
+
+def test_few_samples_and_unknown_joints_are_refused(data, tmp_path, labels):
+    with pytest.raises(ValueError, match="at least the 5 samples of a batch, got 4"):
+        batches(data, replace(CONFIG, image_batch=5))
+    labels[0]["joints_3d"][10] = np.nan
+    write_human36m(tmp_path, labels)
+    with pytest.raises(ValueError, match=r"some are unknown of the sample .*_000001\.jpg"):
+        batches(data, replace(CONFIG, image_batch=4)).batch(0)
+
+
+def test_weights_of_hrnet_are_not_for_blazepose(data, tmp_path):
+    data = TrainDataConfig(motion="walk.bvh", backbone_weights=data.backbone_weights)
+    with pytest.raises(ValueError, match="--backbone-weights is for networks on HRNet"):
+        BatchSource(data, CONFIG, tmp_path, Share())
