@@ -145,10 +145,11 @@ def open_photographs(
         ValueError: If there is nothing to train on, or something that HRNet is not trained on, or
             a file lacks what is needed.
     """
-    if data.motion or data.images or data.bodies or data.features or config.skeleton_steps:
+    others = (data.motion, data.images, data.bodies, data.landmarks, data.features)
+    if any(others) or config.skeleton_steps:
         raise ValueError(
             f"networks on {model.backbone} are trained on photographs alone: leave out --motion, "
-            "--images, --bodies and --features, and give --skeleton-steps 0"
+            "--images, --bodies, --landmarks and --features, and give --skeleton-steps 0"
         )
     if not (data.human36m or data.mpi_inf_3dhp):
         raise ValueError("nothing to train on: give --human36m or --mpi-inf-3dhp")
