@@ -81,7 +81,9 @@ def test_benchmark_measures_stages_and_the_way_through_dds(tmp_path):
     # One image at a time: from end to end there is all of the node's work, and little else.
     case = result["end_to_end"][1]
     assert case["missed_frames"] == 0
-    work = sum(case["steps"][step]["p50"] for step in ("decode", "estimate", "publish"))
+    steps = ("decode", "estimate", "message", "publish")
+    assert all(0 < case["steps"][step]["p50"] <= case["steps"][step]["p95"] for step in steps)
+    work = sum(case["steps"][step]["p50"] for step in steps)
     assert 0.5 * work < case["latency"]["p50"] < 3 * work
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 _STAGES = ("detect", "landmarks", "lifter", "one_pass", "place_and_track")
-_STEPS = ("receive", "decode", "estimate", "publish")
+_STEPS = ("receive", "decode", "estimate", "message", "publish")
 
 
 def speed(report: Mapping[str, Any]) -> list[list[str]]:

@@ -146,15 +146,17 @@ class FramePipeline:
         header, image = prepared.header, prepared.image.image
         settings = self.parameters.get(EstimatorConfig)
         style = self.parameters.get(PictureConfig)
-        with self.timings.publish.measure():
+        publication = self.timings.publication
+        with publication.measure():
             placed = self._place(poses, header)
             if placed is not None:
-                self.outputs.publish(placed, style)
+                self.outputs.publish(placed, style, publication.send)
                 # Counted here, so that whoever has seen the skeletons finds them counted.
                 self._count(sum(pose.state is not TrackState.LOST for pose in poses))
                 if settings.tracking:
-                    self.world.publish(placed, header, image)
-            self.outputs.pictures.publish(image, poses, header, style, self._caption(header))
+                    self.world.publish(placed, header, image, publication.send)
+            caption = self._caption(header)
+            self.outputs.pictures.publish(image, poses, header, style, caption, publication.send)
 
     def _place(self, poses: list[Pose], header: Header) -> Placed | None:
         """Move people to the frame to publish in; None, after having said why, if that fails."""

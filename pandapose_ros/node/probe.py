@@ -25,7 +25,7 @@ from pandapose_ros.timings import summarise
 # With rate 0: an image without an answer for so long is taken for lost [s].
 _LOST = 10.0
 _POLL = 0.005
-_STEPS = ("decode", "estimate", "publish")
+_STEPS = ("decode", "estimate", "message", "publish")
 _GONE = (Skeleton3D.TRACKING_PREDICTED, Skeleton3D.TRACKING_LOST)
 
 
