@@ -178,7 +178,7 @@ class Watcher:
                 for status in array.status
             )
 
-        self.graph.spin_until(is_told, timeout=6.0)
+        self.graph.spin_until(is_told)
         return {s.name.split(": ")[1]: values(s) for s in self.arrays[-1].status}
 
 
