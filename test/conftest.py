@@ -36,7 +36,7 @@ class Graph:
         self.executor.add_node(node)
         return node
 
-    def spin_until(self, condition, timeout=20.0):
+    def spin_until(self, condition, timeout=60.0):
         end = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < end, "timed out"
@@ -106,6 +106,25 @@ class Camera:
         self.graph.spin_until(lambda: self.node.count_publishers(topic) > 0)
         self.graph.spin_for(0.2)
 
+    def wait_for_process(self):
+        """Wait until a node in another process listens, and has found all that we have.
+
+        Its own word for it: what a publisher knows of a subscriber is not known to that one yet,
+        and images that come before are lost to it. The last subscription that we make is the last
+        that it hears of.
+        """
+        from diagnostic_msgs.msg import DiagnosticArray
+
+        self.wait_for_node()
+        arrays = self.listen(DiagnosticArray, "/diagnostics")
+        found = ("pose_node: input", "publishers", "1")
+
+        def is_told():
+            statuses = [status for array in arrays[-1:] for status in array.status]
+            return any((s.name, v.key, v.value) == found for s in statuses for v in s.values)
+
+        self.graph.spin_until(is_told)
+
     def exchange(self, message):
         """Send an image and return the skeletons with its stamp."""
         self.images.publish(message)
@@ -116,6 +135,23 @@ class Camera:
 
         self.graph.spin_until(has_come)
         return next(s for s in self.skeletons if s.header.stamp == stamp)
+
+
+class Log:
+    """All that was written to stderr since a test began."""
+
+    def __init__(self, capfd):
+        self._capfd, self._text = capfd, ""
+
+    @property
+    def text(self):
+        self._text += self._capfd.readouterr().err
+        return self._text
+
+
+@pytest.fixture
+def log(capfd):
+    return Log(capfd)
 
 
 @pytest.fixture

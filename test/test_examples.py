@@ -37,18 +37,23 @@ def robot(graph):
     node.create_subscription(Bool, "stop", lambda message: answers.append(message.data), 10)
     process = subprocess.Popen([sys.executable, EXAMPLE])
     graph.spin_until(lambda: skeletons.get_subscription_count() == 1, timeout=60)
-    graph.spin_for(0.5)
 
     def ask(*people):
         answers.clear()
-
-        def is_answered():
-            skeletons.publish(Skeleton3DArray(skeletons=list(people)))
-            graph.spin_for(0.05)
-            return answers
-
-        graph.spin_until(is_answered, timeout=30)
+        skeletons.publish(Skeleton3DArray(skeletons=list(people)))
+        graph.spin_until(lambda: answers)
         return answers[0]
+
+    def is_answered():
+        skeletons.publish(Skeleton3DArray())
+        graph.spin_for(0.2)
+        return answers
+
+    # What is said before both know each other, and the joints' names, is lost. The answer to what
+    # is said last comes last, after those to all that was asked before.
+    graph.spin_until(is_answered)
+    skeletons.publish(Skeleton3DArray(skeletons=[person(head=100, left_wrist=80)]))
+    graph.spin_until(lambda: answers[-1])
 
     yield ask
     process.send_signal(signal.SIGINT)

@@ -64,19 +64,35 @@ def test_people_reach_ros4hri_and_foxglove(messages, graph, make_camera, walker)
     height, width = walker.shape[:2]
     blank = np.zeros_like(walker)
     message = camera.message(walker)
-    (seen,) = camera.exchange(message).skeletons
+    (first,) = camera.exchange(message).skeletons
     # The first messages of new topics come before they are discovered.
     graph.spin_until(lambda: node.count_subscribers(f"{body}/cropped") == 1)
-    graph.spin_for(0.3)
-    camera.exchange(camera.message(walker))
-    graph.spin_until(lambda: regions and skeletons and pieces and tracked and annotations)
+    for _ in range(60):
+        shown = camera.message(walker)
+        (seen,) = camera.exchange(shown).skeletons
+        graph.spin_for(0.1)
+        if regions and skeletons and pieces and tracked and annotations:
+            break
+    newest = shown.header.stamp
+    for received in (regions, skeletons, pieces):
+        graph.spin_until(lambda r=received: r and r[-1].header.stamp == newest)
     assert list(tracked[-1].ids) == ["person_0"]
     assert tracked[0].header == message.header
     roi = regions[-1]
     assert roi.xmin * width == pytest.approx(seen.roi.x_offset + 0.5, abs=2)
     assert (roi.ymax - roi.ymin) * height == pytest.approx(seen.roi.height, abs=2)
     assert pieces[-1].height == pytest.approx(seen.roi.height, abs=3)
-    points = skeletons[-1].skeleton
+    check_skeleton(hri, skeletons[-1].skeleton, seen, (width, height))
+    check_annotations(foxglove, annotations[0], first, message)
+    for _ in range(60):  # a prediction may bridge a while
+        camera.exchange(camera.message(blank))
+        if not tracked[-1].ids:
+            break
+    graph.spin_until(lambda: node.count_publishers(f"{body}/roi") == 0)
+
+
+def check_skeleton(hri, points, seen, size):
+    width, height = size
     assert len(points) == 18
     for constant, name in (("RIGHT_KNEE", "right_knee"), ("NECK", "thorax"), ("NOSE", "nose")):
         joint = seen.joints[H36M_17.joint_names.index(name)]
@@ -85,12 +101,6 @@ def test_people_reach_ros4hri_and_foxglove(messages, graph, make_camera, walker)
         assert point.y * height == pytest.approx(joint.v + 0.5, abs=3)
         assert point.c == pytest.approx(joint.confidence, abs=0.1)
     assert points[hri.Skeleton2D.LEFT_EAR].c == 0
-    check_annotations(foxglove, annotations[0], seen, message)
-    for _ in range(60):  # a prediction may bridge a while
-        camera.exchange(camera.message(blank))
-        if not tracked[-1].ids:
-            break
-    graph.spin_until(lambda: node.count_publishers(f"{body}/roi") == 0)
 
 
 def check_annotations(foxglove, annotations, seen, message):

@@ -35,7 +35,9 @@ class Pair:
         self.graph.spin_until(
             lambda: all(p.get_subscription_count() == 1 for p in self.images.values())
         )
-        self.graph.spin_for(0.3)
+        topics = [p.topic_name for p in (*self.images.values(), *self.infos.values())]
+        for node in self.graph.nodes:
+            self.graph.spin_until(lambda n=node: all(n.count_publishers(t) for t in topics))
 
     def send(self, **pixels):
         """Send an image per camera and return the newest skeletons of each."""

@@ -64,9 +64,10 @@ def test_the_buffer_finds_the_nearest_within_the_window():
     assert buffer.is_alive
     found = buffer.find(1040 * 10**6, 0.02)
     assert nanoseconds(found.header.stamp) == 1033 * 10**6
+    buffer.add(depth_message(np.ones((1, 1)), "16UC1", stamp_ns=1000 * 10**9))
     started = time.monotonic()
-    assert buffer.find(900 * 10**6, 0.05) is None  # later ones have come: no use in waiting
-    assert time.monotonic() - started < 0.03
+    assert buffer.find(900 * 10**9, 60.0) is None  # later ones have come: no use in waiting
+    assert time.monotonic() - started < 30
 
 
 def test_the_buffer_waits_for_what_may_still_come():
@@ -76,9 +77,12 @@ def test_the_buffer_waits_for_what_may_still_come():
     timer = threading.Timer(0.05, buffer.add, [late])
     timer.start()
     assert buffer.find(2 * 10**9, 0.5) is late
-    started = time.monotonic()
-    assert buffer.find(3 * 10**9, 0.1) is None
-    assert 0.09 < time.monotonic() - started < 0.3
+    waited = []
+    for _ in range(5):  # a busy machine may wake it late
+        started = time.monotonic()
+        assert buffer.find(3 * 10**9, 0.1) is None
+        waited.append(time.monotonic() - started)
+    assert 0.09 < min(waited) < 0.3
     timer.join()
 
 
@@ -93,7 +97,7 @@ def test_depth_places_people_and_its_absence_is_counted(graph, make_camera, walk
     graph.spin_until(lambda: depths.get_subscription_count() == 1)
     height, width = walker.shape[:2]
     camera.infos.publish(camera_info_from_field_of_view(1.0, width, height))
-    graph.spin_for(0.2)
+    graph.spin_until(lambda: node.cameras[0].input._camera_info is not None)
 
     def source(depth=None, *, apart=0):
         message = camera.message(walker)

@@ -92,6 +92,27 @@ def test_a_device_that_stays_broken_deactivates_the_node(
     assert not is_told()
 
 
+def test_skeletons_are_counted_before_they_are_sent_or_not_at_all(
+    graph, node, make_camera, walker
+):
+    camera, outputs, counted = make_camera(), node.cameras[0].outputs, []
+    publish = outputs.publish
+
+    def watched(*arguments):
+        counted.append((node.statistics.processed, node.statistics.people))
+        if len(counted) == 2:
+            raise RuntimeError("publisher is gone")
+        publish(*arguments)
+
+    outputs.publish = watched
+    camera.wait_for_node()
+    camera.exchange(camera.message(walker))
+    camera.images.publish(camera.message(walker))
+    graph.spin_until(lambda: node.statistics.failed == 1)
+    assert counted == [(1, 1), (2, 2)]
+    assert (node.statistics.processed, node.statistics.people) == (1, 1)
+
+
 def test_errors_of_an_image_are_not_those_of_the_device():
     assert is_device_fault(OUT_OF_MEMORY)
     assert is_device_fault(BROKEN)

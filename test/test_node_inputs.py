@@ -74,6 +74,7 @@ def test_damaged_compressed_images_are_counted_explained_drops(
     node = make_node(image_transport="compressed")
     sender = CompressedCamera(make_camera())
     graph.spin_until(lambda: sender.images.get_subscription_count() == 1)
+    graph.spin_until(lambda: node.count_publishers("/image/compressed") == 1)
     good = sender.message(blank)
     damaged = ((good.data[:900], "jpeg"), (b"", "jpeg"), (b"RIFF", "webp"))
     for count, (data, form) in enumerate(damaged, 1):
@@ -104,16 +105,17 @@ def statuses(graph, camera, name, text):
     ],
 )
 def test_topics_of_the_other_transport_are_named(
-    graph, make_node, make_camera, capfd, transport, hint
+    graph, make_node, make_camera, log, transport, hint
 ):
-    make_node(image_transport=transport, image_timeout=0.5)
     camera = make_camera()
     camera.node.destroy_publisher(camera.images)
     name = "image" if transport == "raw" else "other"
     CompressedCamera(camera, f"{name}/compressed")
     topic = "/image" if transport == "raw" else "/image/compressed"
+    # After the cameras, so that they are known when the time is over.
+    make_node(image_transport=transport, image_timeout=0.5)
     statuses(graph, camera, "input", f"no image on {topic} yet (0 publishers; {hint}")
-    assert f"no image on {topic} for 0.5 s (0 publishers; {hint}" in capfd.readouterr().err
+    graph.spin_until(lambda: f"no image on {topic} for 0.5 s (0 publishers; {hint}" in log.text)
 
 
 def test_incompatible_qos_is_told_in_the_diagnostics(graph, make_node, make_camera, blank):
@@ -125,6 +127,7 @@ def test_incompatible_qos_is_told_in_the_diagnostics(graph, make_node, make_came
     better = make_camera(namespace="better")
     better.images = better.node.create_publisher(type(better.message(blank)), "/image", 5)
     graph.spin_until(lambda: better.images.get_subscription_count() == 1)
+    graph.spin_until(lambda: node.count_publishers("/image") == 2)
     better.images.publish(better.message(blank))
     graph.spin_until(lambda: node.statistics.processed == 1)
     assert "quality" not in node.cameras[0].input.explain_silence()

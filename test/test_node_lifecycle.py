@@ -8,6 +8,8 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import Image
+from services import call as ask
+from services import meet_manager
 from visualization_msgs.msg import Marker, MarkerArray
 
 from pandapose_ros.config import EstimatorConfig
@@ -46,6 +48,8 @@ def test_a_manager_drives_it_by_services(graph, make_node, make_camera, blank):
         graph.spin_until(future.done)
         return future.result()
 
+    meet_manager(graph, change)
+    ask(graph, get, GetState.Request())
     steps = (
         (Transition.TRANSITION_CONFIGURE, "inactive"),
         (Transition.TRANSITION_ACTIVATE, "active"),
@@ -169,7 +173,7 @@ def test_configure_refuses_broken_weights_and_then_takes_good_ones(make_node, tm
     assert node.parameters.get(EstimatorConfig).weights == str(weights)
 
 
-def test_both_sides_of_incompatible_qos_are_logged(graph, make_node, make_camera, capfd):
+def test_both_sides_of_incompatible_qos_are_logged(graph, make_node, make_camera, log):
     node = make_node(**{"qos_overrides./image.subscription.reliability": "reliable"})
     camera = make_camera(reliability=ReliabilityPolicy.BEST_EFFORT)
     camera.listen(
@@ -177,13 +181,14 @@ def test_both_sides_of_incompatible_qos_are_logged(graph, make_node, make_camera
     )
     camera.listen(MarkerArray, "pose_node/markers", durability=DurabilityPolicy.TRANSIENT_LOCAL)
     assert node.start()
-    graph.spin_for(1.0)
-    log = capfd.readouterr().err
-    assert "quality of service on /image, no messages will come: we ask for reliable" in log
-    assert "/camera offers best-effort volatile" in log
-    assert "/pose_node/markers, a subscriber will get no messages" in log
-    assert "/camera asks for reliable transient-local" in log
-    assert "we offer reliable volatile" in log
+    for text in (
+        "quality of service on /image, no messages will come: we ask for reliable",
+        "/camera offers best-effort volatile",
+        "/pose_node/markers, a subscriber will get no messages",
+        "/camera asks for reliable transient-local",
+        "we offer reliable volatile",
+    ):
+        graph.spin_until(lambda text=text: text in log.text)
 
 
 def test_frame_ages_and_stamps_that_go_back(graph, make_node, make_camera, blank, capfd):
@@ -203,28 +208,29 @@ def test_frame_ages_and_stamps_that_go_back(graph, make_node, make_camera, blank
     assert "stamps went back: tracking starts anew" in log
 
 
-def test_a_camera_that_stops_and_comes_back(graph, make_node, make_camera, blank, capfd):
+def test_a_camera_that_stops_and_comes_back(graph, make_node, make_camera, blank, log):
     node, camera = make_node(image_timeout=0.5), make_camera()
     assert node.start()
     camera.wait_for_node()
-    log = ""
+    stopped, again = "no image on /image for 0.5 s", "images on /image again after"
+    graph.spin_until(lambda: stopped in log.text)  # there has been none since the start
     for _ in range(2):
+        before = len(log.text)
         camera.exchange(camera.message(blank))
+        graph.spin_until(lambda start=before: stopped in log.text[start:])
         graph.spin_for(1.2)
-        stopped = capfd.readouterr().err
-        assert stopped.count("no image on /image for 0.5 s (1 publishers: /camera)") == 1
-        log += stopped
-    assert log.count("images on /image again after") == 1
+        told = log.text[before:]
+        assert told.count(f"{stopped} (1 publishers: /camera)") == 1
+        assert told.count(again) == 1
 
 
-def test_without_a_camera_other_image_topics_are_named(graph, make_node, make_camera, capfd):
+def test_without_a_camera_other_image_topics_are_named(graph, make_node, make_camera, log):
     node, camera = make_node(image_timeout=0.5), make_camera(namespace="front")
-    assert node.start()
     graph.spin_until(lambda: node.count_publishers("/front/image") == 1)
-    graph.spin_for(1.2)
-    log = capfd.readouterr().err
-    assert "no image on /image" in log
-    assert "(0 publishers; similar topics: /front/image (remap with image:=TOPIC))" in log
+    assert node.start()
+    graph.spin_until(lambda: "no image on /image" in log.text)
+    text = "(0 publishers; similar topics: /front/image (remap with image:=TOPIC))"
+    graph.spin_until(lambda: text in log.text)
     assert camera.images.get_subscription_count() == 0
 
 

@@ -20,11 +20,11 @@ class Gate:
 
     def __call__(self, frames):
         self.begun.set()
-        assert self.open.wait(5)
+        assert self.open.wait(60)
         self.done += [frame.image.height for frame in frames]
 
 
-def wait_until(condition, timeout=5.0):
+def wait_until(condition, timeout=60.0):
     end = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < end
@@ -36,12 +36,12 @@ def test_only_the_newest_frame_waits():
     worker = LatestFrameWorker(gate)
     worker.start()
     assert not worker.submit(frame(1))
-    assert gate.begun.wait(5)
+    assert gate.begun.wait(60)
     assert [worker.submit(frame(n)) for n in (2, 3, 4)] == [False, True, True]
     gate.open.set()
     wait_until(lambda: len(gate.done) == 2)
     assert gate.done == [1, 4]
-    assert worker.stop(5) == (True, [])
+    assert worker.stop(60) == (True, [])
 
 
 def test_the_newest_frames_of_all_cameras_are_worked_on_together():
@@ -55,13 +55,13 @@ def test_the_newest_frames_of_all_cameras_are_worked_on_together():
     worker = LatestFrameWorker(process)
     worker.start()
     worker.submit(frame(1, "left"))
-    assert gate.begun.wait(5)
+    assert gate.begun.wait(60)
     replaced = [worker.submit(frame(n, c)) for n, c in ((2, "left"), (3, "right"), (4, "left"))]
     assert replaced == [False, False, True]
     gate.open.set()
     wait_until(lambda: len(batches) == 2)
     assert batches == [[("left", 1)], [("left", 4), ("right", 3)]]
-    assert worker.stop(5) == (True, [])
+    assert worker.stop(60) == (True, [])
 
 
 def test_stop_ends_after_the_present_frame_and_drops_the_waiting_one():
@@ -69,13 +69,13 @@ def test_stop_ends_after_the_present_frame_and_drops_the_waiting_one():
     worker = LatestFrameWorker(gate)
     worker.start()
     worker.submit(frame(1))
-    assert gate.begun.wait(5)
+    assert gate.begun.wait(60)
     waiting = frame(2)
     worker.submit(waiting)
     assert worker.stop(0.05) == (False, [waiting])  # still at frame 1
     gate.open.set()
     wait_until(lambda: gate.done == [1])
-    assert worker.stop(5) == (True, [])
+    assert worker.stop(60) == (True, [])
     assert gate.done == [1]
 
 
@@ -84,7 +84,7 @@ def test_requests_are_served_in_the_thread_between_two_frames():
     worker = LatestFrameWorker(gate)
     worker.start()
     worker.submit(frame(1))
-    assert gate.begun.wait(5)
+    assert gate.begun.wait(60)
     worker.submit(frame(2))
     threads = []
     for name in ("first", "second"):
@@ -100,7 +100,7 @@ def test_requests_are_served_in_the_thread_between_two_frames():
     wait_until(lambda: len(gate.done) == 4)
     assert gate.done == [1, "first", "second", 2]
     assert set(threads) == {"pose worker"}
-    assert worker.stop(5) == (True, [])
+    assert worker.stop(60) == (True, [])
 
 
 def test_a_discarded_frame_is_not_processed():
@@ -108,7 +108,7 @@ def test_a_discarded_frame_is_not_processed():
     worker = LatestFrameWorker(gate)
     worker.start()
     worker.submit(frame(1))
-    assert gate.begun.wait(5)
+    assert gate.begun.wait(60)
     waiting = frame(2)
     worker.submit(waiting)
     assert [worker.discard(), worker.discard()] == [[waiting], []]
@@ -117,7 +117,7 @@ def test_a_discarded_frame_is_not_processed():
     worker.submit(frame(3))
     wait_until(lambda: len(gate.done) == 2)
     assert gate.done == [1, 3]
-    worker.stop(5)
+    worker.stop(60)
 
 
 def test_stop_forgets_what_was_requested():
@@ -125,12 +125,12 @@ def test_stop_forgets_what_was_requested():
     worker = LatestFrameWorker(gate)
     worker.start()
     worker.submit(frame(1))
-    assert gate.begun.wait(5)
+    assert gate.begun.wait(60)
     worker.request(lambda: gate.done.append("late"))
     worker.stop(0.05)
     gate.open.set()
     wait_until(lambda: gate.done)
-    assert worker.stop(5) == (True, [])
+    assert worker.stop(60) == (True, [])
     assert gate.done == [1]
 
 
@@ -141,10 +141,12 @@ def test_stop_without_start_does_nothing():
 def test_an_idle_worker_uses_no_processor_time():
     worker = LatestFrameWorker(print)
     worker.start()
-    before = time.process_time()
+    # Its own time: that of the process holds what threads of other tests still do.
+    clock = time.pthread_getcpuclockid(worker._thread.ident)
+    before = time.clock_gettime(clock)
     time.sleep(0.3)
-    assert time.process_time() - before < 0.1
-    worker.stop(5)
+    assert time.clock_gettime(clock) - before < 0.1
+    worker.stop(60)
 
 
 def test_statistics_read_as_a_sentence_without_zero_losses():
@@ -175,9 +177,9 @@ def test_a_notice_comes_again_after_a_while():
     log = Log()
     notices = Notices(log)
     for _ in range(2):
-        notices.warn("late", again_after=0.02)
-        notices.warn("late", again_after=0.02)
-        time.sleep(0.03)
+        notices.warn("late", again_after=0.5)
+        notices.warn("late", again_after=0.5)
+        time.sleep(0.6)
     assert log.lines == ["late", "late"]
 
 
@@ -196,7 +198,7 @@ def test_a_flood_of_one_request_is_served_once():
     worker = LatestFrameWorker(gate)
     worker.start()
     worker.submit(frame(1))
-    assert gate.begun.wait(5)
+    assert gate.begun.wait(60)
     served = []
 
     def serve():
@@ -208,4 +210,4 @@ def test_a_flood_of_one_request_is_served_once():
     gate.open.set()
     wait_until(lambda: len(gate.done) == 2)
     assert served == [1]
-    worker.stop(5)
+    worker.stop(60)

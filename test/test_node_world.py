@@ -8,11 +8,13 @@ from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from scipy.spatial.transform import Rotation
+from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.frames.transform import Transform, move_pose
+from pandapose_ros.frames.transform_tree import TransformError
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
 
@@ -50,6 +52,15 @@ def xyz(point):
     return np.array([point.x, point.y, point.z])
 
 
+def is_placed(node, frame, header):
+    """Tell whether the node knows by now where a frame is at the time of a header."""
+    try:
+        node.cameras[0]._world.place([], Header(stamp=header.stamp, frame_id=frame), 0.0)
+    except TransformError:
+        return False
+    return True
+
+
 def test_everything_is_published_in_the_target_frame(graph, make_node, make_camera, walker):
     node, camera = make_node(target_frame="base", publish_tf=True), make_camera()
     anchors = camera.listen(AnchorSet3DArray, "pose_node/anchors")
@@ -63,7 +74,8 @@ def test_everything_is_published_in_the_target_frame(graph, make_node, make_came
     height, width = walker.shape[:2]
     info = camera_info_from_field_of_view(1.0, width, height)
     camera.infos.publish(info)
-    graph.spin_for(0.5)
+    graph.spin_until(lambda: node.cameras[0].input._camera_info is not None)
+    graph.spin_until(lambda: is_placed(node, "lens", camera.message(walker).header))
     message = camera.message(walker)
     answer = camera.exchange(message)
     assert (answer.header.frame_id, answer.header.stamp) == ("base", message.header.stamp)
@@ -117,7 +129,7 @@ def test_without_a_transform_nothing_is_published_and_the_frame_is_named(
     stamp = message.header.stamp
     for delta in (-(10**8), 10**8):
         robot.moving.publish(robot.message("lens", "map", stamp=shifted(stamp, delta)))
-    graph.spin_for(0.3)
+    graph.spin_until(lambda: is_placed(node, "lens", message.header))
     assert camera.exchange(message).header.frame_id == "map"
     assert "from lens to map" in node._reports()[0].pipeline.transforms
     late = copy.deepcopy(message)

@@ -15,8 +15,16 @@ def test_what_nobody_listens_to_is_not_even_built(graph):
     outputs = Outputs(node, H36M_17)
     people = [with_depth(person(1), peak=6)]
     placed = Placed(people, HEADER, IDENTITY)
-    outputs.publish(placed, STYLE)
-    outputs.pictures.publish(None, people, HEADER, STYLE, "")  # no image to draw on: it is not
+    sent = []
+
+    def send(publisher, message):
+        sent.append(publisher.topic_name.removeprefix("/quiet/"))
+        publisher.publish(message)
+
+    outputs.publish(placed, STYLE, send)
+    # No image to draw on: it is not.
+    outputs.pictures.publish(None, people, HEADER, STYLE, "", send)
+    assert sent == ["skeletons"]
     built = {
         "markers": outputs._people_in_rviz,
         "anchor_markers": outputs._anchors_in_rviz,
@@ -29,6 +37,9 @@ def test_what_nobody_listens_to_is_not_even_built(graph):
         listener.create_subscription(MarkerArray, f"quiet/{topic}", print, 1)
         graph.spin_until(lambda topic=topic: node.count_subscribers(f"/quiet/{topic}") == 1)
         graph.spin_for(0.1)
-        outputs.publish(placed, STYLE)
+        sent.clear()
+        outputs.publish(placed, STYLE, send)
+        assert sent[0] == "skeletons"
+        assert set(sent[1:]) == wanted
     assert all(living.keys for living in built.values())
     outputs.destroy()

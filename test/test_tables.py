@@ -131,6 +131,15 @@ def test_speed_tables_hold_what_was_measured():
     assert rows[0][0] == "640x480, 1, 30 Hz"
     assert rows[0][head.index("p95 ms")] == f"{measured['end_to_end'][0]['latency']['p95']:.1f}"
     assert all(len(row) == len(head) for row in rows)
+    # Written before messages were timed by themselves: nothing is made up.
+    steps = measured["end_to_end"][0]["steps"]
+    shown = [rows[0][head.index(f"{step} p50 ms")] for step in ("message", "publish")]
+    assert shown == ["-", f"{steps['publish']['p50']:.1f}"]
+    steps["message"] = {"p50": 0.25, "p95": 0.5}
+    measured["end_to_end"][0]["people"] = 0.9
+    row = draw_table("speed", measured)[1]
+    assert row[head.index("message p50 ms")] == "0.2"
+    assert row[0] == "640x480, 1 (0.9 seen), 30 Hz"
     stages = draw_table("stages", measured)
     assert len(stages) == 1 + len(measured["frames"]) + len(measured["mediapipe"])
     assert len({len(row) for row in stages}) == 1

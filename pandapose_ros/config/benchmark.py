@@ -15,6 +15,7 @@ class ProbeConfig:
         30.0, "Images per second; 0: the next when the last is answered [Hz]", low=0.0, high=1000.0
     )
     seconds: float = option(10.0, "How long to measure [s]", low=0.1)
+    people: int = option(1, "So many seen is the first answer, if they are all found", low=1)
     warm_up: float = option(2.0, "Time from the first answer until then [s]", low=0.0)
     answers: int = option(3, "Least answers to measure, however long that takes", low=1)
     timeout: float = option(120.0, "Longest time to wait for the first or enough [s]", low=1.0)

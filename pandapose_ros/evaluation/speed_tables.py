@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 _STAGES = ("detect", "landmarks", "lifter", "one_pass", "place_and_track")
-_STEPS = ("receive", "decode", "estimate", "publish")
+_STEPS = ("receive", "decode", "estimate", "message", "publish")
 
 
 def speed(report: Mapping[str, Any]) -> list[list[str]]:
@@ -20,7 +20,7 @@ def speed(report: Mapping[str, Any]) -> list[list[str]]:
         sent_at = rate if isinstance(rate, str) else f"{rate:g} Hz"
         rows.append(
             [
-                f"{case['size']}, {case['people_shown']}, {sent_at}",
+                f"{case['size']}, {_people(case)}, {sent_at}",
                 f"{case['rate_hz']:.1f}",
                 *(_ms(latency, name) for name in ("p50", "p95", "p99")),
                 " / ".join(_ms(latency, name) for name in ("mean", "min", "max")),
@@ -156,6 +156,13 @@ SPEED_TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[list[str]]]] = {
     "anchor_cost": anchor_cost,
     "machine": machine,
 }
+
+
+def _people(case: Mapping[str, Any]) -> str:
+    """Tell how many people were shown, and how many were seen if not all of them were."""
+    shown = str(case["people_shown"])
+    seen = f"{case['people']:.1f}"
+    return shown if float(seen) == case["people_shown"] else f"{shown} ({seen} seen)"
 
 
 def _ms(summary: Mapping[str, float], name: str) -> str:

@@ -11,6 +11,7 @@ from std_msgs.msg import Header
 from pandapose_ros.frames.body_frame import BodyRotations
 from pandapose_ros.frames.transform import quaternion_from_rotation
 from pandapose_ros.node.conversions import person_name
+from pandapose_ros.node.statistics import Send
 from pandapose_ros.pose import Pose
 
 _QUEUE = 100  # as of tf2_ros
@@ -38,8 +39,14 @@ class BodyFrames:
         # A lifecycle publisher would do no more: nobody calls `publish` while inactive.
         self._publisher = node.create_publisher(TFMessage, "/tf", QoSProfile(depth=_QUEUE))
 
-    def publish(self, poses: Sequence[Pose], header: Header) -> None:
-        """Publish the frames of people who have a place, children of the header's frame."""
+    def publish(self, poses: Sequence[Pose], header: Header, send: Send) -> None:
+        """Publish the frames of people who have a place, children of the header's frame.
+
+        Args:
+            poses: People; may be empty.
+            header: Of the frame that they are placed in.
+            send: Called with the publisher and its message.
+        """
         transforms = []
         for pose, rotation in self._rotations.update(poses):
             x, y, z = np.asarray(pose.root, np.float64).tolist()
@@ -50,7 +57,7 @@ class BodyFrames:
             stamped.transform.rotation = Quaternion(x=qx, y=qy, z=qz, w=qw)
             transforms.append(stamped)
         if transforms:
-            self._publisher.publish(self._message(transforms=transforms))
+            send(self._publisher, self._message(transforms=transforms))
 
     def destroy(self) -> None:
         """Remove the publisher."""

@@ -17,6 +17,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from pandapose_ros.node.conversions import image_message, person_name
+from pandapose_ros.node.statistics import Send
 from pandapose_ros.pose import Pose, TrackState
 from pandapose_ros.skeleton import H36M_17
 
@@ -64,13 +65,16 @@ class HriBridge:
         self._bodies: dict[str, _Body] = {}
         self._tracked = node.create_publisher(msg.IdsList, f"{_TOPIC}/tracked", _QOS)
 
-    def publish(self, poses: Sequence[Pose], header: Header, image: NDArray[np.uint8]) -> None:
+    def publish(
+        self, poses: Sequence[Pose], header: Header, image: NDArray[np.uint8], send: Send
+    ) -> None:
         """Publish the people of an image; the publishers of those who are gone go too.
 
         Args:
             poses: People; may be empty. Pixels as in the image.
             header: Of the image.
             image: RGB uint8 [H, W, 3].
+            send: Called with a publisher and its message.
         """
         people = {person_name(p): p for p in poses if p.state is not TrackState.LOST}
         for name in self._bodies.keys() - people.keys():
@@ -80,11 +84,11 @@ class HriBridge:
             if body is None:
                 body = self._bodies[name] = self._add(name)
             size = np.array([image.shape[1], image.shape[0]])
-            body.roi.publish(self._region(pose, header, size))
-            body.skeleton.publish(self._skeleton(pose, header, size))
+            send(body.roi, self._region(pose, header, size))
+            send(body.skeleton, self._skeleton(pose, header, size))
             if body.cropped.get_subscription_count():
-                body.cropped.publish(_cropped(pose, header, image))
-        self._tracked.publish(self._msg.IdsList(header=header, ids=list(people)))
+                send(body.cropped, _cropped(pose, header, image))
+        send(self._tracked, self._msg.IdsList(header=header, ids=list(people)))
 
     def clear(self) -> None:
         """Remove the publishers of all people."""

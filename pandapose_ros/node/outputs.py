@@ -21,6 +21,7 @@ from pandapose_ros.node.evidence_markers import anchor_markers, depth_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
 from pandapose_ros.node.pictures import Pictures
 from pandapose_ros.node.qos_report import explain_subscriptions
+from pandapose_ros.node.statistics import Send
 from pandapose_ros.node.world import Placed
 from pandapose_ros.people.tracks import lost_pose
 from pandapose_ros.pose import ModelInfo, Pose, TrackState
@@ -77,7 +78,7 @@ class Outputs:
         """Publish the latched description of the joints and the model."""
         self._info.publish(skeleton_info_message(self._skeleton, model))
 
-    def publish(self, placed: Placed, style: PictureConfig) -> None:
+    def publish(self, placed: Placed, style: PictureConfig, send: Send) -> None:
         """Publish the people of one image, first the skeletons.
 
         Whoever was published last time and is not among the people, as after a reset, is
@@ -86,22 +87,23 @@ class Outputs:
         Args:
             placed: The people, in the frame to publish in; may be nobody.
             style: How markers are drawn.
+            send: Called with a publisher and its message, as soon as that is made.
         """
         header = placed.header
         poses = [*placed.poses, *self._vanished(placed.poses)]
         message = skeletons_message(poses, header, self._skeleton.name)
-        self._skeletons.publish(message)
+        send(self._skeletons, message)
         if self._markers.get_subscription_count():
             markers = person_markers(poses, self._skeleton, header, style, placed.camera)
-            self._markers.publish(self._people_in_rviz.replace(markers, header))
+            send(self._markers, self._people_in_rviz.replace(markers, header))
         if self._anchors.get_subscription_count():
-            self._anchors.publish(anchors_message(poses, header))
+            send(self._anchors, anchors_message(poses, header))
         if self._anchor_markers.get_subscription_count():
             markers = anchor_markers(poses, self._skeleton, header, style)
-            self._anchor_markers.publish(self._anchors_in_rviz.replace(markers, header))
+            send(self._anchor_markers, self._anchors_in_rviz.replace(markers, header))
         if self._depth_markers.get_subscription_count():
             markers = depth_markers(poses, self._skeleton, header, style)
-            self._depth_markers.publish(self._depths_in_rviz.replace(markers, header))
+            send(self._depth_markers, self._depths_in_rviz.replace(markers, header))
 
     def _vanished(self, poses: Sequence[Pose]) -> list[Pose]:
         """Return as lost who was there the last time and is missing; remember who is there."""

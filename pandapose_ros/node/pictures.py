@@ -17,6 +17,7 @@ from pandapose_ros.config import PictureConfig
 from pandapose_ros.drawing import draw_poses
 from pandapose_ros.node.annotations import Annotator, make_annotator
 from pandapose_ros.node.conversions import image_message
+from pandapose_ros.node.statistics import Send
 from pandapose_ros.pose import Pose
 
 
@@ -44,6 +45,7 @@ class Pictures:
         header: Header,
         style: PictureConfig,
         caption: str,
+        send: Send,
     ) -> None:
         """Publish what somebody looks at.
 
@@ -53,9 +55,10 @@ class Pictures:
             header: Stamp of the image and its optical frame.
             style: Which keypoints, in which colours, how large.
             caption: Line at the top of the image.
+            send: Called with a publisher and its message.
         """
         if self._annotator is not None and self._annotations.get_subscription_count():
-            self._annotations.publish(self._annotator.annotate(poses, header, style))
+            send(self._annotations, self._annotator.annotate(poses, header, style))
         wants_raw = self._raw.get_subscription_count() > 0
         wants_compressed = self._compressed.get_subscription_count() > 0
         if not (wants_raw or wants_compressed):
@@ -69,9 +72,9 @@ class Pictures:
         )
         drawn = _at_most(drawn, style.debug_image_width)
         if wants_raw:
-            self._raw.publish(image_message(drawn, header))
+            send(self._raw, image_message(drawn, header))
         if wants_compressed:
-            self._compressed.publish(_jpeg_message(drawn, header, style.debug_image_quality))
+            send(self._compressed, _jpeg_message(drawn, header, style.debug_image_quality))
 
 
 def _at_most(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:

@@ -146,15 +146,24 @@ class FramePipeline:
         header, image = prepared.header, prepared.image.image
         settings = self.parameters.get(EstimatorConfig)
         style = self.parameters.get(PictureConfig)
-        with self.timings.publish.measure():
+        publication = self.timings.publication
+        with publication.measure():
             placed = self._place(poses, header)
             if placed is not None:
-                self.outputs.publish(placed, style)
-                # Counted here, so that whoever has seen the skeletons finds them counted.
-                self._count(sum(pose.state is not TrackState.LOST for pose in poses))
+                people = sum(pose.state is not TrackState.LOST for pose in poses)
+                # Before, so that whoever has seen the skeletons finds them counted.
+                self._count(1, people)
+                try:
+                    self.outputs.publish(placed, style, publication.send)
+                except Exception:
+                    self._count(-1, -people)
+                    raise
+                self.timings.images_out.count()
+                self.people_in_view = people
                 if settings.tracking:
-                    self.world.publish(placed, header, image)
-            self.outputs.pictures.publish(image, poses, header, style, self._caption(header))
+                    self.world.publish(placed, header, image, publication.send)
+            caption = self._caption(header)
+            self.outputs.pictures.publish(image, poses, header, style, caption, publication.send)
 
     def _place(self, poses: list[Pose], header: Header) -> Placed | None:
         """Move people to the frame to publish in; None, after having said why, if that fails."""
@@ -175,11 +184,9 @@ class FramePipeline:
         age_ms = (self.node.get_clock().now().nanoseconds - stamp_ns) / 1e6
         return f"{rate}  {age_ms:.0f} ms"
 
-    def _count(self, people: int) -> None:
-        self.timings.images_out.count()
-        self.statistics.processed += 1
+    def _count(self, images: int, people: int) -> None:
+        self.statistics.processed += images
         self.statistics.people += people
-        self.people_in_view = people
 
     def _output_header(self, header: Header, frame_id: str) -> Header:
         """Return the image's stamp with the frame to publish in."""

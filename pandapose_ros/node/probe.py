@@ -25,7 +25,7 @@ from pandapose_ros.timings import summarise
 # With rate 0: an image without an answer for so long is taken for lost [s].
 _LOST = 10.0
 _POLL = 0.005
-_STEPS = ("decode", "estimate", "publish")
+_STEPS = ("decode", "estimate", "message", "publish")
 _GONE = (Skeleton3D.TRACKING_PREDICTED, Skeleton3D.TRACKING_LOST)
 
 
@@ -98,10 +98,15 @@ class Probe(Node):
         stamp = Time.from_msg(message.header.stamp).nanoseconds
         seen = sum(skeleton.tracking_state not in _GONE for skeleton in message.skeletons)
         self._answers.append((stamp, now, seen))
-        if not self._begun_at and seen:
+        if not self._begun_at and seen and self._are_all(seen):
             self._begun_at = time.monotonic()
-        if not self.config.rate and not self.is_over and self._begun_at:
+        if not self.config.rate and not self.is_over:
             self._on_time()  # at saturation the next image follows at once
+
+    def _are_all(self, seen: int) -> bool:
+        """Tell whether everybody is seen, or there is no more time to wait for the rest."""
+        waited = time.monotonic() - self._born_at
+        return seen >= self.config.people or waited > self.config.timeout / 2
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         name = f"{self.get_namespace().strip('/')}/pose_node"

@@ -3,15 +3,19 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
+from rclpy.publisher import Publisher
 
 # What is older does not count in a rate, so that it falls to zero soon after the camera stops.
 _RATE_WINDOW = 3.0
 _KEPT = 100
+# Hands a message to DDS.
+Send = Callable[[Publisher, Any], None]
 
 
 @dataclass
@@ -111,8 +115,12 @@ class Durations:
         """Time what is done in this context; what raises an error does not count."""
         started = time.monotonic()
         yield
+        self.add(time.monotonic() - started)
+
+    def add(self, seconds: float) -> None:
+        """Note how long it took once, seconds."""
         with self._lock:
-            self._seconds.append(time.monotonic() - started)
+            self._seconds.append(seconds)
 
     def percentiles(self) -> tuple[float, float]:
         """Return p50 and p95 in seconds, NaN before the first time."""
@@ -120,6 +128,34 @@ class Durations:
             seconds = list(self._seconds)
         middle, high = np.percentile(seconds or [np.nan], (50, 95)).tolist()
         return middle, high
+
+
+class Publication:
+    """Time the making of an image's messages apart from their way into DDS; for one thread.
+
+    Attributes:
+        message: From poses to messages, all that are made of one image.
+        publish: In `send`, for the same.
+    """
+
+    def __init__(self) -> None:
+        self.message, self.publish = Durations(), Durations()
+        self._sending = 0.0
+
+    @contextmanager
+    def measure(self) -> Iterator[None]:
+        """Time what is done for an image in this context; what raises an error does not count."""
+        self._sending = 0.0
+        started = time.monotonic()
+        yield
+        self.message.add(time.monotonic() - started - self._sending)
+        self.publish.add(self._sending)
+
+    def send(self, publisher: Publisher, message: Any) -> None:
+        """Hand a message to DDS, in the context of `measure`."""
+        started = time.monotonic()
+        publisher.publish(message)
+        self._sending += time.monotonic() - started
 
 
 @dataclass(frozen=True)
@@ -131,16 +167,22 @@ class Timings:
         images_out: Publication of skeletons.
         decode: From message to array.
         estimate: From array to poses.
-        publish: From poses to messages sent, the debug image included.
+        publication: From poses to messages, the wait for a transform and the drawing of the
+            debug image included; and from messages into DDS.
     """
 
     images_in: Rate = field(default_factory=Rate)
     images_out: Rate = field(default_factory=Rate)
     decode: Durations = field(default_factory=Durations)
     estimate: Durations = field(default_factory=Durations)
-    publish: Durations = field(default_factory=Durations)
+    publication: Publication = field(default_factory=Publication)
 
     def latencies(self) -> dict[str, tuple[float, float]]:
         """Return p50 and p95 of each step in seconds, NaN before the first image."""
-        steps = {"decode": self.decode, "estimate": self.estimate, "publish": self.publish}
+        steps = {
+            "decode": self.decode,
+            "estimate": self.estimate,
+            "message": self.publication.message,
+            "publish": self.publication.publish,
+        }
         return {name: durations.percentiles() for name, durations in steps.items()}

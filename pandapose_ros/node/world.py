@@ -14,6 +14,7 @@ from pandapose_ros.frames.transform_tree import TransformError
 from pandapose_ros.node.body_frames import BodyFrames
 from pandapose_ros.node.hri import HriBridge
 from pandapose_ros.node.stamps import nanoseconds
+from pandapose_ros.node.statistics import Send
 from pandapose_ros.node.transforms import open_transforms
 from pandapose_ros.pose import Pose
 
@@ -83,18 +84,21 @@ class World:
         target = Header(stamp=header.stamp, frame_id=self._target)
         return Placed([move_pose(pose, camera) for pose in poses], target, camera)
 
-    def publish(self, placed: Placed, header: Header, image: NDArray[np.uint8]) -> None:
+    def publish(
+        self, placed: Placed, header: Header, image: NDArray[np.uint8], send: Send
+    ) -> None:
         """Publish what was asked for beside the node's own topics.
 
         Args:
             placed: The people; their names must hold from image to image.
             header: Of the image.
             image: RGB uint8 [H, W, 3].
+            send: Called with a publisher and its message.
         """
         if self._frames is not None:
-            self._frames.publish(placed.poses, placed.header)
+            self._frames.publish(placed.poses, placed.header, send)
         if self._hri is not None:
-            self._hri.publish(placed.poses, header, image)
+            self._hri.publish(placed.poses, header, image, send)
 
     def clear(self, *, transforms: bool) -> None:
         """Forget all people, and all that moves in the world if time has gone back."""

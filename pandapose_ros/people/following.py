@@ -24,6 +24,10 @@ Search = Generator[Look, list[Person], list[Person]]
 
 # Share of a region's size (some 15 cm). More would take two for one who pass each other.
 _SAME_KEYPOINTS = 0.06
+# Share of the larger region's size (some 8 cm): no two heads that are seen are so close.
+_SAME_HEAD = 0.03
+_SEEN = 0.5
+_HEAD = [H36M_17.joint_names.index(name) for name in ("nose", "head")]
 # Without intrinsics people are seen from far away, with rays that are all but parallel [rad].
 _FAR_FIELD_OF_VIEW = 0.01
 
@@ -188,8 +192,22 @@ def _without_doubles(people: Sequence[Person]) -> list[Person]:
 
 def _is_same_body(first: Person, second: Person) -> bool:
     """Tell whether two poses are of one body, perhaps with left and right taken for each other."""
+    if _is_same_head(first, second):
+        return True
     poses = (second.keypoints, second.keypoints[list(H36M_17.mirror)])
     distances = [np.linalg.norm(first.keypoints - pose, axis=-1) for pose in poses]
     size = min(first.next_region.size, second.next_region.size)
     # The median, as hidden limbs of the same body may come out differently.
     return bool(min(np.median(distance) for distance in distances) < _SAME_KEYPOINTS * size)
+
+
+def _is_same_head(first: Person, second: Person) -> bool:
+    """Tell whether two poses share a head that both see.
+
+    Of somebody whose legs are out of the image the landmark net may see a child as well, all of
+    it where the head and shoulders are.
+    """
+    if min(person.keypoint_scores[_HEAD].min() for person in (first, second)) < _SEEN:
+        return False
+    apart = np.linalg.norm(first.keypoints[_HEAD] - second.keypoints[_HEAD], axis=-1).max()
+    return bool(apart < _SAME_HEAD * max(first.next_region.size, second.next_region.size))

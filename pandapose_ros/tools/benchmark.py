@@ -22,13 +22,18 @@ from pandapose_ros.evaluation.network_speed import (
     measure_paper,
     measure_precision,
 )
-from pandapose_ros.evaluation.speed import crowd, describe_machine, measure_frames
+from pandapose_ros.evaluation.speed import crowd, describe_machine, group, measure_frames
 from pandapose_ros.tools.benchmark_processes import measure_mediapipe, measure_nodes
 from pandapose_ros.tools.processes import find_shared
 
 _CLIP = Path("config", "demo", "walk.mp4")
-# Where one person turns round on the spot, and which column of the image that is.
-_FIRST, _IMAGES, _COLUMN = 104, 16, 345
+# Where one person turns round on the spot: 32 images there and back, so that the detector's looks,
+# 15 images apart, see each of them in turn. And the column of the image that is, a row over the
+# head, a row under the feet.
+_FIRST, _IMAGES = 104, 17
+_BODY = (345, 108, 452)
+# More in a row would be too close together for the detector.
+_ROW = 5
 _WARM_UP = 5
 _RATES = (30.0, 0.0)
 _PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "ros-rclpy", "pandapose-ros")
@@ -41,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mediapipe", default="", help="Python interpreter with mediapipe 0.10.21, to compare"
     )
-    parser.add_argument("--people", type=int, nargs="+", default=[1, 5])
+    parser.add_argument("--people", type=int, nargs="+", default=[1, 5, 10])
     parser.add_argument("--sizes", nargs="+", default=["640x480", "1280x720"])
     parser.add_argument(
         "--frame-sizes",
@@ -94,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         for size, people in [] if args.no_ros else _cases(args):
             _tell(f"over DDS {size}, {people} people")
             path = _save(images, people, size, Path(folder))
-            reports = measure_nodes(_node_parameters(args), path, _RATES, args.seconds)
+            reports = measure_nodes(_node_parameters(args), path, people, _RATES, args.seconds)
             for rate, report in zip(_RATES, reports, strict=True):
                 case = {"size": size, "people_shown": people, "input_hz": rate or "saturation"}
                 result["end_to_end"].append(case | report)
@@ -136,7 +141,7 @@ def _measure_here(args: argparse.Namespace) -> dict:
     for size, people in [*_cases(args), *((size, 1) for size in args.frame_sizes)]:
         _tell(f"frames {size}, {people} people")
         shown = [image[..., ::-1] for image in crowds(images, people, size)]
-        measured = measure_frames(estimator, shown, args.repeats, _WARM_UP, args.seconds)
+        measured = measure_frames(estimator, shown, people, args.repeats, _WARM_UP, args.seconds)
         result["frames"].append({"size": size, "people_shown": people} | measured)
     for people in args.batches:
         _tell(f"networks, {people} people")
@@ -179,8 +184,10 @@ def clip_images() -> list[NDArray[np.uint8]]:
 
 def crowds(images: list[NDArray[np.uint8]], people: int, size: str) -> list[NDArray[np.uint8]]:
     """Return images of so many people, BGR; size as WIDTHxHEIGHT."""
-    width, _, height = size.partition("x")
-    return [crowd(image, people, int(width), int(height), _COLUMN) for image in images]
+    width, height = (int(side) for side in size.split("x"))
+    if people > _ROW:
+        return [group(image, people, width, height, _BODY) for image in images]
+    return [crowd(image, people, width, height, _BODY[0]) for image in images]
 
 
 def _save(images: list[NDArray[np.uint8]], people: int, size: str, folder: Path) -> Path:

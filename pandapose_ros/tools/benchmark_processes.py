@@ -55,13 +55,18 @@ def measure_mediapipe(python: str, images: Path, repeats: int) -> dict:
 
 
 def measure_nodes(
-    parameters: Mapping[str, object], images: Path, rates: Sequence[float], seconds: float
+    parameters: Mapping[str, object],
+    images: Path,
+    people: int,
+    rates: Sequence[float],
+    seconds: float,
 ) -> list[dict]:
     """Run `pose_node`, and beside it what sends images and receives skeletons.
 
     Args:
         parameters: Of `pose_node`.
         images: File of BGR images [N, H, W, 3].
+        people: Shown in them.
         rates: To send them at, one after the other, Hz; 0: each when the last is answered.
         seconds: How long to measure at each.
 
@@ -79,7 +84,8 @@ def measure_nodes(
     try:
         for rate in rates:
             out = images.with_suffix(".json")
-            probing = {"images": str(images), "out": str(out), "rate": rate, "seconds": seconds}
+            probing = {"images": str(images), "out": str(out), "people": people}
+            probing |= {"rate": rate, "seconds": seconds}
             # Only the first skeletons of all tell how long the start takes.
             probing |= {"pid": node.pid, "started": 0.0 if reports else started}
             probe = start_node("probe", namespace, probing, topics)

@@ -1,0 +1,55 @@
+import time
+
+import numpy as np
+import pytest
+
+from pandapose_ros.node.statistics import Durations, Rate, Timings
+
+
+def test_rates_and_durations():
+    rate, durations = Rate(), Durations()
+    assert rate.hz == 0.0
+    assert np.isnan(durations.percentiles()).all()
+    started = time.monotonic()
+    for _ in range(11):
+        rate.count()
+        with durations.measure():
+            time.sleep(0.01)
+    elapsed = time.monotonic() - started
+    assert 10 / elapsed <= rate.hz <= 100
+    with pytest.raises(KeyError), durations.measure():
+        time.sleep(0.2)
+        raise KeyError
+    middle, high = durations.percentiles()
+    assert 0.01 <= middle <= high <= elapsed
+    for _ in range(100):
+        with durations.measure():
+            pass
+    assert durations.percentiles()[1] < 0.01  # only the last 100 count
+
+
+class SlowPublisher:
+    def __init__(self):
+        self.sent = []
+
+    def publish(self, message):
+        time.sleep(0.02)
+        self.sent.append(message)
+
+
+def test_messages_are_timed_apart_from_their_way_into_dds():
+    timings, publisher = Timings(), SlowPublisher()
+    for words in (["first", "second", "third"], []):
+        with timings.publication.measure():
+            time.sleep(0.01)
+            for word in words:
+                timings.publication.send(publisher, word)
+    with pytest.raises(KeyError), timings.publication.measure():
+        timings.publication.send(publisher, "unwanted")
+        raise KeyError
+    assert publisher.sent == ["first", "second", "third", "unwanted"]
+    # p95 of two times is all but the longer of them; nothing is left over for the next image.
+    message, publish = (timings.latencies()[step] for step in ("message", "publish"))
+    assert message[0] >= 0.01
+    assert publish[1] >= 0.95 * 0.06
+    assert publish[0] == pytest.approx(publish[1] / 1.9, rel=1e-3)
