@@ -24,7 +24,7 @@ from pandapose_ros.config import (
     SkeletonSampleConfig,
 )
 from pandapose_ros.data.dataset import rendered_clips
-from pandapose_ros.data.landmark_crops import LandmarkCropSource
+from pandapose_ros.data.landmark_crops import LandmarkCropSource, cover
 from pandapose_ros.estimator import PACKAGED_WEIGHTS, PoseEstimator
 from pandapose_ros.evaluation.candidates import load_candidates
 from pandapose_ros.model.pandapose import PandaPose
@@ -66,6 +66,11 @@ def tuned(tmp_path):
 
 def source(images, **changes):
     return LandmarkCropSource(images, replace(SMALL, **changes), SkeletonSampleConfig())
+
+
+def trainer_of(net, batch, **changes):
+    config = replace(SMALL, **changes)
+    return LandmarkTrainer(net, net, config, lambda _: batch, torch.device("cpu"))
 
 
 def test_truth_lies_on_what_the_crops_show(images, landmark_net):
@@ -124,7 +129,9 @@ def test_a_batch_hangs_on_its_number_alone(images):
 
 def test_loss_falls_on_one_batch_and_the_first_steps_stay(images, landmark_net):
     batch = source(images, background=0.3).batch(0)
-    trainer = LandmarkTrainer(landmark_net, SMALL, lambda _: batch, torch.device("cpu"))
+    trainer = LandmarkTrainer(
+        landmark_net, landmark_net, SMALL, lambda _: batch, torch.device("cpu")
+    )
     before = {key: value.clone() for key, value in landmark_net.state_dict().items()}
     losses = [trainer.advance().total.item() for _ in range(6)]
     assert losses[-1] < 0.8 * losses[0]
@@ -135,9 +142,37 @@ def test_loss_falls_on_one_batch_and_the_first_steps_stay(images, landmark_net):
         assert torch.equal(value, before[key]) == is_frozen, key
 
 
+def test_visibilities_alone_can_be_taught(images, landmark_net):
+    batch = source(images, background=0.0, covered=1.0).batch(0)
+    trainer = trainer_of(landmark_net, batch, visibilities_only=True, learning_rate=1e-2)
+    for _ in range(3):
+        trainer.advance()
+    with torch.inference_mode():
+        before, after = landmark_net(batch.crops), trainer.averaged()(batch.crops)
+    for old, new in zip(before.features, after.features, strict=True):
+        assert torch.equal(old, new)
+    assert torch.equal(before.landmarks_px, after.landmarks_px)
+    assert not torch.equal(before.visibilities, after.visibilities)
+
+
+def test_what_covers_joints_covers_some_and_not_all():
+    image, rng = np.zeros((256, 256, 3), np.uint8), np.random.default_rng(0)
+    keypoints = np.stack(np.meshgrid([40, 90, 140, 190], [60, 110, 160, 210]), -1).reshape(-1, 2)
+    keypoints = np.vstack((keypoints, (-50, 400)))  # one outside
+    for _ in range(10):
+        covered = cover(image, keypoints.astype(float), rng).any(axis=-1)
+        assert not image.any()
+        assert covered.mean() < 0.25
+        hidden = covered[keypoints[:16, 1], keypoints[:16, 0]]
+        assert hidden.sum() < 16
+    assert hidden.any()
+
+
 def test_a_loss_that_is_not_finite_ends_it(images, landmark_net):
     broken = source(images).batch(0)._replace(joints=torch.full((4, 17, 3), torch.nan))
-    trainer = LandmarkTrainer(landmark_net, SMALL, lambda _: broken, torch.device("cpu"))
+    trainer = LandmarkTrainer(
+        landmark_net, landmark_net, SMALL, lambda _: broken, torch.device("cpu")
+    )
     with pytest.raises(FloatingPointError, match=r"not finite at step 0: .*joints_m.: nan"):
         trainer.advance()
 
@@ -195,6 +230,25 @@ def test_half_precision_is_handed_on_with_the_landmark_net(tuned, tmp_path):
     assert {value.dtype for value in half.values() if value.is_floating_point()} == {torch.half}
     key = "backbone.steps.40.0.weight"
     assert torch.allclose(half[key].float(), full[key], rtol=1e-3, atol=1e-6)
+
+
+def test_visibilities_taught_later_can_be_handed_on(tuned, tmp_path, capsys):
+    net, path = tuned
+    lifter = PandaPose(ModelConfig(), nn.Identity())
+    load_weights(PACKAGED_WEIGHTS, lifter)
+    lifter.backbone = net
+    save_weights(tmp_path / "weights.safetensors", lifter, {"name": "tuned"})
+    net.landmark_head().bias.data[3] += 1.0
+    save_backbone(path, net, {})
+    target = tmp_path / "on.safetensors"
+    options = ["export-weights", str(tmp_path), "--name", "n", "--version", "1"]
+    options += ["--out", str(target), "--landmarks", str(path)]
+    assert main.main(options) == 0
+    assert backbone_sha256(target) == backbone_sha256(path)
+    net.steps[30][0].bias.data += 1.0
+    save_backbone(path, net, {})
+    assert main.main(options) == 1
+    assert "other features than the lifter was trained on" in capsys.readouterr().err
 
 
 def test_another_landmark_net_is_refused(tuned, tmp_path):

@@ -118,6 +118,8 @@ class LandmarkCropSource:
                 is_person = False
         crop = cv2.warpPerspective(image, homography, (CROP_SIZE, CROP_SIZE))
         keypoints = transform_pixels(homography, points)
+        if rng.random() < self._config.covered:
+            crop = cover(np.asarray(crop, np.uint8), keypoints, rng)
         inside = ((keypoints > 0) & (keypoints < CROP_SIZE - 1)).all(axis=1)
         region = region_round_person(shown.joints, shown.K, with_hands=True)
         return (
@@ -146,6 +148,26 @@ def change_light(image: Image, rng: np.random.Generator) -> Image:
     mean = pixels.mean()
     pixels = (pixels - mean) * gain + mean * rng.uniform(0.7, 1.3) + rng.uniform(-12, 12)
     return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def cover(image: Image, keypoints: Array, rng: np.random.Generator) -> Image:
+    """Put plain or noisy rectangles before some joints.
+
+    Args:
+        image: RGB [H, W, 3].
+        keypoints: [17, 2], pixels.
+        rng: Source of chance.
+    """
+    image = image.copy()
+    for u, v in keypoints[rng.choice(len(keypoints), rng.integers(1, 4), replace=False)]:
+        if not (0 <= u < image.shape[1] and 0 <= v < image.shape[0]):
+            continue
+        low = np.maximum(np.array((u, v)) - rng.uniform(4, 36, 2), 0).astype(int)
+        high = (np.array((u, v)) + rng.uniform(4, 36, 2)).astype(int) + 1
+        patch = image[low[1] : high[1], low[0] : high[0]]
+        colour = rng.uniform(0, 255, 3) + rng.normal(0, rng.uniform(0, 40), patch.shape)
+        patch[:] = np.clip(colour, 0, 255).astype(np.uint8)
+    return image
 
 
 def _packed(path: Path) -> list[_Packed]:

@@ -118,6 +118,19 @@ class BlazePose(nn.Module):
         """
         return self.finish(self.begin(crops, len(self.steps)), len(self.steps))
 
+    def landmark_head(self) -> nn.Conv2d:
+        """Return the convolution that gives the landmarks.
+
+        Five outputs each: u, v, depth, visibility, and one of no use here.
+        """
+        outputs = 5 * LANDMARKS
+        (head,) = (
+            layer
+            for layer in self.modules()
+            if isinstance(layer, nn.Conv2d) and layer.out_channels == outputs
+        )
+        return head
+
     def begin(self, crops: Tensor, count: int) -> dict[int, Tensor]:
         """Take the first steps.
 

@@ -25,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, help="file to write (.safetensors)")
     parser.add_argument("--name", required=True, help="of the model, told in every message")
     parser.add_argument("--version", required=True, help="of the weights, told likewise")
+    parser.add_argument("--landmarks", type=Path, help="landmark net to hand on in place of the "
+                        "run's, of which only the visibilities differ")  # fmt: skip
     parser.add_argument("--half", action="store_true", help="16 bits a number instead of 32")
 
 
@@ -40,9 +42,12 @@ def run(args: argparse.Namespace) -> int:
     source, out = Path(args.run), Path(args.out)
     source = source / WEIGHTS_FILE if source.is_dir() else source
     # MediaPipe's own weights are in its file; only fine-tuned ones are handed on.
-    backbone = open_landmark_net(str(source)) if has_backbone(source) else nn.Identity()
+    is_tuned = has_backbone(source) or args.landmarks
+    backbone = open_landmark_net(source) if is_tuned else nn.Identity()
     net = PandaPose(read_config(source), backbone)
     metadata = load_weights(source, net)
+    if args.landmarks:
+        _replace_landmark_net(net, args.landmarks)
     if args.half:
         net = net.half()
         _refuse_overflow(net)
@@ -51,6 +56,20 @@ def run(args: argparse.Namespace) -> int:
     save_weights(out, net, {**kept, "name": args.name, "version": args.version})
     print(f"{out}: {args.name} {args.version}, {out.stat().st_size / 1e6:.1f} MB")
     return 0
+
+
+def _replace_landmark_net(net: PandaPose, path: Path) -> None:
+    """Put another landmark net in; raise ValueError if the lifter would see other features."""
+    other = open_landmark_net(path)
+    head = {id(parameter) for parameter in other.landmark_head().parameters()}
+    trained_on = dict(net.backbone.named_parameters())
+    for name, parameter in other.named_parameters():
+        if id(parameter) not in head and not torch.equal(trained_on[name], parameter):
+            raise ValueError(
+                f"{path} gives other features than the lifter was trained on ({name} differs); "
+                "make it with `pandapose train-landmarks --visibilities-only`"
+            )
+    net.backbone = other
 
 
 def _refuse_overflow(net: PandaPose) -> None:

@@ -12,13 +12,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from pandapose_ros.checkpoint import load_backbone
+from pandapose_ros.checkpoint import open_landmark_net
 from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
 from pandapose_ros.data.landmark_crops import LandmarkCrops, LandmarkCropSource
 from pandapose_ros.estimator import select_device
-from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model.pandapose import LANDMARK_FILE
-from pandapose_ros.model_files import find_model_file
 from pandapose_ros.training.landmarks import LandmarkTrainer
 
 _SHOWN_STEPS = 50  # over which numbers are averaged
@@ -38,12 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
     for field in fields(LandmarkTrainConfig):
-        parser.add_argument(
-            "--" + field.name.replace("_", "-"),
-            type=type(field.default),
-            default=field.default,
-            help=f"{field.metadata['doc']} ({field.default})",
-        )
+        name, text = "--" + field.name.replace("_", "-"), field.metadata["doc"]
+        if field.type is bool:
+            parser.add_argument(name, action="store_true", help=text)
+            continue
+        text = f"{text} ({field.default})"
+        parser.add_argument(name, type=type(field.default), default=field.default, help=text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,12 +57,10 @@ def run(args: argparse.Namespace) -> int:
     values: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(LandmarkTrainConfig)}
     config = LandmarkTrainConfig(**values)
     source = LandmarkCropSource(args.images, config, SkeletonSampleConfig(), args.pictures)
-    net = BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
-    if args.start:
-        load_backbone(args.start, net)
+    net, before = open_landmark_net(args.start or ""), open_landmark_net()
     args.out.mkdir(parents=True, exist_ok=True)
     device = select_device(args.device)
-    trainer = LandmarkTrainer(net, config, _one_ahead(source.batch), device)
+    trainer = LandmarkTrainer(net, before, config, _one_ahead(source.batch), device)
     if args.resume:
         trainer.resume(args.out)
     try:

@@ -42,6 +42,7 @@ _HEAT_WEIGHT = 0.05
 _DEPTH_WEIGHT = 1.0
 _JOINT_WEIGHT = 4.0  # of a metre
 _SCORE_WEIGHT = 0.2
+_VISIBILITY_WEIGHT = 2.0  # less, and covered joints come to be called visible
 
 
 class LandmarkLosses(NamedTuple):
@@ -124,10 +125,10 @@ def landmark_loss(
     apart = (world - batch.joints).norm(dim=-1)
     joints_m = _mean(apart, person[:, None].expand_as(apart))
 
-    kept = _kept_px(seen, before, batch) * _PX + functional.l1_loss(
+    kept = _kept_px(seen, before, batch) * _PX + _VISIBILITY_WEIGHT * _cross_entropy(
         seen.visibilities[::KEPT_EVERY], before.visibilities
     )
-    score = functional.binary_cross_entropy(seen.presences.clamp(1e-5, 1 - 1e-5), person)
+    score = _cross_entropy(seen.presences, person)
     total = (
         _PX * keypoints_px
         + 0.5 * _PX * region_px
@@ -148,6 +149,11 @@ def _kept_px(seen: LandmarkOutput, before: LandmarkOutput, batch: LandmarkCrops)
     off = (seen.landmarks_px[::KEPT_EVERY, body] - (old + moved)).norm(dim=-1)
     near = moved.norm(dim=-1) < 0.1 * CROP_SIZE  # who was quite wrong teaches nothing
     return _mean(off, near.float() * batch.shows_person[::KEPT_EVERY, None])
+
+
+def _cross_entropy(probabilities: Tensor, wanted: Tensor) -> Tensor:
+    """Return the binary cross-entropy, mean over all."""
+    return functional.binary_cross_entropy(probabilities.clamp(1e-5, 1 - 1e-5), wanted)
 
 
 def _mean(values: Tensor, counts: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from pandapose_ros.checkpoint import save_backbone
 from pandapose_ros.config import LandmarkTrainConfig
 from pandapose_ros.data.landmark_crops import LandmarkCrops
-from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model.blazepose import LANDMARKS, BlazePose
 from pandapose_ros.training.landmark_losses import (
     KEPT_EVERY,
     FeatureProbes,
@@ -38,7 +38,8 @@ class LandmarkTrainer:
     """Fine-tune a landmark net.
 
     Args:
-        net: As it is before; a copy is trained.
+        net: To start from; a copy is trained.
+        before: As MediaPipe gives it, to keep to where the truth is not known.
         config: Schedule and optimiser.
         draw: Gives the batch of a step; the same number, the same batch.
         device: Where to compute.
@@ -55,6 +56,7 @@ class LandmarkTrainer:
     def __init__(
         self,
         net: BlazePose,
+        before: BlazePose,
         config: LandmarkTrainConfig,
         draw: Callable[[int], LandmarkCrops],
         device: torch.device,
@@ -64,12 +66,15 @@ class LandmarkTrainer:
         self.step = 0
         self._draw = draw
         self._device = device
-        self._before = net.to(device)
+        self._before = before.to(device)
         self.net = copy.deepcopy(net).to(device)
         self.net.is_tuned = True
-        self.net.steps[FROZEN_STEPS:].requires_grad_(True)
+        if config.visibilities_only:
+            _ask_for_visibilities(self.net)
+        else:
+            self.net.steps[FROZEN_STEPS:].requires_grad_(True)
         self._probes = FeatureProbes().to(device)
-        self._parameters = [p for p in self.net.parameters() if p.requires_grad]
+        self._parameters: list[Tensor] = [p for p in self.net.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(
             [
                 *({"params": p, "share": _size(p)} for p in self._parameters),
@@ -78,7 +83,7 @@ class LandmarkTrainer:
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
         )
-        self._average = [p.detach().clone() for p in self._parameters]
+        self._average: list[Tensor] = [p.detach().clone() for p in self._parameters]
 
     def advance(self) -> LandmarkLosses:
         """Do one step.
@@ -111,8 +116,9 @@ class LandmarkTrainer:
 
     def averaged(self) -> BlazePose:
         """Return a copy of the net with the averaged weights."""
-        net = copy.deepcopy(self.net).requires_grad_(False)
-        trained = list(net.steps[FROZEN_STEPS:].parameters())
+        net = copy.deepcopy(self.net)
+        trained = [p for p in net.parameters() if p.requires_grad]
+        net.requires_grad_(False)
         with torch.no_grad():
             for parameter, value in zip(trained, self._average, strict=True):
                 parameter.copy_(value)
@@ -165,6 +171,15 @@ class LandmarkTrainer:
         done = min(1.0, (self.step - config.warm_up) / max(1, config.steps - config.warm_up))
         floor = config.final_learning_rate
         return config.learning_rate * (floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2)
+
+
+def _ask_for_visibilities(net: BlazePose) -> None:
+    """Let only what gives the visibilities have gradients."""
+    for parameter in net.landmark_head().requires_grad_(True).parameters():
+        counts = torch.zeros(LANDMARKS, 5, device=parameter.device)
+        counts[:, 3] = 1
+        mask = counts.reshape(-1, *[1] * (parameter.ndim - 1))
+        parameter.register_hook(lambda gradient, mask=mask: gradient * mask)
 
 
 def _size(parameter: Tensor) -> float:
