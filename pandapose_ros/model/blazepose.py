@@ -123,12 +123,8 @@ class BlazePose(nn.Module):
 
         Five outputs each: u, v, depth, visibility, and one of no use here.
         """
-        outputs = 5 * LANDMARKS
-        (head,) = (
-            layer
-            for layer in self.modules()
-            if isinstance(layer, nn.Conv2d) and layer.out_channels == outputs
-        )
+        layers = [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
+        (head,) = (layer for layer in layers if layer.out_channels == 5 * LANDMARKS)
         return head
 
     def begin(self, crops: Tensor, count: int) -> dict[int, Tensor]:

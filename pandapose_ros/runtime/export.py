@@ -118,7 +118,7 @@ def load_or_export(
     Args:
         network: On the CPU, in evaluation mode.
         net: Its backbone.
-        weights_sha256: Of the lifter's weights.
+        weights_sha256: Of the lifter's weights, and the net's if that is fine-tuned.
         directory: Where to keep the files.
 
     Raises:
@@ -126,7 +126,8 @@ def load_or_export(
     """
     code = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
     code = f"{code}-{torch.__version__.split('+')[0]}"
-    landmarks, lifter = "landmarks", f"lifter-{weights_sha256[:12]}"
+    lifter = f"lifter-{weights_sha256[:12]}"
+    landmarks = f"tuned-{weights_sha256[:12]}" if net.is_tuned else "landmarks"
     kept = [directory / f"{name}-{code}.onnx" for name in (landmarks, lifter)]
     if not all(path.is_file() for path in kept):
         exported = ExportedNetworks(export_landmark_net(net), export_lifter(network))
