@@ -20,6 +20,7 @@ from pandapose_ros.training.landmark_losses import (
     LandmarkLosses,
     landmark_loss,
 )
+from pandapose_ros.training.loop import cosine_rate
 from pandapose_ros.training.state import read_state, under, write_state
 
 LANDMARKS_FILE = "landmarks.safetensors"
@@ -92,7 +93,7 @@ class LandmarkTrainer:
             FloatingPointError: If the loss is not finite; the message shows its parts.
         """
         for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate() * group["share"]
+            group["lr"] = cosine_rate(self.step, self.config) * group["share"]
         batch = LandmarkCrops(*(part.to(self._device) for part in self._draw(self.step)))
         with torch.no_grad():  # the first steps are the same in both
             begun = self._before.begin(batch.crops, FROZEN_STEPS)
@@ -162,15 +163,6 @@ class LandmarkTrainer:
     def _optimized(self) -> list[Tensor]:
         """Return all that the optimiser moves, in its order."""
         return [p for group in self._optimizer.param_groups for p in group["params"]]
-
-    def _learning_rate(self) -> float:
-        """Return the learning rate of this step: a rise, then down a cosine."""
-        config = self.config
-        if self.step < config.warm_up:
-            return config.learning_rate * (self.step + 1) / config.warm_up
-        done = min(1.0, (self.step - config.warm_up) / max(1, config.steps - config.warm_up))
-        floor = config.final_learning_rate
-        return config.learning_rate * (floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2)
 
 
 def _ask_for_visibilities(net: BlazePose) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pandapose_ros.checkpoint import save_weights
-from pandapose_ros.config import LossConfig, TrainConfig
+from pandapose_ros.config import LandmarkTrainConfig, LossConfig, TrainConfig
 from pandapose_ros.model.decoder import DecoderLayer
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.training.distribution import Share
@@ -264,11 +264,21 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     Source:
         PandaPose, section 4.1: the "weight decay of 0.98" read as the learning rate's, per epoch.
     """
-    rise = min(1.0, (step + 1) / config.warm_up)
     if config.schedule == "exponential":
+        rise = min(1.0, (step + 1) / config.warm_up)
         return config.learning_rate * rise * config.epoch_decay ** (step // config.epoch_steps)
+    return cosine_rate(step, config)
+
+
+def cosine_rate(step: int, config: TrainConfig | LandmarkTrainConfig) -> float:
+    """Return the learning rate of a step: a straight rise, then down a cosine.
+
+    Args:
+        step: From 0; past the end the last rate stays.
+        config: Rates, length of the rise and of the whole.
+    """
     if step < config.warm_up:
-        return config.learning_rate * rise
+        return config.learning_rate * (step + 1) / config.warm_up
     done = min(1.0, (step - config.warm_up) / max(1, config.steps - config.warm_up))
     floor = config.final_learning_rate
     share = floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
