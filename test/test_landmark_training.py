@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,11 +28,13 @@ from pandapose_ros.data.dataset import rendered_clips
 from pandapose_ros.data.landmark_crops import LandmarkCropSource, cover
 from pandapose_ros.estimator import PACKAGED_WEIGHTS, PoseEstimator
 from pandapose_ros.evaluation.candidates import load_candidates
+from pandapose_ros.evaluation.landmark_scores import score_landmarks
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.people.region import region_from_points
 from pandapose_ros.skeleton import H36M_17_FROM_BLAZEPOSE
 from pandapose_ros.tools import main
 from pandapose_ros.training.landmarks import FROZEN_STEPS, LANDMARKS_FILE, LandmarkTrainer
+from pandapose_ros.training.log import HISTORY_FILE
 from pandapose_ros.training.state import STATE_FILE
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
@@ -194,6 +197,34 @@ def test_resumed_equals_uninterrupted(images, tmp_path, capsys):
     assert "batch: expected 5, got 4" in capsys.readouterr().err
     assert main.main([*options, "--out", str(cut), "--start", str(tmp_path / "none")]) == 1
     assert "no weights at" in capsys.readouterr().err
+
+
+def test_checkpoints_are_scored_on_people_held_out(images, tmp_path):
+    options = ["train-landmarks", str(images), "--held-out", str(images), "--steps", "2"]
+    options += ["--batch", "4", "--save-every", "1", "--device", "cpu", "--out", str(tmp_path)]
+    assert main.main(options) == 0
+    history = json.loads((tmp_path / HISTORY_FILE).read_text())
+    assert [record["step"] for record in history] == [1, 2]
+    for record in history:
+        assert 0 < record["held_out"]["keypoints_px"] < 12
+        assert 0 < record["held_out"]["joints_mm"] < 130
+    assert history[0]["held_out"] != history[1]["held_out"]
+
+
+def test_scores_are_those_of_joints_in_crops_of_people(images, landmark_net):
+    batch = source(images, background=0.0).batch(0)
+    with torch.inference_mode():
+        seen = landmark_net(batch.crops)
+    matrix = torch.from_numpy(H36M_17_FROM_BLAZEPOSE)
+    true = batch._replace(
+        keypoints=matrix @ seen.landmarks_px[:, :33] + torch.tensor([3.0, 4.0]),
+        joints=matrix @ seen.world_landmarks[:, :33] + torch.tensor([0.0, 0.0, 0.02]),
+    )
+    true.keypoints[0, 3] = 1000.0  # outside of the crop
+    true.shows_person[1] = 0
+    true.keypoints[1], true.joints[1] = 0.0, 9.0
+    scores = score_landmarks(landmark_net, [true])
+    assert scores == pytest.approx({"keypoints_px": 5.0, "joints_mm": 20.0}, abs=0.02)
 
 
 def test_weights_carry_the_landmark_net_they_were_trained_on(tuned, tmp_path):

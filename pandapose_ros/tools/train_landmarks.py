@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ from pandapose_ros.checkpoint import open_landmark_net
 from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
 from pandapose_ros.data.landmark_crops import LandmarkCrops, LandmarkCropSource
 from pandapose_ros.estimator import select_device
+from pandapose_ros.evaluation.landmark_scores import score_landmarks
 from pandapose_ros.training.landmarks import LandmarkTrainer
+from pandapose_ros.training.log import add_to_history
 
 _SHOWN_STEPS = 50  # over which numbers are averaged
+_SCORED_CROPS = 240
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for landmarks and state")
     parser.add_argument("--pictures", type=Path, help="folder of pictures without people, to "
                         "learn from what is nobody")  # fmt: skip
+    parser.add_argument("--held-out", type=Path, help="folder that `pandapose synthesize --test` "
+                        "filled, to score on with each checkpoint (OUT/history.json)")  # fmt: skip
     parser.add_argument("--start", type=Path, help="landmarks.safetensors to start from, in place "
                         "of MediaPipe's")  # fmt: skip
     parser.add_argument("--minutes", type=float, default=0.0, help="stop after this time; resume "
@@ -57,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     values: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(LandmarkTrainConfig)}
     config = LandmarkTrainConfig(**values)
     source = LandmarkCropSource(args.images, config, SkeletonSampleConfig(), args.pictures)
+    held_out = _held_out(args.held_out, config) if args.held_out else None
     net, before = open_landmark_net(args.start or ""), open_landmark_net()
     args.out.mkdir(parents=True, exist_ok=True)
     device = select_device(args.device)
@@ -64,14 +70,34 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         trainer.resume(args.out)
     try:
-        _train(trainer, args.out, args.minutes, {"images": str(len(source))})
+        _train(trainer, args.out, args.minutes, held_out, {"images": str(len(source))})
     except FloatingPointError as error:
         print(f"pandapose train-landmarks: {error}")
         return 1
     return 0
 
 
-def _train(trainer: LandmarkTrainer, out: Path, minutes: float, told: dict[str, str]) -> None:
+def _held_out(folder: Path, config: LandmarkTrainConfig) -> LandmarkCropSource:
+    """Return what draws crops to score on: people, with nothing put before them."""
+    config = replace(config, background=0.0, covered=0.0, seed=0)
+    return LandmarkCropSource(folder, config, SkeletonSampleConfig(mirrored=0.0))
+
+
+def _scores(trainer: LandmarkTrainer, held_out: LandmarkCropSource | None) -> dict[str, float]:
+    """Score the averaged net, always on the same crops."""
+    if held_out is None:
+        return {}
+    batches = -(-min(_SCORED_CROPS, len(held_out)) // trainer.config.batch)
+    return score_landmarks(trainer.averaged(), map(held_out.batch, range(batches)))
+
+
+def _train(
+    trainer: LandmarkTrainer,
+    out: Path,
+    minutes: float,
+    held_out: LandmarkCropSource | None,
+    told: dict[str, str],
+) -> None:
     """Do the steps that are left, or as many as fit the time."""
     config, end = trainer.config, time.monotonic() + minutes * 60
     recent: deque[tuple[float, float]] = deque(maxlen=_SHOWN_STEPS)
@@ -85,6 +111,8 @@ def _train(trainer: LandmarkTrainer, out: Path, minutes: float, told: dict[str, 
             late = minutes > 0 and time.monotonic() > end
             if late or trainer.step % config.save_every == 0 or trainer.step == config.steps:
                 trainer.save(out, told | {"steps": str(trainer.step)})
+                means = {"keypoints_px": round(px, 3), "joints_mm": round(mm, 2)}
+                add_to_history(out, trainer.step, means, _scores(trainer, held_out))
             if late:
                 tqdm.write(f"stopped at step {trainer.step} of {config.steps}; see --resume")
                 return

@@ -82,11 +82,7 @@ class TrainLog:
             step: How many are done; later records, of a run that was cut off, go.
             scores: By name.
         """
-        path = self._folder / HISTORY_FILE
-        history = json.loads(path.read_text()) if path.exists() else []
-        history = [record for record in history if record["step"] < step]
-        history.append({"step": step, **self.means(), "held_out": scores})
-        replace_file(path, json.dumps(history, indent=1).encode())
+        add_to_history(self._folder, step, self.means(), scores)
         if self._writer is not None:
             for name, value in scores.items():
                 self._writer.add_scalar(f"held_out/{name}", value, step)
@@ -96,6 +92,24 @@ class TrainLog:
         """Write what is not yet on disk."""
         if self._writer is not None:
             self._writer.close()
+
+
+def add_to_history(
+    folder: Path, step: int, means: dict[str, float], scores: dict[str, float]
+) -> None:
+    """Add a record to the history of a run.
+
+    Args:
+        folder: Of the run.
+        step: How many are done; later records, of a run that was cut off, go.
+        means: Over the last steps, by name.
+        scores: On held-out samples, by name.
+    """
+    path = folder / HISTORY_FILE
+    history = json.loads(path.read_text()) if path.exists() else []
+    history = [record for record in history if record["step"] < step]
+    history.append({"step": step, **means, "held_out": scores})
+    replace_file(path, json.dumps(history, indent=1).encode())
 
 
 def _open_writer(folder: Path) -> "SummaryWriter":

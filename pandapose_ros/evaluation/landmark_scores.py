@@ -1,0 +1,40 @@
+"""How far a landmark net's own 2D and 3D are from the truth, before anything is lifted."""
+
+from collections.abc import Iterable
+
+import torch
+
+from pandapose_ros.data.landmark_crops import LandmarkCrops
+from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
+from pandapose_ros.skeleton import BLAZEPOSE_LANDMARKS, H36M_17_FROM_BLAZEPOSE
+
+
+def score_landmarks(net: BlazePose, batches: Iterable[LandmarkCrops]) -> dict[str, float]:
+    """Score a landmark net on crops of people; crops of nobody do not count.
+
+    Args:
+        net: Any device.
+        batches: With at least one person and one joint that lies in its crop.
+
+    Returns:
+        keypoints_px: Mean distance of the keypoints whose joints lie in the crop, pixels of it.
+        joints_mm: Mean distance of all the net's own 3D joints, pelvis on pelvis, millimetres.
+    """
+    pixels, metres = [], []
+    for batch in batches:
+        with torch.inference_mode():
+            seen = net(batch.crops.to(net.device))
+        people = batch.shows_person > 0
+        matrix = torch.tensor(H36M_17_FROM_BLAZEPOSE)
+        keypoints, joints = (
+            matrix @ found[:, :BLAZEPOSE_LANDMARKS].cpu()
+            for found in (seen.landmarks_px, seen.world_landmarks)
+        )
+        inside = ((batch.keypoints > -0.5) & (batch.keypoints < CROP_SIZE - 0.5)).all(dim=-1)
+        off = (keypoints - batch.keypoints).norm(dim=-1)
+        pixels.append(off[inside & people[:, None]])
+        metres.append((joints - batch.joints).norm(dim=-1)[people].flatten())
+    return {
+        "keypoints_px": round(torch.cat(pixels).mean().item(), 3),
+        "joints_mm": round(1000 * torch.cat(metres).mean().item(), 2),
+    }
