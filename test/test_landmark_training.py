@@ -25,7 +25,7 @@ from pandapose_ros.config import (
     SkeletonSampleConfig,
 )
 from pandapose_ros.data.dataset import rendered_clips
-from pandapose_ros.data.landmark_crops import LandmarkCropSource, cover
+from pandapose_ros.data.landmark_crops import LandmarkCropSource, change_light, cover
 from pandapose_ros.estimator import PACKAGED_WEIGHTS, PoseEstimator
 from pandapose_ros.evaluation.candidates import load_candidates
 from pandapose_ros.evaluation.landmark_scores import score_landmarks
@@ -158,6 +158,21 @@ def test_visibilities_alone_can_be_taught(images, landmark_net):
     assert not torch.equal(before.visibilities, after.visibilities)
 
 
+def test_light_changes_colours_and_not_what_is_seen():
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[4:] = (80, 120, 160)
+    rng, grey = np.random.default_rng(0), 0
+    for _ in range(60):
+        seen = change_light(image, rng).astype(int)
+        assert (seen[:4] == seen[0, 0]).all()
+        assert (seen[4:] == seen[4, 0]).all()
+        assert (seen[4, 0] > seen[0, 0]).all()
+        difference = seen[4, 0] - seen[0, 0]
+        grey += difference[2] < 1.5 * difference[0]
+    assert not image[:4].any()
+    assert 1 <= grey <= 20
+
+
 def test_what_covers_joints_covers_some_and_not_all():
     image, rng = np.zeros((256, 256, 3), np.uint8), np.random.default_rng(0)
     keypoints = np.stack(np.meshgrid([40, 90, 140, 190], [60, 110, 160, 210]), -1).reshape(-1, 2)
@@ -188,7 +203,7 @@ def test_resumed_equals_uninterrupted(images, tmp_path, capsys):
     assert main.main([*options, "--out", str(whole)]) == 0
     assert main.main([*options, "--out", str(cut), "--minutes", "1e-9"]) == 0
     assert "stopped at step 1 of 6" in capsys.readouterr().out
-    assert main.main([*options, "--out", str(cut), "--resume"]) == 0
+    assert main.main([*options, "--out", str(cut), "--resume", "--readers", "3"]) == 0
     for name in (STATE_FILE, LANDMARKS_FILE):
         expected, found = load_file(whole / name), load_file(cut / name)
         assert expected.keys() == found.keys()

@@ -55,7 +55,7 @@ def mirrored(item: RenderedImage) -> RenderedImage:
     K = item.K.copy()
     K[0, 2] = item.image.shape[1] - 1 - K[0, 2]
     joints = item.joints[list(H36M_17.mirror)] * np.array((-1.0, 1.0, 1.0), item.joints.dtype)
-    return RenderedImage(np.ascontiguousarray(item.image[:, ::-1]), joints, K)
+    return RenderedImage(np.asarray(cv2.flip(item.image, 1), np.uint8), joints, K)
 
 
 def chunk_files(folder: Path) -> list[Path]:

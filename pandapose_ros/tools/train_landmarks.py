@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
+    parser.add_argument("--readers", type=int, default=1, help="threads that draw crops; a GPU "
+                        "needs several (1)")  # fmt: skip
     for field in fields(LandmarkTrainConfig):
         name, text = "--" + field.name.replace("_", "-"), field.metadata["doc"]
         if field.type is bool:
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     net, before = open_landmark_net(args.start or ""), open_landmark_net()
     args.out.mkdir(parents=True, exist_ok=True)
     device = select_device(args.device)
-    trainer = LandmarkTrainer(net, before, config, _one_ahead(source.batch), device)
+    trainer = LandmarkTrainer(net, before, config, _ahead(source.batch, args.readers), device)
     if args.resume:
         trainer.resume(args.out)
     try:
@@ -118,14 +120,15 @@ def _train(
                 return
 
 
-def _one_ahead(draw: Callable[[int], LandmarkCrops]) -> Callable[[int], LandmarkCrops]:
-    """Return a source that draws the next batch while this one is worked on."""
-    pool = ThreadPoolExecutor(1)
+def _ahead(draw: Callable[[int], LandmarkCrops], readers: int) -> Callable[[int], LandmarkCrops]:
+    """Return a source that draws the next batches in threads while this one is worked on."""
+    pool = ThreadPoolExecutor(readers)
     waiting: dict[int, Future[LandmarkCrops]] = {}
 
     def take(number: int) -> LandmarkCrops:
-        future = waiting.pop(number, None)
-        waiting[number + 1] = pool.submit(draw, number + 1)
-        return draw(number) if future is None else future.result()
+        for later in range(number, number + readers + 1):
+            if later not in waiting:
+                waiting[later] = pool.submit(draw, later)
+        return waiting.pop(number).result()
 
     return take
