@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from pandapose_ros.pose import Pose
 
@@ -21,6 +22,8 @@ _REACH_PER_SECOND = 1.2
 _REACH_LIMIT = 0.6
 _DEPTH_LIMIT = 0.5
 _SURE = 0.3
+# What it costs that one is gone and another has come in the same image.
+_APART = 6.0
 
 
 def association_cost(
@@ -68,7 +71,9 @@ def _depth_difference(expected: Pose, expected_size: float, seen: Pose, seen_siz
 
 
 def assign(costs: Array) -> list[tuple[int, int]]:
-    """Pair rows with columns, cheapest pair first.
+    """Pair rows with columns so that all pairs together cost least.
+
+    Of two who pass each other, the likeliest pair by itself may leave the other two to each other.
 
     Args:
         costs: [N, M]; what is not finite is never paired.
@@ -76,10 +81,10 @@ def assign(costs: Array) -> list[tuple[int, int]]:
     Returns:
         (row, column) pairs; each row and each column at most once.
     """
-    pairs = []
-    left = np.where(np.isfinite(costs), costs, np.inf)
-    while left.size and np.isfinite(left.min()):
-        row, column = (int(i) for i in np.unravel_index(left.argmin(), left.shape))
-        pairs.append((row, column))
-        left[row], left[:, column] = np.inf, np.inf
-    return pairs
+    possible = np.isfinite(costs)
+    rows, columns = linear_sum_assignment(np.where(possible, costs, _APART))
+    return [
+        (int(row), int(column))
+        for row, column in zip(rows, columns, strict=True)
+        if possible[row, column]
+    ]

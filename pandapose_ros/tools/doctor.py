@@ -21,6 +21,7 @@ Level = Literal["ok", "warn", "FAIL"]
 # Modules that must be there, with the distribution that brings each.
 _MODULES = {
     "numpy": "numpy",
+    "scipy": "scipy",
     "cv2": "opencv-python-headless",
     "torch": "torch",
     "ai_edge_litert.interpreter": "ai-edge-litert",
