@@ -7,29 +7,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
-from pandapose_ros.checkpoint import (
-    backbone_sha256,
-    has_backbone,
-    load_backbone,
-    load_weights,
-    open_landmark_net,
-    save_backbone,
-    save_weights,
-)
 from pandapose_ros.config import (
-    EstimatorConfig,
     LandmarkTrainConfig,
-    ModelConfig,
     SkeletonSampleConfig,
 )
 from pandapose_ros.data.dataset import rendered_clips
 from pandapose_ros.data.landmark_crops import LandmarkCropSource, change_light, cover
-from pandapose_ros.estimator import PACKAGED_WEIGHTS, PoseEstimator
-from pandapose_ros.evaluation.candidates import load_candidates
 from pandapose_ros.evaluation.landmark_scores import score_landmarks
-from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.people.region import region_from_points
 from pandapose_ros.skeleton import H36M_17_FROM_BLAZEPOSE
 from pandapose_ros.tools import main
@@ -55,16 +40,6 @@ def images(tmp_path_factory):
         K=np.stack([sample.K for sample in samples]),
     )
     return folder
-
-
-@pytest.fixture
-def tuned(tmp_path):
-    """A landmark net that differs a little from MediaPipe's, and the file it is in."""
-    net = open_landmark_net()
-    net.steps[-7][0].bias.data[0] += 3.0  # of the landmarks' head: the nose, to the right
-    save_backbone(tmp_path / "tuned.safetensors", net, {})
-    load_backbone(tmp_path / "tuned.safetensors", net)
-    return net, tmp_path / "tuned.safetensors"
 
 
 def source(images, **changes):
@@ -240,82 +215,3 @@ def test_scores_are_those_of_joints_in_crops_of_people(images, landmark_net):
     true.keypoints[1], true.joints[1] = 0.0, 9.0
     scores = score_landmarks(landmark_net, [true])
     assert scores == pytest.approx({"keypoints_px": 5.0, "joints_mm": 20.0}, abs=0.02)
-
-
-def test_weights_carry_the_landmark_net_they_were_trained_on(tuned, tmp_path):
-    net, _ = tuned
-    lifter = PandaPose(ModelConfig(), nn.Identity())
-    load_weights(PACKAGED_WEIGHTS, lifter)
-    lifter.backbone = net
-    path = tmp_path / "weights.safetensors"
-    save_weights(path, lifter, {"name": "tuned"})
-    assert has_backbone(path)
-    estimator = PoseEstimator(EstimatorConfig(weights=str(path), device="cpu"))
-    found = estimator.network.backbone.state_dict()
-    assert all(torch.equal(value, found[key]) for key, value in net.state_dict().items())
-    crop = torch.rand(1, 3, 256, 256)
-    with torch.inference_mode():
-        ran = estimator.networks.landmark_net(crop).landmarks_px
-        assert (ran - net(crop).landmarks_px).abs().max() < 0.05
-        assert ran[0, 0, 0] - open_landmark_net()(crop).landmarks_px[0, 0, 0] == pytest.approx(
-            3.0, abs=0.05
-        )
-
-
-def test_half_precision_is_handed_on_with_the_landmark_net(tuned, tmp_path):
-    net, _ = tuned
-    lifter = PandaPose(ModelConfig(), nn.Identity())
-    load_weights(PACKAGED_WEIGHTS, lifter)
-    lifter.backbone = net
-    save_weights(tmp_path / "weights.safetensors", lifter, {"name": "tuned"})
-    target = tmp_path / "half.safetensors"
-    told = ["--name", "n", "--version", "1", "--half"]
-    assert main.main(["export-weights", str(tmp_path), "--out", str(target), *told]) == 0
-    half, full = load_file(target), load_file(tmp_path / "weights.safetensors")
-    assert half.keys() == full.keys()
-    assert {value.dtype for value in half.values() if value.is_floating_point()} == {torch.half}
-    key = "backbone.steps.40.0.weight"
-    assert torch.allclose(half[key].float(), full[key], rtol=1e-3, atol=1e-6)
-
-
-def test_visibilities_taught_later_can_be_handed_on(tuned, tmp_path, capsys):
-    net, path = tuned
-    lifter = PandaPose(ModelConfig(), nn.Identity())
-    load_weights(PACKAGED_WEIGHTS, lifter)
-    lifter.backbone = net
-    save_weights(tmp_path / "weights.safetensors", lifter, {"name": "tuned"})
-    net.landmark_head().bias.data[3] += 1.0
-    save_backbone(path, net, {})
-    target = tmp_path / "on.safetensors"
-    options = ["export-weights", str(tmp_path), "--name", "n", "--version", "1"]
-    options += ["--out", str(target), "--landmarks", str(path)]
-    assert main.main(options) == 0
-    assert backbone_sha256(target) == backbone_sha256(path)
-    net.steps[30][0].bias.data += 1.0
-    save_backbone(path, net, {})
-    assert main.main(options) == 1
-    assert "other features than the lifter was trained on" in capsys.readouterr().err
-
-
-def test_another_landmark_net_is_refused(tuned, tmp_path):
-    _, path = tuned
-    state = load_file(path)
-    state["backbone.steps.0.0.bias"] = torch.zeros(3)
-    from safetensors.torch import save_file
-
-    save_file(state, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match=r"1 differ, first steps\.0\.0\.bias"):
-        open_landmark_net(tmp_path / "other.safetensors")
-
-
-def test_networks_on_different_landmark_nets_are_not_compared(tuned, tmp_path):
-    net, path = tuned
-    lifter = PandaPose(ModelConfig(), nn.Identity())
-    load_weights(PACKAGED_WEIGHTS, lifter)
-    plain, own = tmp_path / "plain.safetensors", tmp_path / "own.safetensors"
-    save_weights(plain, lifter, {})
-    lifter.backbone = net
-    save_weights(own, lifter, {})
-    assert backbone_sha256(own) == backbone_sha256(path) != backbone_sha256(plain) == ""
-    with pytest.raises(ValueError, match="2 different weights of the backbone"):
-        load_candidates([("a", plain), ("b", own)], torch.device("cpu"))
