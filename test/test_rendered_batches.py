@@ -67,7 +67,9 @@ def source(folder, net, bodies):
     y_up = np.stack((REST[:, 0], REST[:, 2], -REST[:, 1]), axis=-1)
     np.savez(folder / "motion.npz", rest=y_up[None].repeat(3, 0))
     pool = read_pool(folder / "motion.npz", 0.2, test=False)
-    config = RenderConfig(size=128, at_once=2, poses=PoseConfig(*[1.0], *[0.0] * 6))
+    config = RenderConfig(
+        size=128, at_once=2, bystanders=0.5, poses=PoseConfig(*[1.0], *[0.0] * 6)
+    )
     return RenderedBatches(
         folder / "bodies.safetensors", pool, net, config, SkeletonSampleConfig()
     )

@@ -45,6 +45,12 @@ def test_synthesize_writes_chunks_of_its_half_and_resumes(tmp_path):
     assert chunks[0].stat().st_mtime_ns == untouched
     with np.load(chunks[1], allow_pickle=False) as chunk:
         np.testing.assert_array_equal(chunk["jpeg"], first)
+    crowded = synthesize_arguments(tmp_path, "--bystanders", "1", "--batch", "4")
+    crowded.out = tmp_path / "crowded"
+    assert synthesize.run(crowded) == 0
+    with np.load(crowded.out / "chunk_0001.npz", allow_pickle=False) as chunk:
+        assert chunk["joints"].shape == (2, 17, 3)
+        assert not np.array_equal(chunk["jpeg"], first)
     other = synthesize_arguments(tmp_path, "--test")
     other.out = tmp_path / "test"
     assert synthesize.run(other) == 0

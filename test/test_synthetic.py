@@ -10,9 +10,10 @@ from synthetic_people import RIG, made_up_body
 from pandapose_ros.geometry import project
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.synthetic.body import Part, load_bodies, save_bodies
+from pandapose_ros.synthetic.bystanders import Bystanders, step_aside
 from pandapose_ros.synthetic.camera import random_cameras
 from pandapose_ros.synthetic.rasterizer import rasterize
-from pandapose_ros.synthetic.rig import gather, pose, rest_joints
+from pandapose_ros.synthetic.rig import Posed, gather, pose, rest_joints
 from pandapose_ros.synthetic.scene import render_samples
 
 J = {name: index for index, name in enumerate(H36M_17.joint_names)}
@@ -127,6 +128,41 @@ def test_samples_say_where_the_person_is():
     shin = samples.joints[:, J["left_knee"]] - samples.joints[:, J["left_ankle"]]
     assert torch.allclose(shin.norm(dim=-1), torch.tensor(math.hypot(0.03, 0.42)), atol=1e-4)
     assert (samples.joints[..., 2] > 0.5).all()
+
+
+def test_bystanders_step_aside_on_the_floor_as_the_camera_sees_it():
+    count, others = 3, 60
+    crowd = gather([made_up_body()] * (count + others), torch.device("cpu"))
+    posed = Posed(crowd.vertices, rest_joints(RIG, crowd))
+    is_asked = crowd.person < count
+    rng = np.random.default_rng(6)
+    camera = random_cameras(posed.vertices[is_asked], crowd.person[is_asked], count, (96, 96), rng)
+    image = torch.arange(count + others) % count
+    moved = step_aside(posed, crowd, image, camera, rng)
+    shift = moved.joints[:, 0] - posed.joints[:, 0]
+    assert torch.equal(shift[:count], torch.zeros(count, 3))
+    assert torch.equal(moved.vertices[is_asked], posed.vertices[is_asked])
+    assert shift[:, 2].abs().max() < 1e-6
+    seen = torch.einsum("bij,bj->bi", camera.camera_from_world[image[count:]], shift[count:])
+    behind = torch.sign(seen[:, 2])
+    assert 10 < (behind > 0).sum() < 50  # the others are before
+    away = shift[count:].norm(dim=-1)
+    assert away.min() > 0.3
+    assert away.max() < 1.7
+
+
+def test_samples_tell_of_whom_they_are_of_and_not_of_bystanders():
+    count, chance = 8, np.random.default_rng(7)
+    targets = rest_joints(RIG, CROWD).repeat(count, 1, 1)
+    bodies = [made_up_body()] * count
+    others = Bystanders(bodies[:4], targets[:4], torch.arange(0, 8, 2))
+    samples = render_samples(RIG, bodies, targets, (96, 96), chance, others)
+    assert samples.images.shape == (count, 96, 96, 3)
+    pixels = torch.einsum("bij,bkj->bki", samples.K, samples.joints)
+    pelvis = pixels[:, 0, :2] / pixels[:, 0, 2:]
+    assert ((pelvis > -20) & (pelvis < 116)).all()  # the cameras look at them
+    shin = samples.joints[:, J["left_knee"]] - samples.joints[:, J["left_ankle"]]
+    assert torch.allclose(shin.norm(dim=-1), torch.tensor(math.hypot(0.03, 0.42)), atol=1e-4)
 
 
 def test_same_seed_renders_the_same_image():

@@ -12,5 +12,8 @@ class RenderConfig:
 
     size: int = option(448, "Width and height, a multiple of 16 [px]", low=16)
     at_once: int = option(16, "Images rendered together; more need more memory", low=1)
+    bystanders: float = option(
+        0.0, "Share of images with somebody else in them too", low=0.0, high=1.0
+    )
     jpeg_quality: tuple[int, int] = option((35, 95), "Least and greatest, as of libjpeg")
     poses: PoseConfig = field(default_factory=PoseConfig)

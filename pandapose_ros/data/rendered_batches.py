@@ -15,6 +15,7 @@ from pandapose_ros.data.image_samples import ImageSamples, look, random_view
 from pandapose_ros.geometry import pixel_to_grid
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
 from pandapose_ros.synthetic.body import Body, load_bodies
+from pandapose_ros.synthetic.bystanders import random_bystanders
 from pandapose_ros.synthetic.compression import compress
 from pandapose_ros.synthetic.poses import MotionPool, sample_targets
 from pandapose_ros.synthetic.scene import render_samples
@@ -95,7 +96,10 @@ class RenderedBatches:
         targets, _, _ = sample_targets(self._motion, count, rng, config.poses)
         people = [self._bodies[b] for b in rng.integers(len(self._bodies), size=count)]
         size = (config.size, config.size)
-        drawn = render_samples(self._rig, people, targets.to(self._device), size, rng)
+        others = random_bystanders(
+            count, config.bystanders, self._bodies, self._motion, rng, config.poses
+        )
+        drawn = render_samples(self._rig, people, targets.to(self._device), size, rng, others)
         quality = torch.as_tensor(rng.uniform(*config.jpeg_quality, count))
         images = compress(drawn.images, quality)
         joints, K = (list(array.double().cpu().numpy()) for array in (drawn.joints, drawn.K))

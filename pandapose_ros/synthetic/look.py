@@ -120,13 +120,13 @@ def shade(
         fragments: P of them.
         crowd: The rest meshes; patterns stick to the rest pose.
         vertices: [V, 3], posed, camera frame, metres.
-        look: Of B people.
-        light: Of the B images, one person in each.
+        look: Of all people.
+        light: Of the images.
 
     Returns:
         [P, 3], linear RGB, [0, 1].
     """
-    person = fragments.image
+    person = crowd.person[crowd.faces[fragments.face, 0]]
     normals = vertex_normals(vertices, crowd.faces)
     values = torch.cat((normals, vertices, crowd.vertices, crowd.rise[:, None]), dim=1)
     values = fragments.interpolate(crowd.faces, values)
@@ -139,7 +139,7 @@ def shade(
     # Cloth and hair are sheets: light the side that faces the camera.
     wrinkled = wrinkled * -torch.sign((normal * position).sum(-1, keepdim=True))
     wrinkled = wrinkled / wrinkled.norm(dim=-1, keepdim=True).clamp_min(1e-9)
-    return (colour * _lit(wrinkled, light, person)).clamp(0, 1)
+    return (colour * _lit(wrinkled, light, fragments.image)).clamp(0, 1)
 
 
 def _lit(normal: Tensor, light: Light, image: Tensor) -> Tensor:

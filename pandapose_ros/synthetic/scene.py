@@ -9,6 +9,7 @@ from torch import Tensor
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.synthetic.backdrop import clutter, draw_rooms, occlude, random_rooms
 from pandapose_ros.synthetic.body import Body, Rig
+from pandapose_ros.synthetic.bystanders import Bystanders, step_aside
 from pandapose_ros.synthetic.camera import Camera, random_cameras
 from pandapose_ros.synthetic.look import Light, random_look, shade
 from pandapose_ros.synthetic.photograph import photograph
@@ -40,6 +41,7 @@ def render_samples(
     targets: Tensor,
     size: tuple[int, int],
     rng: np.random.Generator,
+    bystanders: Bystanders | None = None,
 ) -> Samples:
     """Render each body in its target pose, dressed, lit, seen and disturbed at random.
 
@@ -49,24 +51,32 @@ def render_samples(
         targets: [B, 17, 3], metres, z up, on the device that shall render.
         size: (width, height) of the images in pixels.
         rng: Drives every choice.
+        bystanders: Others in some of the images, whom the samples do not tell of.
     """
     count, device = len(bodies), targets.device
+    image = torch.arange(count, device=device)  # of each person
+    if bystanders is not None:
+        bodies = [*bodies, *bystanders.bodies]
+        targets = torch.cat((targets, bystanders.targets.to(device)))
+        image = torch.cat((image, bystanders.image.to(device)))
     crowd = gather(bodies, device)
-    turn = np.clip(rng.normal(0.0, (0.45, 0.2), (count, 2)), -1.0, 1.0)
+    turn = np.clip(rng.normal(0.0, (0.45, 0.2), (len(bodies), 2)), -1.0, 1.0)
     head_turn = torch.as_tensor(turn, dtype=torch.float32).to(device)
-    level = torch.ones(count, 2, device=device)
+    level = torch.ones(len(bodies), 2, device=device)
     posed = stand_on_floor(crowd, pose(rig, crowd, targets, head_turn, level))
-    camera = random_cameras(posed.vertices, crowd.person, count, size, rng)
-    images = _background(camera, posed, rng)
-    vertices = camera.points(posed.vertices, crowd.person)
-    seen = rasterize(vertices, crowd.faces, crowd.person[crowd.faces[:, 0]], camera.K, size)
+    is_asked = crowd.person < count
+    camera = random_cameras(posed.vertices[is_asked], crowd.person[is_asked], count, size, rng)
+    joints = posed.joints[:count]
+    images = _background(camera, joints, rng)
+    posed = step_aside(posed, crowd, image, camera, rng)
+    vertices = camera.points(posed.vertices, image[crowd.person])
+    seen = rasterize(vertices, crowd.faces, image[crowd.person[crowd.faces[:, 0]]], camera.K, size)
     light = _random_light(camera, rng)
-    colours = shade(seen, crowd, vertices, random_look(count, rng).to(device), light)
+    colours = shade(seen, crowd, vertices, random_look(len(bodies), rng).to(device), light)
     images[seen.image, seen.row, seen.column] = colours
     images = occlude(images, rng, _OCCLUDED)
-    person = torch.arange(count, device=device)[:, None].expand(-1, 17).reshape(-1)
-    joints = camera.points(posed.joints.reshape(-1, 3), person).reshape(count, 17, 3)
-    return Samples(photograph(images, rng), joints, camera.K)
+    joints = camera.points(joints.reshape(-1, 3), image[:count].repeat_interleave(17))
+    return Samples(photograph(images, rng), joints.reshape(count, 17, 3), camera.K)
 
 
 def stand_on_floor(crowd: Crowd, posed: Posed) -> Posed:
@@ -79,13 +89,16 @@ def stand_on_floor(crowd: Crowd, posed: Posed) -> Posed:
     return Posed(posed.vertices + lift[crowd.person], posed.joints + lift[:, None])
 
 
-def _background(camera: Camera, posed: Posed, rng: np.random.Generator) -> Tensor:
-    """Draw rooms behind clutter [B, H, W, 3]; cameras under the floor see clutter only."""
+def _background(camera: Camera, joints: Tensor, rng: np.random.Generator) -> Tensor:
+    """Draw rooms behind clutter [B, H, W, 3]; cameras under the floor see clutter only.
+
+    Feet, of the joints [B, 17, 3] in the world, are in the rooms.
+    """
     images, cover = clutter(len(camera.K), camera.size, rng, camera.K.device)
     seen = (cover.amin((1, 2, 3)) < 1) & (camera.position[:, 2] > 0.1)
     if seen.any():
         looking = camera.select(seen)
-        feet = posed.joints[seen][:, list(_ANKLES), :2]
+        feet = joints[seen][:, list(_ANKLES), :2]
         rooms = draw_rooms(random_rooms(looking, rng), looking, feet)
         images[seen] = torch.lerp(rooms, images[seen], cover[seen])
     return images

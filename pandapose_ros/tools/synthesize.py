@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pandapose_ros.config import TrainConfig
+from pandapose_ros.config import RenderConfig, TrainConfig
 from pandapose_ros.synthetic.body import load_bodies
+from pandapose_ros.synthetic.bystanders import random_bystanders
 from pandapose_ros.synthetic.poses import read_pool, sample_targets
 from pandapose_ros.synthetic.scene import Samples, render_samples
 
@@ -25,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chunk", type=int, default=100, help="images per file")
     parser.add_argument("--batch", type=int, default=1, help="images rendered at once")
     parser.add_argument("--size", type=int, default=448, help="width and height in pixels")
+    parser.add_argument("--bystanders", type=float, default=RenderConfig().bystanders,
+                        help="share of images with somebody else in them too")  # fmt: skip
     parser.add_argument("--test", action="store_true", help="use the bodies and clips held out")
     parser.add_argument(
         "--held-out-share",
@@ -52,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"pandapose synthesize: {error}", file=sys.stderr)
         return 1
     args.out.mkdir(parents=True, exist_ok=True)
+    drawable, size = [bodies[index] for index in chosen], (args.size, args.size)
     with tqdm(total=args.count, unit="image", desc="synthesize") as progress:
         for chunk, start in enumerate(range(0, args.count, args.chunk)):
             path = args.out / f"chunk_{chunk:04d}.npz"
@@ -68,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
                 some = slice(low, low + args.batch)
                 people = [bodies[index] for index in body[some]]
                 asked = targets[some].to(args.device)
-                rendered.append(render_samples(rig, people, asked, (args.size, args.size), rng))
+                others = random_bystanders(len(people), args.bystanders, drawable, pool, rng)
+                rendered.append(render_samples(rig, people, asked, size, rng, others))
                 progress.update(len(people))
             names = np.array(pool.names)[clip]
             _save_chunk(path, rendered, {"body": body, "clip": names, "family": family}, rng)
