@@ -93,11 +93,11 @@ def test_estimators_of_both_runtimes_agree_on_images(reference, real):
         for pose, other in zip(ours, theirs, strict=True):
             # A thousandth of a pixel may move a window by a pixel of a feature level.
             np.testing.assert_allclose(pose.joints, other.joints, atol=2e-3)
-            if image is not crowd:
-                np.testing.assert_allclose(pose.keypoints, other.keypoints, atol=0.05)
+            # The second crop, which is cut to a 32nd of a pixel, is another one if the region has
+            # moved by a thousandth.
+            np.testing.assert_allclose(pose.keypoints, other.keypoints, atol=0.2)
             seen += 1
-        # Of the crowd where both look at the same: else the next crop, which is cut to a 32nd of a
-        # pixel, is another one if the region has moved by a thousandth.
+        # Nearer where both look at the same.
         K = intrinsics_from_field_of_view(1.0, image.shape[1], image.shape[0])
         people = PeopleTracker(
             PersonDetector(find_model_file("pose_detection.tflite"), threads=1),

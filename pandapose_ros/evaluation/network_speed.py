@@ -203,4 +203,4 @@ def _homography(image: Image, region: Region) -> NDArray[np.floating]:
 
 def _rate(people: int, summary: dict[str, float]) -> float:
     """Return people per second at the median time."""
-    return round(1e3 * people / summary["p50"], 1)
+    return round(1e3 * people / summary["p50"], 3)
