@@ -14,10 +14,11 @@ from pandapose_ros.config import (
 )
 from pandapose_ros.data.dataset import rendered_clips
 from pandapose_ros.data.landmark_crops import LandmarkCropSource, change_light, cover
-from pandapose_ros.evaluation.landmark_scores import score_landmarks
+from pandapose_ros.evaluation.landmark_scores import score_landmarks, share_of_wrong_regions
 from pandapose_ros.people.region import region_from_points
 from pandapose_ros.skeleton import H36M_17_FROM_BLAZEPOSE
 from pandapose_ros.tools import main
+from pandapose_ros.training.landmark_losses import landmark_loss
 from pandapose_ros.training.landmarks import FROZEN_STEPS, LANDMARKS_FILE, LandmarkTrainer
 from pandapose_ros.training.log import HISTORY_FILE
 from pandapose_ros.training.state import STATE_FILE
@@ -52,7 +53,7 @@ def trainer_of(net, batch, **changes):
 
 
 def test_truth_lies_on_what_the_crops_show(images, landmark_net):
-    batch = source(images, batch=12, background=0.0).batch(0)
+    batch = source(images, batch=12, background=0.0, misplaced=0.0).batch(0)
     assert batch.crops.shape == (12, 3, 256, 256)
     assert 0 <= batch.crops.min() < batch.crops.max() <= 1
     assert (batch.shows_person == 1).all()
@@ -67,7 +68,7 @@ def test_truth_lies_on_what_the_crops_show(images, landmark_net):
 
 
 def test_region_is_where_a_tracker_would_look_next(images, landmark_net):
-    batch = source(images, batch=6, background=0.0).batch(0)
+    batch = source(images, batch=6, background=0.0, misplaced=0.0).batch(0)
     with torch.inference_mode():
         seen = landmark_net(batch.crops).landmarks_px[:, 33:35]
     for said, true in zip(seen.numpy(), batch.region.numpy(), strict=True):
@@ -75,6 +76,43 @@ def test_region_is_where_a_tracker_would_look_next(images, landmark_net):
         assert np.hypot(*np.subtract(expected.centre, region.centre)) < 0.1 * expected.size
         assert 0.75 < region.size / expected.size < 1.35
         assert abs(np.angle(np.exp(1j * (region.angle - expected.angle)))) < 0.3
+
+
+def turns(batch):
+    """How far the regions of the next image are turned against the crops [rad]."""
+    return np.array([region_from_points(*points).angle for points in batch.region.numpy()])
+
+
+def test_misplaced_crops_are_of_any_turn_and_size(images):
+    batch = source(images, batch=40, background=0.0, misplaced=1.0).batch(0)
+    assert (batch.is_placed == 0).all()
+    assert 8 <= (np.abs(turns(batch)) > np.pi / 2).sum() <= 32
+    sizes = [region_from_points(*points).size / 256 for points in batch.region.numpy()]
+    assert min(sizes) < 0.9
+    assert max(sizes) > 1.5
+    some = source(images, batch=40, background=0.0, misplaced=0.3).batch(0)
+    placed = some.is_placed.numpy() > 0
+    assert 20 <= placed.sum() <= 36
+    assert np.abs(turns(some))[placed].max() < 0.4
+
+
+def test_of_misplaced_crops_only_the_region_is_asked_for(images, landmark_net):
+    batch = source(images, batch=4, background=0.0, misplaced=0.0).batch(0)
+    misplaced = batch._replace(is_placed=torch.tensor([0.0, 1.0, 1.0, 1.0]))
+    wrong = [batch.keypoints.clone(), batch.joints.clone(), batch.region.clone()]
+    for part in wrong:
+        part[0] += 5.0
+    landmarks = {"keypoints": wrong[0], "joints": wrong[1]}
+    with torch.inference_mode():
+        seen = landmark_net(batch.crops)
+        before = landmark_net(batch.crops[::4])
+
+    def loss(of):
+        return landmark_loss(seen, before, of, 0.25).total.item()
+
+    assert loss(batch._replace(**landmarks)) > loss(batch) + 1
+    assert loss(misplaced._replace(**landmarks)) == loss(misplaced)
+    assert loss(misplaced._replace(region=wrong[2])) != loss(misplaced)
 
 
 def test_crops_of_nobody_show_nobody(images):
@@ -198,11 +236,12 @@ def test_checkpoints_are_scored_on_people_held_out(images, tmp_path):
     for record in history:
         assert 0 < record["held_out"]["keypoints_px"] < 12
         assert 0 < record["held_out"]["joints_mm"] < 130
+        assert 0 < record["held_out"]["wrong_regions"] <= 1
     assert history[0]["held_out"] != history[1]["held_out"]
 
 
 def test_scores_are_those_of_joints_in_crops_of_people(images, landmark_net):
-    batch = source(images, background=0.0).batch(0)
+    batch = source(images, background=0.0, misplaced=0.0).batch(0)
     with torch.inference_mode():
         seen = landmark_net(batch.crops)
     matrix = torch.from_numpy(H36M_17_FROM_BLAZEPOSE)
@@ -215,3 +254,18 @@ def test_scores_are_those_of_joints_in_crops_of_people(images, landmark_net):
     true.keypoints[1], true.joints[1] = 0.0, 9.0
     scores = score_landmarks(landmark_net, [true])
     assert scores == pytest.approx({"keypoints_px": 5.0, "joints_mm": 20.0}, abs=0.02)
+
+
+def test_regions_are_wrong_if_turned_or_of_another_size(images, landmark_net):
+    batch = source(images, background=0.0, misplaced=0.0).batch(0)
+    with torch.inference_mode():
+        said = landmark_net(batch.crops).landmarks_px[:, 33:35]
+    centre, up = said[:, :1], said[:, 1:] - said[:, :1]
+
+    def share(*factors):
+        region = torch.cat((centre, centre + torch.stack(factors)[:, None, None] * up), dim=1)
+        return share_of_wrong_regions(landmark_net, [batch._replace(region=region)])
+
+    right, turned, large = torch.tensor(1.1), torch.tensor(-1.0), torch.tensor(1.7)
+    assert share(right, right, right, right) == 0
+    assert share(right, turned, right, large) == 0.5

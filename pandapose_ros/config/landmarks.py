@@ -22,6 +22,9 @@ class LandmarkTrainConfig:
     clip: float = option(1.0, "Greatest norm of the gradient", low=0.0)
     average: float = option(0.995, "Decay per step of the averaged weights", low=0.0, high=1.0)
     background: float = option(0.12, "Share of crops that show nobody", low=0.0, high=1.0)
+    misplaced: float = option(
+        0.1, "Share of crops far off the person, to learn where to look next", low=0.0, high=1.0
+    )
     covered: float = option(0.3, "Share of crops with something before joints", low=0.0, high=1.0)
     teacher_weight: float = option(
         0.25, "Of what the net said before, where the truth is not known", low=0.0

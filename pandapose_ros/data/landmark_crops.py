@@ -1,5 +1,7 @@
 """Crops of rendered people to fine-tune the landmark net on, with all that is known of them."""
 
+import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +31,12 @@ Image = NDArray[np.uint8]
 
 _TRIES = 20  # to find a place where nobody is
 _LEAST_SEEN = 6  # joints in the crop, of 17, for somebody to be there
+# Of regions that are far off. Of people who lie, the detector often takes feet for heads.
+_MISPLACED = {
+    "region_angle_jitter": math.pi,
+    "region_size_jitter": 0.5,
+    "region_centre_jitter": 0.12,
+}
 
 
 class LandmarkCrops(NamedTuple):
@@ -40,6 +48,7 @@ class LandmarkCrops(NamedTuple):
         joints: True joints [B, 17, 3], metres, root-relative, the crop's axes.
         region: [B, 2, 2], crop pixels: the two points that give the region of the next image.
         shows_person: [B], 1 or 0.
+        is_placed: [B], 1, or 0 where the crop is far off: upside down, too large, too small.
     """
 
     crops: Tensor
@@ -47,6 +56,7 @@ class LandmarkCrops(NamedTuple):
     joints: Tensor
     region: Tensor
     shows_person: Tensor
+    is_placed: Tensor
 
 
 class LandmarkCropSource:
@@ -75,6 +85,7 @@ class LandmarkCropSource:
         self._pictures = [] if pictures is None else _read_pictures(pictures)
         self._config = config
         self._views = views
+        self._misplaced_views = replace(views, **_MISPLACED)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -87,10 +98,9 @@ class LandmarkCropSource:
         first = number * config.batch
         chosen = [self._at(first + i) for i in range(config.batch)]
         drawn = [self._draw(_unpack(packed), rng) for packed in chosen]
-        crops, keypoints, joints, region, shown = zip(*drawn, strict=True)
+        crops, *parts = zip(*drawn, strict=True)
         pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
-        numbers = [torch.from_numpy(np.stack(part).astype(np.float32))
-                   for part in (keypoints, joints, region, shown)]  # fmt: skip
+        numbers = [torch.from_numpy(np.stack(part).astype(np.float32)) for part in parts]
         return LandmarkCrops(pixels.float() / 255, *numbers)
 
     def _at(self, place: int) -> "_Packed":
@@ -101,11 +111,13 @@ class LandmarkCropSource:
 
     def _draw(
         self, item: RenderedImage, rng: np.random.Generator
-    ) -> tuple[Image, Array, Array, Array, Array]:
-        """Cut one crop out of an image, of its person or of nobody."""
+    ) -> tuple[Image, Array, Array, Array, Array, Array]:
+        """Cut one crop out of an image, of its person or of nobody; as in `LandmarkCrops`."""
         shown = mirrored(item) if rng.random() < self._views.mirrored else item
         points = project(shown.joints, shown.K)
-        homography, axes = random_view(shown.joints, shown.K, self._views, rng)
+        is_placed = rng.random() >= self._config.misplaced
+        views = self._views if is_placed else self._misplaced_views
+        homography, axes = random_view(shown.joints, shown.K, views, rng)
         image, is_person = shown.image, True
         if rng.random() < self._config.background:
             if self._pictures and rng.random() < 0.5:
@@ -127,7 +139,8 @@ class LandmarkCropSource:
             keypoints,
             (shown.joints - shown.joints[0]) @ axes,
             transform_pixels(homography, _region_points(region)),
-            np.array(is_person and inside.sum() >= _LEAST_SEEN, np.float32),
+            np.array(is_person and inside.sum() >= _LEAST_SEEN),
+            np.array(is_placed),
         )
 
 

@@ -2,11 +2,21 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 
 from pandapose_ros.data.landmark_crops import LandmarkCrops
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
-from pandapose_ros.skeleton import BLAZEPOSE_LANDMARKS, H36M_17_FROM_BLAZEPOSE
+from pandapose_ros.people.region import region_from_points
+from pandapose_ros.skeleton import (
+    BLAZEPOSE_LANDMARKS,
+    BLAZEPOSE_REGION_CENTRE,
+    BLAZEPOSE_REGION_CIRCLE,
+    H36M_17_FROM_BLAZEPOSE,
+)
+
+_WRONG_TURN = np.pi / 4
+_WRONG_SIZE = 1.5
 
 
 def score_landmarks(net: BlazePose, batches: Iterable[LandmarkCrops]) -> dict[str, float]:
@@ -38,3 +48,28 @@ def score_landmarks(net: BlazePose, batches: Iterable[LandmarkCrops]) -> dict[st
         "keypoints_px": round(torch.cat(pixels).mean().item(), 3),
         "joints_mm": round(1000 * torch.cat(metres).mean().item(), 2),
     }
+
+
+def share_of_wrong_regions(net: BlazePose, batches: Iterable[LandmarkCrops]) -> float:
+    """Tell how often a landmark net would look at the wrong part of the next image.
+
+    Args:
+        net: Any device.
+        batches: With at least one person.
+
+    Returns:
+        Share of the people whose next region is turned by over 45 degrees, or off in size by over
+        half, [0, 1].
+    """
+    places = [BLAZEPOSE_REGION_CENTRE, BLAZEPOSE_REGION_CIRCLE]
+    wrong = []
+    for batch in batches:
+        with torch.inference_mode():
+            points = net(batch.crops.to(net.device)).landmarks_px[:, places].cpu()
+        people = batch.shows_person > 0
+        for said, true in zip(points[people].numpy(), batch.region[people].numpy(), strict=True):
+            region, expected = region_from_points(*said), region_from_points(*true)
+            turn = abs(np.angle(np.exp(1j * (region.angle - expected.angle))))
+            ratio = abs(np.log(region.size / expected.size))
+            wrong.append(turn > _WRONG_TURN or ratio > np.log(_WRONG_SIZE))
+    return round(float(np.mean(wrong)), 4)

@@ -16,7 +16,8 @@ from pandapose_ros.checkpoint import open_landmark_net
 from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
 from pandapose_ros.data.landmark_crops import LandmarkCrops, LandmarkCropSource
 from pandapose_ros.estimator import select_device
-from pandapose_ros.evaluation.landmark_scores import score_landmarks
+from pandapose_ros.evaluation.landmark_scores import score_landmarks, share_of_wrong_regions
+from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.training.landmarks import LandmarkTrainer
 from pandapose_ros.training.log import add_to_history
 
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     values: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(LandmarkTrainConfig)}
     config = LandmarkTrainConfig(**values)
     source = LandmarkCropSource(args.images, config, SkeletonSampleConfig(), args.pictures)
-    held_out = _held_out(args.held_out, config) if args.held_out else None
+    held_out = _HeldOut(args.held_out, config) if args.held_out else None
     net, before = open_landmark_net(args.start or ""), open_landmark_net()
     args.out.mkdir(parents=True, exist_ok=True)
     device = select_device(args.device)
@@ -79,25 +80,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _held_out(folder: Path, config: LandmarkTrainConfig) -> LandmarkCropSource:
-    """Return what draws crops to score on: people, with nothing put before them."""
-    config = replace(config, background=0.0, covered=0.0, seed=0)
-    return LandmarkCropSource(folder, config, SkeletonSampleConfig(mirrored=0.0))
+class _HeldOut:
+    """Score nets, always on the same crops: people, with nothing put before them."""
 
+    def __init__(self, folder: Path, config: LandmarkTrainConfig) -> None:
+        placed = replace(config, background=0.0, covered=0.0, misplaced=0.0, seed=0)
+        views = SkeletonSampleConfig(mirrored=0.0)
+        self._placed = LandmarkCropSource(folder, placed, views)
+        self._misplaced = LandmarkCropSource(folder, replace(placed, misplaced=1.0), views)
+        self._batches = range(-(-min(_SCORED_CROPS, len(self._placed)) // config.batch))
 
-def _scores(trainer: LandmarkTrainer, held_out: LandmarkCropSource | None) -> dict[str, float]:
-    """Score the averaged net, always on the same crops."""
-    if held_out is None:
-        return {}
-    batches = -(-min(_SCORED_CROPS, len(held_out)) // trainer.config.batch)
-    return score_landmarks(trainer.averaged(), map(held_out.batch, range(batches)))
+    def scores(self, net: BlazePose) -> dict[str, float]:
+        """Score a net; of crops that are far off only where it would look next."""
+        wrong = share_of_wrong_regions(net, map(self._misplaced.batch, self._batches))
+        known = score_landmarks(net, map(self._placed.batch, self._batches))
+        return known | {"wrong_regions": wrong}
 
 
 def _train(
     trainer: LandmarkTrainer,
     out: Path,
     minutes: float,
-    held_out: LandmarkCropSource | None,
+    held_out: _HeldOut | None,
     told: dict[str, str],
 ) -> None:
     """Do the steps that are left, or as many as fit the time."""
@@ -114,7 +118,8 @@ def _train(
             if late or trainer.step % config.save_every == 0 or trainer.step == config.steps:
                 trainer.save(out, told | {"steps": str(trainer.step)})
                 means = {"keypoints_px": round(px, 3), "joints_mm": round(mm, 2)}
-                add_to_history(out, trainer.step, means, _scores(trainer, held_out))
+                scores = held_out.scores(trainer.averaged()) if held_out else {}
+                add_to_history(out, trainer.step, means, scores)
             if late:
                 tqdm.write(f"stopped at step {trainer.step} of {config.steps}; see --resume")
                 return

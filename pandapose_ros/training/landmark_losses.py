@@ -78,7 +78,7 @@ class FeatureProbes(nn.Module):
     def forward(self, features: list[Tensor], batch: LandmarkCrops) -> Tensor:
         """Return the loss of what the maps tell of a batch."""
         grid = pixel_to_grid(batch.keypoints, CROP_SIZE, CROP_SIZE)
-        inside = (grid.abs() < 1).all(dim=-1) & (batch.shows_person > 0)[:, None]
+        inside = (grid.abs() < 1).all(dim=-1) & (_asked(batch) > 0)[:, None]
         if not inside.any():
             return grid.new_zeros(())
         loss = grid.new_zeros(())
@@ -104,16 +104,17 @@ def landmark_loss(
     Args:
         seen: Of the net in training.
         before: Of the net as it was, on each fourth of the same crops.
-        batch: The crops' truth.
+        batch: The crops' truth. Of a misplaced one only the region counts: the next look is at
+            that, and tells the rest.
         teacher_weight: Of the rest.
     """
-    person = batch.shows_person
+    person, asked = batch.shows_person, _asked(batch)
     matrix = torch.tensor(H36M_17_FROM_BLAZEPOSE, device=person.device)
     body = slice(BLAZEPOSE_LANDMARKS)
     keypoints = matrix @ seen.landmarks_px[:, body]
     middle = (CROP_SIZE - 1) / 2
     near = (batch.keypoints - middle).abs().amax(dim=-1) < middle + _REACH * CROP_SIZE
-    counts = (near & (person > 0)[:, None]).float()[:, _TAUGHT]
+    counts = (near & (asked > 0)[:, None]).float()[:, _TAUGHT]
     distances = (keypoints - batch.keypoints).norm(dim=-1)[:, _TAUGHT]
     keypoints_px = _mean(distances, counts)
 
@@ -123,7 +124,7 @@ def landmark_loss(
 
     world = matrix @ seen.world_landmarks[:, body]
     apart = (world - batch.joints).norm(dim=-1)
-    joints_m = _mean(apart, person[:, None].expand_as(apart))
+    joints_m = _mean(apart, asked[:, None].expand_as(apart))
 
     kept = _kept_px(seen, before, batch) * _PX + _VISIBILITY_WEIGHT * _cross_entropy(
         seen.visibilities[::KEPT_EVERY], before.visibilities
@@ -148,7 +149,12 @@ def _kept_px(seen: LandmarkOutput, before: LandmarkOutput, batch: LandmarkCrops)
     moved = (true - matrix @ old)[:, list(BLAZEPOSE_TO_H36M_17)]
     off = (seen.landmarks_px[::KEPT_EVERY, body] - (old + moved)).norm(dim=-1)
     near = moved.norm(dim=-1) < 0.1 * CROP_SIZE  # who was quite wrong teaches nothing
-    return _mean(off, near.float() * batch.shows_person[::KEPT_EVERY, None])
+    return _mean(off, near.float() * _asked(batch)[::KEPT_EVERY, None])
+
+
+def _asked(batch: LandmarkCrops) -> Tensor:
+    """Tell of which crops the landmarks are asked for [B], 1 or 0."""
+    return batch.shows_person * batch.is_placed
 
 
 def _cross_entropy(probabilities: Tensor, wanted: Tensor) -> Tensor:
