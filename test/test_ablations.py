@@ -34,7 +34,8 @@ ARMS = {
     "layers": (2, 3),
     "depth_bins": (16, 64, 128),
 }
-EVERY_ARM = [(name, value) for name, values in ARMS.items() for value in values]
+EVERY_ARM = [{name: value} for name, values in ARMS.items() for value in values]
+EVERY_ARM.append({"anchors": "none", "joint_places": "learned"})
 
 
 def build(**changes):
@@ -53,9 +54,9 @@ def people():
     return features, torch.rand(3, J, 2) * 64
 
 
-@pytest.mark.parametrize(("name", "value"), EVERY_ARM)
-def test_every_arm_trains_every_parameter(name, value, people):
-    net = build(**{name: value}).train()
+@pytest.mark.parametrize("arm", EVERY_ARM, ids=str)
+def test_every_arm_trains_every_parameter(arm, people):
+    net = build(**arm).train()
     output = net.lift(*people)
     truth = torch.rand(3, J, 3) - 0.5
     deep = LossConfig(deep_supervision=True)
@@ -65,9 +66,9 @@ def test_every_arm_trains_every_parameter(name, value, people):
         assert parameter.grad.isfinite().all(), key
 
 
-@pytest.mark.parametrize(("name", "value"), EVERY_ARM)
-def test_every_arm_is_the_same_twice_and_heeds_the_image(name, value, people):
-    net = build(**{name: value})
+@pytest.mark.parametrize("arm", EVERY_ARM, ids=str)
+def test_every_arm_is_the_same_twice_and_heeds_the_image(arm, people):
+    net = build(**arm)
     features, keypoints = people
     with torch.inference_mode():
         first, second = net.lift(features, keypoints), net.lift(features, keypoints)
@@ -89,6 +90,17 @@ def test_arms_have_the_anchors_they_say(people):
     assert none.weights.shape == (3, 0, J)
     assert none.offsets.shape == (3, 0, J, 3)
     assert none.anchor_kinds.shape == none.anchor_joints.shape == (0,)
+
+
+def test_learned_places_of_joints_are_the_same_for_everybody(people):
+    net = build(anchors="none", joint_places="learned")
+    assert net.joint_places.shape == (J, 3)
+    seen = []
+    net.layers[0].register_forward_pre_hook(lambda _, args: seen.append(args[2]))
+    net.lift(*people)
+    assert torch.equal(seen[0], net.joint_places.expand(3, -1, -1))
+    assert build(anchors="none").joint_places is None
+    assert build(joint_places="learned").joint_places is None  # anchors have their own
 
 
 def test_one_depth_map_serves_all_joints(people):

@@ -21,6 +21,9 @@ class ModelConfig:
         backbone: Which frozen network gives the feature levels.
         anchors: Which anchors vote: the local and the global ones, one kind alone, or none: then
             each joint has one query, from which it is regressed directly (Table 4).
+        joint_places: Without anchors, where the joints' queries stand: at the keypoints, which
+            gives them the 2D prior that local anchors have, or where training puts them, the
+            same for everybody. The paper does not say.
         lifting: How features become 3D: by a depth distribution per joint, by one for the whole
             person, or not at all: then there is no depth net, and anchors attend to plain
             features in 2D (Table 5).
@@ -56,6 +59,7 @@ class ModelConfig:
 
     backbone: Literal["blazepose", "hrnet_w32", "hrnet_w48"] = "blazepose"
     anchors: Literal["both", "local", "global", "none"] = "both"
+    joint_places: Literal["keypoints", "learned"] = "keypoints"
     lifting: Literal["joint", "shared", "none"] = "joint"
     depth_head: Literal["bins", "regression"] = "bins"
     sampling: Literal["prior", "random", "all"] = "prior"

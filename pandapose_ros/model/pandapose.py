@@ -96,6 +96,8 @@ class PandaPose(nn.Module):
         self.depth_net = None if config.lifting == "none" else DepthNet(config, joints)
         regressed = config.anchors == "none"
         self.queries = nn.Embedding(joints if regressed else self.anchors.count, config.width)
+        is_learned = regressed and config.joint_places == "learned"
+        self.joint_places = nn.Parameter(torch.zeros(joints, 3)) if is_learned else None
         self.position_code = Perceptron(3, config.width, config.width, layers=2)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.layers))
         self.heads = nn.ModuleList(
@@ -138,8 +140,7 @@ class PandaPose(nn.Module):
         anchors_m = self.anchors.to_metres(anchors)
         depth, memory = (None, None) if features is None else self._look(features, keypoints)
 
-        # Where the queries look: from their anchors, or from the joints if there are no anchors.
-        reference = anchors if self.anchors.count else on_root_plane(keypoints)
+        reference = self._places(anchors, keypoints)
         queries = self.queries.weight.expand(anchors.shape[0], -1, -1)
         positions = self.position_code(reference)
         votes = []
@@ -161,6 +162,14 @@ class PandaPose(nn.Module):
             depth_values=None if depth is None else depth.values,
             layer_joints=[vote.joints for vote in votes],
         )
+
+    def _places(self, anchors: Tensor, keypoints: Tensor) -> Tensor:
+        """Return where the queries look from [B, Q, 3]: anchors or, if there are none, joints."""
+        if self.anchors.count:
+            return anchors
+        if self.joint_places is None:
+            return on_root_plane(keypoints)
+        return self.joint_places.expand(len(keypoints), -1, -1)
 
     def _look(
         self, features: list[Tensor], keypoints: Tensor
