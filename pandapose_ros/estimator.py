@@ -24,7 +24,8 @@ from pandapose_ros.people.following import PeopleTracker, search_together
 from pandapose_ros.people.landmarks import Look, find_landmarks
 from pandapose_ros.people.region import Region
 from pandapose_ros.people.smoothing import PoseSmoother
-from pandapose_ros.people.tracks import FrameClock, Sighting, Tracks
+from pandapose_ros.people.track import Sighting
+from pandapose_ros.people.tracks import FrameClock, Tracks
 from pandapose_ros.pose import ModelInfo, Pose, RootSource
 from pandapose_ros.runtime.networks import open_networks
 from pandapose_ros.skeleton import H36M_17, Skeleton

@@ -11,7 +11,8 @@ from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.geometry import intrinsics_from_field_of_view, project
 from pandapose_ros.lifting import LiftedPerson, PinholeImage, place
 from pandapose_ros.people.following import PeopleTracker, _without_doubles
-from pandapose_ros.people.tracks import Sighting, Tracks
+from pandapose_ros.people.track import Sighting
+from pandapose_ros.people.tracks import Tracks
 from pandapose_ros.pose import AnchorVotes, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17_FROM_BLAZEPOSE
 

@@ -23,7 +23,7 @@ from pandapose_ros.node.conversions import (
 )
 from pandapose_ros.node.images import image_from_message
 from pandapose_ros.node.readback import pose_from_messages
-from pandapose_ros.people.tracks import lost_pose
+from pandapose_ros.people.track import lost_pose
 from pandapose_ros.pose import AnchorVotes, ModelInfo, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
 

@@ -3,7 +3,7 @@ import pytest
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.people.smoothing import OneEuroFilter, PoseSmoother
-from pandapose_ros.people.tracks import lost_pose
+from pandapose_ros.people.track import lost_pose
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 
 FRAME = 1 / 30

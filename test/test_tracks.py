@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +7,11 @@ import pytest
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.geometry import project
+from pandapose_ros.people import track, tracks
 from pandapose_ros.people.association import assign
 from pandapose_ros.people.region import Region
-from pandapose_ros.people.tracks import FrameClock, Sighting, Tracks
+from pandapose_ros.people.track import Sighting
+from pandapose_ros.people.tracks import FrameClock, Tracks
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
 
@@ -209,6 +212,57 @@ def test_people_who_cross_do_not_swap(walk, hidden):
         kept += len(owners) == 2
     assert (swaps, crossings) == (0, 12)
     assert kept >= 11
+
+
+def passing(walk):
+    """Two people at each image of 30 Hz: one who walks to the right, the other's mirror image."""
+    body = walk["joints"][0] - walk["joints"][0, 0]
+    other = body[list(H36M_17.mirror)] * (-1, 1, 1)
+    for i in range(40):
+        x = -1 + 1.5 * i * FRAME
+        yield body + np.array((x, 0, 4)), other + np.array((-x, 0, 4))
+
+
+def ids_after_passing(walk):
+    """Who two people are before and after one of them is seen twice, the other not at all."""
+    stream, K, ids = Stream(prediction_time=1.0), walk["K"], []
+    for i, (right, left) in enumerate(passing(walk)):
+        seen = [sighting(right, K), sighting(left, K)]
+        if 17 <= i < 27:  # a mixture of both, which stays with the wrong one
+            share = np.clip((i - 17) / 6, 0, 1)
+            seen = [sighting((1 - share) * right + share * left, K)]
+        poses = stream(*seen)
+        if len(seen) == 2:
+            places = np.array([[p.root[0] for p in poses], [p.id for p in poses]]).T
+            order = places[np.argsort(places[:, 0]), 1]
+            ids.append(list(order if right[0, 0] < left[0, 0] else order[::-1]))
+    return ids
+
+
+def test_who_took_anothers_place_gets_the_own_number_back(walk):
+    ids = ids_after_passing(walk)
+    assert len(ids) == 30
+    assert ids == [[0, 1]] * 30
+
+
+def test_without_doubt_and_memory_the_numbers_would_be_swapped(walk, monkeypatch):
+    monkeypatch.setattr(tracks, "_NEAR", 0.0)
+    monkeypatch.setattr(track, "_SHAPE_MEMORY", 1e-9)
+    assert ids_after_passing(walk)[-1] == [1, 0]
+
+
+def test_joints_out_of_sight_are_less_and_less_sure(walk):
+    stream, K = Stream(prediction_time=0.3), walk["K"]
+    known = np.tile(np.eye(3) * 1e-3, (17, 1, 1))
+    known[0] = 0
+    for i in range(5):
+        seen = sighting(walk["joints"][i], K)
+        stream(replace(seen, pose=replace(seen.pose, joint_covariances=known)))
+    (first,), (second,) = stream(), stream()
+    assert (first.joint_covariances[0] == 0).all()
+    sizes = [np.trace(p.joint_covariances[1:], axis1=1, axis2=2) for p in (first, second)]
+    assert (sizes[0] > 3e-3).all()
+    assert (sizes[1] > sizes[0]).all()
 
 
 def test_all_pairs_together_cost_least():

@@ -23,7 +23,7 @@ from pandapose_ros.node.pictures import Pictures
 from pandapose_ros.node.qos_report import explain_subscriptions
 from pandapose_ros.node.statistics import Send
 from pandapose_ros.node.world import Placed
-from pandapose_ros.people.tracks import lost_pose
+from pandapose_ros.people.track import lost_pose
 from pandapose_ros.pose import ModelInfo, Pose, TrackState
 from pandapose_ros.skeleton import Skeleton
 

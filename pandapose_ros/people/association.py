@@ -27,7 +27,12 @@ _APART = 6.0
 
 
 def association_cost(
-    expected: Pose, expected_size: float, seen: Pose, seen_size: float, gap: float
+    expected: Pose,
+    expected_size: float,
+    seen: Pose,
+    seen_size: float,
+    gap: float,
+    doubt: float = 0.0,
 ) -> float:
     """Tell how unlike two poses are, the lower the more likely one person's.
 
@@ -41,6 +46,7 @@ def association_cost(
         seen: Somebody seen, in the same image.
         seen_size: Side of that one's region, image pixels.
         gap: Seconds since the one followed was last seen.
+        doubt: Seconds for which that one may have been somebody else who was near; 0: none.
 
     Returns:
         At least 0; infinite where they cannot be one person.
@@ -56,7 +62,7 @@ def association_cost(
     shape = np.linalg.norm(expected.joints - seen.joints, axis=-1)
     in_shape = float(np.mean(shape[np.isfinite(shape)])) if np.isfinite(shape).any() else 0.0
     in_depth = _depth_difference(expected, expected_size, seen, seen_size)
-    reach = min(_REACH + _REACH_PER_SECOND * gap, _REACH_LIMIT)
+    reach = min(_REACH + _REACH_PER_SECOND * max(gap, doubt), _REACH_LIMIT)
     if in_image > reach or in_depth > _DEPTH_LIMIT:
         return np.inf
     unlike = in_image / _FAR_IN_IMAGE + in_shape / _FAR_IN_SHAPE + in_depth / _FAR_IN_DEPTH

@@ -1,0 +1,156 @@
+"""One person over time: where they were and should be, and how their body is shaped."""
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pandapose_ros.people.region import Region
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
+
+Array = NDArray[np.floating]
+
+# How many of the last images tell how fast a person moves, and what they must span [s].
+_HISTORY = 10
+_LEAST_IMAGES = 3
+_LEAST_SPAN = 0.08
+# Over which the shape of a body is averaged, by which people are told apart [s].
+_SHAPE_MEMORY = 1.0
+# How the errors of a prediction grow [m/s]: of the root, of a joint about it.
+_ROOT_DRIFT = 0.5
+_JOINT_DRIFT = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """Hold somebody seen in an image, not yet known as anybody.
+
+    Attributes:
+        pose: Pixels are those of the ideal pinhole.
+        next_region: Where to look in the next image, image pixels.
+    """
+
+    pose: Pose
+    next_region: Region
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a person was at some time."""
+
+    time: float
+    centre: Array
+    root: Array
+
+
+@dataclass(eq=False)
+class Track:
+    """What is known of one person.
+
+    Attributes:
+        id: Number.
+        last: As last seen.
+        since: Time of the first image.
+        age: That the person had in the last pose told, seconds.
+        shape: [17, 3], mean of the joints in about the last second, metres.
+        places: Where the person was in the last images.
+    """
+
+    id: int
+    last: Sighting
+    since: float
+    age: float = 0.0
+    shape: Array | None = None
+    places: deque[_Place] = field(default_factory=lambda: deque(maxlen=_HISTORY))
+
+    def see(self, sighting: Sighting, now: float) -> None:
+        """Take in where the person is now."""
+        joints = sighting.pose.joints
+        if self.shape is None:
+            self.shape = joints
+        else:
+            # At first the mean of all, later of about the last second.
+            share = max(self.gap(now) / _SHAPE_MEMORY, 1 / (len(self.places) + 1))
+            self.shape = self.shape + min(share, 1.0) * (joints - self.shape)
+        self.last = sighting
+        root = sighting.pose.root
+        centre = np.asarray(sighting.next_region.centre)
+        self.places.append(_Place(now, centre, np.full(3, np.nan) if root is None else root))
+
+    def gap(self, now: float) -> float:
+        """Return the time since the person was seen."""
+        return now - self.places[-1].time
+
+    def region(self, now: float) -> Region:
+        """Return where the person should be; where last seen, if that was in the last image."""
+        region = self.last.next_region
+        centre = np.asarray(region.centre) + self._velocity("centre") * self.gap(now)
+        return replace(region, centre=(float(centre[0]), float(centre[1])))
+
+    def predict(self, now: float, image_size: tuple[int, int]) -> Pose:
+        """Move the person on as fast as before, the joints held."""
+        gap, pose = self.gap(now), self.last.pose
+        shift = self._velocity("centre") * gap
+        root = None if pose.root is None else pose.root + self._velocity("root") * gap
+        at_root, about_root = pose.root_covariance, pose.joint_covariances
+        if at_root is not None:
+            at_root = at_root + np.eye(3) * (_ROOT_DRIFT * gap) ** 2
+        if about_root is not None:
+            # The first is the pelvis, which is the root.
+            drifts = np.where(np.arange(len(about_root)) == 0, 0.0, _JOINT_DRIFT * gap)
+            about_root = about_root + np.eye(3) * drifts[:, None, None] ** 2
+        return replace(
+            pose,
+            root=root,
+            root_covariance=at_root,
+            joint_covariances=about_root,
+            keypoints=(pose.keypoints + shift).astype(np.float32),
+            box_xyxy=_inside(pose.box_xyxy + np.tile(shift, 2), image_size),
+        )
+
+    def lost(self) -> Pose:
+        """Return what is left of the person, as old as last told."""
+        return lost_pose(replace(self.last.pose, age=self.age))
+
+    def _velocity(self, what: str) -> Array:
+        """Fit a straight line to the last places; zero where there are too few."""
+        times = np.array([place.time for place in self.places])
+        values = np.stack([getattr(place, what) for place in self.places])
+        still = np.zeros(values.shape[1])
+        if len(times) < _LEAST_IMAGES or np.ptp(times) < _LEAST_SPAN:
+            return still
+        centred = times - times.mean()
+        slope = centred @ values / (centred @ centred)
+        return slope if np.isfinite(slope).all() else still
+
+
+def lost_pose(pose: Pose) -> Pose:
+    """Return what is left of somebody who is gone: the id, and nothing known (NaN)."""
+    return replace(
+        pose,
+        state=TrackState.LOST,
+        joints=np.full_like(pose.joints, np.nan),
+        joint_covariances=None,
+        root=None,
+        root_covariance=None,
+        root_source=RootSource.NONE,
+        joint_scores=np.zeros_like(pose.joint_scores),
+        keypoints=np.full_like(pose.keypoints, np.nan),
+        box_xyxy=np.full_like(pose.box_xyxy, np.nan),
+        score=0.0,
+        anchors=no_votes(pose),
+        depth=None,
+    )
+
+
+def no_votes(pose: Pose) -> AnchorVotes:
+    """Return no anchors, for a pose that is not estimated from any."""
+    votes = pose.anchors
+    return AnchorVotes(votes.positions[:0], votes.weights[:0], votes.kinds[:0], votes.owners[:0])
+
+
+def _inside(box_xyxy: Array, image_size: tuple[int, int]) -> Array:
+    """Clip a box to the image."""
+    limit = np.tile(np.maximum(np.asarray(image_size) - 1, 0), 2)
+    return np.clip(box_xyxy, 0, limit).astype(np.float32)
