@@ -21,10 +21,12 @@ from pandapose_ros.model_files import find_model_file
 
 CONFIG_KEY = "config"
 SKELETON_KEY = "skeleton"
+# Landmark nets that were fine-tuned before 0.6 know nothing of turns.
+TURNS_KEY = "landmark_turns"
 # Fields that do not change what trained weights compute.
 TRAINING_FIELDS = ("dropout",)
-# Fields that files of before version 0.2 lack; they were trained with what is the default.
-LATER_FIELDS = ("anchors", "lifting", "depth_head", "sampling")
+# Fields that older files lack; they were trained with what is the default.
+LATER_FIELDS = ("anchors", "joint_places", "lifting", "depth_head", "sampling")
 
 
 def save_weights(path: Path, net: PandaPose, metadata: dict[str, str]) -> None:
@@ -48,12 +50,13 @@ def save_weights(path: Path, net: PandaPose, metadata: dict[str, str]) -> None:
     state = {key: value.contiguous() for key, value in net.lifter_state_dict().items()}
     if isinstance(net.backbone, BlazePose) and net.backbone.is_tuned:
         state |= _backbone_state(net.backbone)
+        described[TURNS_KEY] = "known"
     replace_file(path, save(state, described))  # save_file's can be read by their owner only
 
 
 def save_backbone(path: Path, net: BlazePose, metadata: dict[str, str]) -> None:
     """Write a fine-tuned landmark net alone, as `load_backbone` reads it."""
-    replace_file(path, save(_backbone_state(net), metadata))
+    replace_file(path, save(_backbone_state(net), metadata | {TURNS_KEY: "known"}))
 
 
 def open_landmark_net(weights: str | Path = "") -> BlazePose:
@@ -113,6 +116,9 @@ def load_backbone(path: Path, net: BlazePose) -> None:
         )
     net.load_state_dict(state)
     net.is_tuned = True
+    with safe_open(path, framework="pt") as file:
+        if TURNS_KEY not in (file.metadata() or {}):
+            net.call_everybody_upright()
 
 
 def _stored_backbone(path: Path) -> dict[str, Tensor]:

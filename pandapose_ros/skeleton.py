@@ -66,6 +66,9 @@ H36M_17 = Skeleton(
 BLAZEPOSE_LANDMARKS = 33
 BLAZEPOSE_REGION_CENTRE = 33
 BLAZEPOSE_REGION_CIRCLE = 34
+# Nobody reads the visibilities of the palms, the last four: in a fine-tuned net they tell how
+# probable it is that the person is turned by 0, 1, 2, 3 quarters clockwise against the crop.
+BLAZEPOSE_TURNS = slice(35, 39)
 
 # H36M-17 joints as weighted sums of BlazePose landmarks. "head" is the top of the head: the
 # middle of the ears, raised by 1.2 times the way from the mouth to the eyes (Our choice).

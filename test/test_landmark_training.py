@@ -14,7 +14,7 @@ from pandapose_ros.config import (
 )
 from pandapose_ros.data.dataset import rendered_clips
 from pandapose_ros.data.landmark_crops import LandmarkCropSource, change_light, cover
-from pandapose_ros.evaluation.landmark_scores import score_landmarks, share_of_wrong_regions
+from pandapose_ros.evaluation.landmark_scores import score_landmarks, share_of_wrong_turns
 from pandapose_ros.people.region import region_from_points
 from pandapose_ros.skeleton import H36M_17_FROM_BLAZEPOSE
 from pandapose_ros.tools import main
@@ -94,15 +94,19 @@ def test_misplaced_crops_are_of_any_turn_and_size(images):
     placed = some.is_placed.numpy() > 0
     assert 20 <= placed.sum() <= 36
     assert np.abs(turns(some))[placed].max() < 0.4
+    rounded = np.round(turns(batch) / (np.pi / 2)) % 4
+    assert np.array_equal(batch.quarter_turns.numpy(), rounded)
+    assert set(rounded) == {0, 1, 2, 3}
 
 
-def test_of_misplaced_crops_only_the_region_is_asked_for(images, landmark_net):
+def test_of_misplaced_crops_turn_and_region_are_asked_for(images, landmark_net):
     batch = source(images, batch=4, background=0.0, misplaced=0.0).batch(0)
+    assert (batch.quarter_turns == 0).all()
     misplaced = batch._replace(is_placed=torch.tensor([0.0, 1.0, 1.0, 1.0]))
     wrong = [batch.keypoints.clone(), batch.joints.clone(), batch.region.clone()]
     for part in wrong:
         part[0] += 5.0
-    landmarks = {"keypoints": wrong[0], "joints": wrong[1]}
+    landmarks, region = {"keypoints": wrong[0], "joints": wrong[1]}, {"region": wrong[2]}
     with torch.inference_mode():
         seen = landmark_net(batch.crops)
         before = landmark_net(batch.crops[::4])
@@ -112,7 +116,10 @@ def test_of_misplaced_crops_only_the_region_is_asked_for(images, landmark_net):
 
     assert loss(batch._replace(**landmarks)) > loss(batch) + 1
     assert loss(misplaced._replace(**landmarks)) == loss(misplaced)
-    assert loss(misplaced._replace(region=wrong[2])) != loss(misplaced)
+    assert loss(misplaced._replace(**region)) != loss(misplaced)
+    turned = misplaced._replace(quarter_turns=torch.tensor([2.0, 0.0, 0.0, 0.0]))
+    assert loss(turned) > loss(misplaced) + 1  # MediaPipe's net calls everybody upright
+    assert loss(turned._replace(**region)) == loss(turned)
 
 
 def test_crops_of_nobody_show_nobody(images):
@@ -236,7 +243,8 @@ def test_checkpoints_are_scored_on_people_held_out(images, tmp_path):
     for record in history:
         assert 0 < record["held_out"]["keypoints_px"] < 12
         assert 0 < record["held_out"]["joints_mm"] < 130
-        assert 0 < record["held_out"]["wrong_regions"] <= 1
+        assert record["held_out"]["wrong_turns"] == 0
+        assert 0 < record["held_out"]["misplaced_wrong_turns"] <= 1
     assert history[0]["held_out"] != history[1]["held_out"]
 
 
@@ -256,16 +264,10 @@ def test_scores_are_those_of_joints_in_crops_of_people(images, landmark_net):
     assert scores == pytest.approx({"keypoints_px": 5.0, "joints_mm": 20.0}, abs=0.02)
 
 
-def test_regions_are_wrong_if_turned_or_of_another_size(images, landmark_net):
+def test_turns_are_wrong_if_they_are_not_those_of_the_crop(images, landmark_net):
     batch = source(images, background=0.0, misplaced=0.0).batch(0)
-    with torch.inference_mode():
-        said = landmark_net(batch.crops).landmarks_px[:, 33:35]
-    centre, up = said[:, :1], said[:, 1:] - said[:, :1]
-
-    def share(*factors):
-        region = torch.cat((centre, centre + torch.stack(factors)[:, None, None] * up), dim=1)
-        return share_of_wrong_regions(landmark_net, [batch._replace(region=region)])
-
-    right, turned, large = torch.tensor(1.1), torch.tensor(-1.0), torch.tensor(1.7)
-    assert share(right, right, right, right) == 0
-    assert share(right, turned, right, large) == 0.5
+    assert share_of_wrong_turns(landmark_net, [batch]) == 0
+    turned = batch._replace(quarter_turns=torch.tensor([0.0, 2.0, 0.0, 0.0]))
+    assert share_of_wrong_turns(landmark_net, [turned]) == 0.25
+    nobody = turned._replace(shows_person=torch.tensor([1.0, 0.0, 1.0, 1.0]))
+    assert share_of_wrong_turns(landmark_net, [nobody]) == 0

@@ -23,7 +23,7 @@ class LandmarkTrainConfig:
     average: float = option(0.995, "Decay per step of the averaged weights", low=0.0, high=1.0)
     background: float = option(0.12, "Share of crops that show nobody", low=0.0, high=1.0)
     misplaced: float = option(
-        0.1, "Share of crops far off the person, to learn where to look next", low=0.0, high=1.0
+        0.25, "Share of crops turned by any angle, and of another size", low=0.0, high=1.0
     )
     covered: float = option(0.3, "Share of crops with something before joints", low=0.0, high=1.0)
     teacher_weight: float = option(

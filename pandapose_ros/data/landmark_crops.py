@@ -24,7 +24,12 @@ from pandapose_ros.data.rendered_images import (
 )
 from pandapose_ros.geometry import project, transform_pixels
 from pandapose_ros.model.blazepose import CROP_SIZE
-from pandapose_ros.people.region import REGION_MARGIN, Region
+from pandapose_ros.people.region import (
+    REGION_MARGIN,
+    Region,
+    quarter_turns,
+    region_from_points,
+)
 
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]
@@ -47,6 +52,7 @@ class LandmarkCrops(NamedTuple):
         keypoints: Of the true joints [B, 17, 2], crop pixels; may lie outside the crop.
         joints: True joints [B, 17, 3], metres, root-relative, the crop's axes.
         region: [B, 2, 2], crop pixels: the two points that give the region of the next image.
+        quarter_turns: [B], by how many the person is turned clockwise against the crop, 0 to 3.
         shows_person: [B], 1 or 0.
         is_placed: [B], 1, or 0 where the crop is far off: upside down, too large, too small.
     """
@@ -55,6 +61,7 @@ class LandmarkCrops(NamedTuple):
     keypoints: Tensor
     joints: Tensor
     region: Tensor
+    quarter_turns: Tensor
     shows_person: Tensor
     is_placed: Tensor
 
@@ -111,7 +118,7 @@ class LandmarkCropSource:
 
     def _draw(
         self, item: RenderedImage, rng: np.random.Generator
-    ) -> tuple[Image, Array, Array, Array, Array, Array]:
+    ) -> tuple[Image, Array, Array, Array, Array, Array, Array]:
         """Cut one crop out of an image, of its person or of nobody; as in `LandmarkCrops`."""
         shown = mirrored(item) if rng.random() < self._views.mirrored else item
         points = project(shown.joints, shown.K)
@@ -134,11 +141,13 @@ class LandmarkCropSource:
             crop = cover(np.asarray(crop, np.uint8), keypoints, rng)
         inside = ((keypoints > 0) & (keypoints < CROP_SIZE - 1)).all(axis=1)
         region = region_round_person(shown.joints, shown.K, with_hands=True)
+        region_points = transform_pixels(homography, _region_points(region))
         return (
             change_light(np.asarray(crop, np.uint8), rng),
             keypoints,
             (shown.joints - shown.joints[0]) @ axes,
-            transform_pixels(homography, _region_points(region)),
+            region_points,
+            np.array(quarter_turns(region_from_points(*region_points).angle)),
             np.array(is_person and inside.sum() >= _LEAST_SEEN),
             np.array(is_placed),
         )

@@ -2,21 +2,15 @@
 
 from collections.abc import Iterable
 
-import numpy as np
 import torch
 
 from pandapose_ros.data.landmark_crops import LandmarkCrops
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
-from pandapose_ros.people.region import region_from_points
 from pandapose_ros.skeleton import (
     BLAZEPOSE_LANDMARKS,
-    BLAZEPOSE_REGION_CENTRE,
-    BLAZEPOSE_REGION_CIRCLE,
+    BLAZEPOSE_TURNS,
     H36M_17_FROM_BLAZEPOSE,
 )
-
-_WRONG_TURN = np.pi / 4
-_WRONG_SIZE = 1.5
 
 
 def score_landmarks(net: BlazePose, batches: Iterable[LandmarkCrops]) -> dict[str, float]:
@@ -50,26 +44,20 @@ def score_landmarks(net: BlazePose, batches: Iterable[LandmarkCrops]) -> dict[st
     }
 
 
-def share_of_wrong_regions(net: BlazePose, batches: Iterable[LandmarkCrops]) -> float:
-    """Tell how often a landmark net would look at the wrong part of the next image.
+def share_of_wrong_turns(net: BlazePose, batches: Iterable[LandmarkCrops]) -> float:
+    """Tell how often a landmark net takes people in crops to be turned as they are not.
 
     Args:
         net: Any device.
         batches: With at least one person.
 
     Returns:
-        Share of the people whose next region is turned by over 45 degrees, or off in size by over
-        half, [0, 1].
+        Share of the people, [0, 1].
     """
-    places = [BLAZEPOSE_REGION_CENTRE, BLAZEPOSE_REGION_CIRCLE]
     wrong = []
     for batch in batches:
         with torch.inference_mode():
-            points = net(batch.crops.to(net.device)).landmarks_px[:, places].cpu()
+            said = net(batch.crops.to(net.device)).visibilities[:, BLAZEPOSE_TURNS].cpu()
         people = batch.shows_person > 0
-        for said, true in zip(points[people].numpy(), batch.region[people].numpy(), strict=True):
-            region, expected = region_from_points(*said), region_from_points(*true)
-            turn = abs(np.angle(np.exp(1j * (region.angle - expected.angle))))
-            ratio = abs(np.log(region.size / expected.size))
-            wrong.append(turn > _WRONG_TURN or ratio > np.log(_WRONG_SIZE))
-    return round(float(np.mean(wrong)), 4)
+        wrong.append(said.argmax(dim=1)[people] != batch.quarter_turns[people])
+    return round(torch.cat(wrong).float().mean().item(), 4)

@@ -6,25 +6,20 @@ three feature maps of 48 channels out. The weights are read from the TFLite file
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pandapose_ros.model.precision import full_precision
-from pandapose_ros.model.tflite_graph import Operation, TfliteGraph, parse_tflite
+from pandapose_ros.model.tflite_graph import TfliteGraph, parse_tflite
+from pandapose_ros.model.tflite_modules import EXPECTED_FILE, module_of, symmetric_padding
+from pandapose_ros.skeleton import BLAZEPOSE_TURNS
 
 CROP_SIZE = 256
 FEATURE_CHANNELS = 48
 FEATURE_SIZES = (64, 32, 16)
-LANDMARKS = 39  # 33 of the body, 2 that give the region, 4 of no use here
+LANDMARKS = 39  # 33 of the body, 2 that give the region, 4 whose visibilities tell turns
 
-# Padding and ActivationFunctionType of the TFLite schema.
-_SAME = 0
-_LINEAR = 0
-_RELU6 = 3
-
-_EXPECTED = "expected the file pose_landmark_full.tflite of mediapipe 0.10.21"
+_SURE = 10.0  # logit
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,7 @@ class LandmarkOutput:
         landmarks_px: [B, 39, 2], crop pixels, the centre of the top-left pixel at (0, 0). The
             first 33 are BlazePose's body landmarks; 33 is the hip centre, and 34 lies on the
             circle round the whole body.
-        visibilities: [B, 39] in [0, 1].
+        visibilities: [B, 39] in [0, 1]; the last four are those of turns (`BLAZEPOSE_TURNS`).
         presences: [B] in [0, 1], how surely the crop shows a person.
         world_landmarks: [B, 39, 3], metres, origin between the hips, the crop's axes (x right,
             y down, z away from the camera).
@@ -80,18 +75,19 @@ class BlazePose(nn.Module):
         for operation in graph.needed_for((*self._features, *self._heads)):
             sources = operation.inputs
             if operation.kind == "PAD":
-                paddings[operation.output] = (sources[0], _symmetric_padding(operation))
+                paddings[operation.output] = (sources[0], symmetric_padding(operation))
                 continue
             padding = 0
             if sources[0] in paddings:
                 source, padding = paddings[sources[0]]
                 sources = (source,)
-            steps.append(_module(operation, graph, padding))
+            steps.append(module_of(operation, graph, padding))
             self._wiring.append((sources, operation.output))
         self.steps = nn.ModuleList(steps)
         self.is_tuned = False
         self._exact = self._steps_of_heads()
         self.requires_grad_(False)
+        self.call_everybody_upright()
         self.eval()
 
     @property
@@ -126,6 +122,14 @@ class BlazePose(nn.Module):
         layers = [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
         (head,) = (layer for layer in layers if layer.out_channels == 5 * LANDMARKS)
         return head
+
+    def call_everybody_upright(self) -> None:
+        """Let the visibilities of turns say that people stand as the crop does, whoever it is."""
+        weight, bias = self.landmark_head().parameters()
+        rows = torch.arange(LANDMARKS)[BLAZEPOSE_TURNS] * 5 + 3
+        with torch.no_grad():
+            weight[rows] = 0.0
+            bias[rows] = torch.tensor([_SURE, -_SURE, -_SURE, -_SURE])
 
     def begin(self, crops: Tensor, count: int) -> dict[int, Tensor]:
         """Take the first steps.
@@ -189,91 +193,6 @@ class BlazePose(nn.Module):
         )
 
 
-class _Sum(nn.Module):
-    """The sum of two maps."""
-
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        return first + second
-
-
-class _RectifiedSum(nn.Module):
-    """The sum of two maps, kept to [0, 6]."""
-
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        return functional.relu6(first + second, inplace=True)
-
-
-def _module(operation: Operation, graph: TfliteGraph, padding: int) -> nn.Module:
-    """Build the module of one operation; `padding` is what a PAD before it has asked for."""
-    options, shape = operation.options, graph.shapes[operation.output]
-    match operation.kind:
-        case "CONV_2D" | "DEPTHWISE_CONV_2D":
-            return _convolution(operation, graph, padding)
-        case "ADD" if padding == 0:
-            return _RectifiedSum() if _is_rectified(operation) else _Sum()
-        case "RESIZE_BILINEAR" if padding == 0 and options["halfPixelCenters"]:
-            return nn.Upsample(size=shape[1:3], mode="bilinear", align_corners=False)
-        case "MAX_POOL_2D" if padding == 0:
-            return nn.MaxPool2d(
-                (options["filterHeight"], options["filterWidth"]),
-                (options["strideH"], options["strideW"]),
-            )
-        case "LOGISTIC" if padding == 0:
-            return nn.Sigmoid()
-        case "RESHAPE" if padding == 0 and len(shape) == 2:
-            return nn.Flatten()  # of maps of 1x1, so the order of their axes does not matter
-    raise ValueError(f"operation {operation.kind} {options} is not known: {_EXPECTED}")
-
-
-def _convolution(operation: Operation, graph: TfliteGraph, padding: int) -> nn.Module:
-    """Build a convolution with its padding and activation."""
-    options, stride = operation.options, operation.options["strideH"]
-    if {options["dilationHFactor"], options["dilationWFactor"]} != {1}:
-        raise ValueError(f"dilation in {operation.kind} is not known: {_EXPECTED}")
-    # Stored as [out, h, w, in], depthwise as [1, h, w, out].
-    stored, bias = (torch.from_numpy(array.copy()) for array in operation.constants)
-    depthwise = operation.kind == "DEPTHWISE_CONV_2D"
-    weight = stored.permute(3, 0, 1, 2) if depthwise else stored.permute(0, 3, 1, 2)
-    outputs, inputs, height, width = weight.shape
-    before = after = padding
-    if options["padding"] == _SAME:
-        size, result = graph.shapes[operation.inputs[0]][1], graph.shapes[operation.output][1]
-        total = max((result - 1) * stride + height - size, 0)
-        before, after = before + total // 2, after + total - total // 2
-    convolution = nn.Conv2d(
-        inputs * outputs if depthwise else inputs,
-        outputs,
-        (height, width),
-        (stride, options["strideW"]),
-        padding=before if before == after else 0,
-        groups=outputs if depthwise else 1,
-    )
-    convolution.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
-    convolution.bias = nn.Parameter(bias)
-    parts: list[nn.Module] = [convolution]
-    if before != after:  # a stride that leaves one row and column over
-        parts.insert(0, nn.ZeroPad2d((before, after, before, after)))
-    if _is_rectified(operation):
-        parts.append(nn.ReLU6(inplace=True))
-    return nn.Sequential(*parts)
-
-
-def _is_rectified(operation: Operation) -> bool:
-    """Tell whether an operation ends in the one activation that the net has."""
-    activation = operation.options["fusedActivationFunction"]
-    if activation not in (_LINEAR, _RELU6):
-        raise ValueError(f"activation {activation} of {operation.kind} is not known: {_EXPECTED}")
-    return activation == _RELU6
-
-
-def _symmetric_padding(operation: Operation) -> int:
-    """Return how far a PAD widens rows and columns, all four sides alike."""
-    pads = operation.constants[0]  # [4, 2]: before and after, per axis of NHWC
-    if pads[[0, 3]].any() or len(np.unique(pads[1:3])) != 1:
-        raise ValueError(f"padding by {pads.tolist()} is not known: {_EXPECTED}")
-    return int(pads[1, 0])
-
-
 def _feature_tensors(graph: TfliteGraph) -> tuple[int, ...]:
     """Find the decoder's maps: sums of an upsampled map and a skip, of 48 channels each."""
     upsampled = {op.output for op in graph.operations if op.kind == "RESIZE_BILINEAR"}
@@ -294,5 +213,5 @@ def _head_tensors(graph: TfliteGraph) -> tuple[int, ...]:
 def _by_shape(found: dict[tuple[int, ...], int], shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
     """Return the tensors of these shapes."""
     if missing := [shape for shape in shapes if shape not in found]:
-        raise ValueError(f"no tensors of shape {missing}: {_EXPECTED}")
+        raise ValueError(f"no tensors of shape {missing}: {EXPECTED_FILE}")
     return tuple(found[shape] for shape in shapes)

@@ -3,7 +3,7 @@
 The landmark net gives each person's keypoints and feature maps, and the region for the next image.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 import numpy as np
@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from pandapose_ros import geometry
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.people.detector import Detection, PersonDetector
-from pandapose_ros.people.landmarks import Look, Person, find_landmarks
+from pandapose_ros.people.discovery import discover
+from pandapose_ros.people.landmarks import Look, Person, Search, find_landmarks
 from pandapose_ros.people.region import Region, is_same_place
 from pandapose_ros.runtime.protocols import LandmarkNet
 from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]
-# What looks for people yields whom to look for, and is sent who was there.
-Search = Generator[Look, list[Person], list[Person]]
 
 # Share of a region's size (some 15 cm). More would take two for one who pass each other.
 _SAME_KEYPOINTS = 0.06
@@ -142,16 +141,14 @@ class PeopleTracker:
     def _discover(
         self, detections: Sequence[Detection], image: Image, K: Array, people: Sequence[Person]
     ) -> Search:
-        """Find people who are not followed yet: detections, rough landmarks, landmarks."""
+        """Find people who are not followed yet."""
         regions = [
             detection.region
             for detection in detections
             if not any(is_same_place(detection.region, p.next_region) for p in people)
         ]
-        room = self.config.max_people - len(people)
-        rough = yield self._look(image, K, regions[:room])
-        # The detector's regions are rough; the landmarks' own ones are what later images use.
-        return (yield self._look(image, K, [person.next_region for person in rough]))
+        regions = regions[: self.config.max_people - len(people)]
+        return (yield from discover(regions, lambda where: self._look(image, K, where)))
 
     def _look(self, image: Image, K: Array, regions: Sequence[Region]) -> Look:
         return Look(image, K, regions, self.config.presence_score)

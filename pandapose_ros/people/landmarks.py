@@ -1,6 +1,6 @@
 """Landmarks of the people in given regions of images, all in one pass of the landmark net."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from pandapose_ros.skeleton import (
     BLAZEPOSE_LANDMARKS,
     BLAZEPOSE_REGION_CENTRE,
     BLAZEPOSE_REGION_CIRCLE,
+    BLAZEPOSE_TURNS,
     keypoints_from_blazepose,
 )
 
@@ -49,6 +50,8 @@ class Person:
             its device; none if the net has lifted the person already.
         world_landmarks: [33, 3], metres, origin between the hips, the crop's axes.
         score: The landmark net's presence score, [0, 1].
+        turns: [4] in [0, 1], how probable it is that the person is turned by 0, 1, 2, 3 quarters
+            clockwise against the crop; each by itself.
         box_xyxy: [4], round the visible landmarks, image pixels, inside the image.
         votes: What the lifter says, if it ran in one pass with the landmark net; else None.
     """
@@ -65,6 +68,7 @@ class Person:
     features: list[Tensor]
     world_landmarks: Array
     score: float
+    turns: Array
     box_xyxy: Array
     votes: CropVotes | None = None
 
@@ -86,6 +90,10 @@ class Look:
     least_score: float
 
 
+# What looks for people yields whom to look for, and is sent who was there.
+Search = Generator[Look, list[Person], list[Person]]
+
+
 @dataclass(frozen=True)
 class _Answer:
     """What the landmark net says about one crop; as in `LandmarkOutput`, without the batch."""
@@ -94,6 +102,7 @@ class _Answer:
     visibilities: Array
     world_landmarks: Array
     presence: float
+    turns: Array
     features: list[Tensor]
     votes: CropVotes | None
 
@@ -158,6 +167,7 @@ def _answers(
             visibilities[i, :BLAZEPOSE_LANDMARKS],
             world[i, :BLAZEPOSE_LANDMARKS],
             float(presences[i]),
+            visibilities[i, BLAZEPOSE_TURNS],
             [level[i : i + 1] for level in output.features],
             output.votes[i] if isinstance(output, LiftedLandmarks) else None,
         )
@@ -192,6 +202,7 @@ def _person(
         features=answer.features,
         world_landmarks=answer.world_landmarks,
         score=answer.presence,
+        turns=answer.turns,
         box_xyxy=box_round_points(
             landmarks_px[visible] if visible.sum() >= 2 else landmarks_px, _BOX_MARGIN, image_size
         ),

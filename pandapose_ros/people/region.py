@@ -74,6 +74,11 @@ def region_from_points(centre: Array, circle_point: Array) -> Region:
     return Region((float(centre[0]), float(centre[1])), size, float(np.arctan2(up[0], -up[1])))
 
 
+def quarter_turns(angle: float) -> int:
+    """Round an angle, radians, to quarter turns, 0 to 3."""
+    return round(angle / (np.pi / 2)) % 4
+
+
 def is_same_place(first: Region, second: Region) -> bool:
     """Tell whether two regions stand round the same person.
 

@@ -16,7 +16,7 @@ from pandapose_ros.checkpoint import open_landmark_net
 from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
 from pandapose_ros.data.landmark_crops import LandmarkCrops, LandmarkCropSource
 from pandapose_ros.estimator import select_device
-from pandapose_ros.evaluation.landmark_scores import score_landmarks, share_of_wrong_regions
+from pandapose_ros.evaluation.landmark_scores import score_landmarks, share_of_wrong_turns
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.training.landmarks import LandmarkTrainer
 from pandapose_ros.training.log import add_to_history
@@ -91,10 +91,13 @@ class _HeldOut:
         self._batches = range(-(-min(_SCORED_CROPS, len(self._placed)) // config.batch))
 
     def scores(self, net: BlazePose) -> dict[str, float]:
-        """Score a net; of crops that are far off only where it would look next."""
-        wrong = share_of_wrong_regions(net, map(self._misplaced.batch, self._batches))
-        known = score_landmarks(net, map(self._placed.batch, self._batches))
-        return known | {"wrong_regions": wrong}
+        """Score a net; of crops that are far off only how they are turned."""
+        sources = {"": self._placed, "misplaced_": self._misplaced}
+        turns = {
+            f"{name}wrong_turns": share_of_wrong_turns(net, map(source.batch, self._batches))
+            for name, source in sources.items()
+        }
+        return score_landmarks(net, map(self._placed.batch, self._batches)) | turns
 
 
 def _train(

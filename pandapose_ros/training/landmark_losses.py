@@ -24,6 +24,7 @@ from pandapose_ros.skeleton import (
     BLAZEPOSE_REGION_CENTRE,
     BLAZEPOSE_REGION_CIRCLE,
     BLAZEPOSE_TO_H36M_17,
+    BLAZEPOSE_TURNS,
     H36M_17,
     H36M_17_FROM_BLAZEPOSE,
 )
@@ -42,6 +43,7 @@ _HEAT_WEIGHT = 0.05
 _DEPTH_WEIGHT = 1.0
 _JOINT_WEIGHT = 4.0  # of a metre
 _SCORE_WEIGHT = 0.2
+_TURN_WEIGHT = 1.0
 _VISIBILITY_WEIGHT = 2.0  # less, and covered joints come to be called visible
 
 
@@ -104,8 +106,8 @@ def landmark_loss(
     Args:
         seen: Of the net in training.
         before: Of the net as it was, on each fourth of the same crops.
-        batch: The crops' truth. Of a misplaced one only the region counts: the next look is at
-            that, and tells the rest.
+        batch: The crops' truth. Of a misplaced one only the turn counts: whom the region is round
+            is not to be seen there, if two people are near each other.
         teacher_weight: Of the rest.
     """
     person, asked = batch.shows_person, _asked(batch)
@@ -120,14 +122,15 @@ def landmark_loss(
 
     places = [BLAZEPOSE_REGION_CENTRE, BLAZEPOSE_REGION_CIRCLE]
     off = (seen.landmarks_px[:, places] - batch.region).norm(dim=-1)
-    region_px = _mean(off, person[:, None].expand_as(off))
+    region_px = _mean(off, asked[:, None].expand_as(off))
 
     world = matrix @ seen.world_landmarks[:, body]
     apart = (world - batch.joints).norm(dim=-1)
     joints_m = _mean(apart, asked[:, None].expand_as(apart))
 
     kept = _kept_px(seen, before, batch) * _PX + _VISIBILITY_WEIGHT * _cross_entropy(
-        seen.visibilities[::KEPT_EVERY], before.visibilities
+        seen.visibilities[::KEPT_EVERY, : BLAZEPOSE_TURNS.start],
+        before.visibilities[:, : BLAZEPOSE_TURNS.start],
     )
     score = _cross_entropy(seen.presences, person)
     total = (
@@ -135,6 +138,7 @@ def landmark_loss(
         + 0.5 * _PX * region_px
         + _JOINT_WEIGHT * joints_m
         + _SCORE_WEIGHT * score
+        + _TURN_WEIGHT * _turn_loss(seen, batch)
         + teacher_weight * kept
     )
     return LandmarkLosses(total, keypoints_px, joints_m, kept)
@@ -150,6 +154,14 @@ def _kept_px(seen: LandmarkOutput, before: LandmarkOutput, batch: LandmarkCrops)
     off = (seen.landmarks_px[::KEPT_EVERY, body] - (old + moved)).norm(dim=-1)
     near = moved.norm(dim=-1) < 0.1 * CROP_SIZE  # who was quite wrong teaches nothing
     return _mean(off, near.float() * _asked(batch)[::KEPT_EVERY, None])
+
+
+def _turn_loss(seen: LandmarkOutput, batch: LandmarkCrops) -> Tensor:
+    """Compare the turns of people with the truth."""
+    said = seen.visibilities[:, BLAZEPOSE_TURNS].clamp(1e-5, 1 - 1e-5)
+    true = functional.one_hot(batch.quarter_turns.long(), said.shape[1]).to(said)
+    off = functional.binary_cross_entropy(said, true, reduction="none").sum(dim=-1)
+    return _mean(off, batch.shows_person)
 
 
 def _asked(batch: LandmarkCrops) -> Tensor:

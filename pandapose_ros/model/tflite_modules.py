@@ -1,0 +1,102 @@
+"""PyTorch modules that compute what the operations of BlazePose's TFLite graph do."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pandapose_ros.model.tflite_graph import Operation, TfliteGraph
+
+EXPECTED_FILE = "expected the file pose_landmark_full.tflite of mediapipe 0.10.21"
+
+# Padding and ActivationFunctionType of the TFLite schema.
+_SAME = 0
+_LINEAR = 0
+_RELU6 = 3
+
+
+class _Sum(nn.Module):
+    """The sum of two maps."""
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return first + second
+
+
+class _RectifiedSum(nn.Module):
+    """The sum of two maps, kept to [0, 6]."""
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return functional.relu6(first + second, inplace=True)
+
+
+def module_of(operation: Operation, graph: TfliteGraph, padding: int) -> nn.Module:
+    """Build the module of one operation; `padding` is what a PAD before it has asked for."""
+    options, shape = operation.options, graph.shapes[operation.output]
+    match operation.kind:
+        case "CONV_2D" | "DEPTHWISE_CONV_2D":
+            return _convolution(operation, graph, padding)
+        case "ADD" if padding == 0:
+            return _RectifiedSum() if _is_rectified(operation) else _Sum()
+        case "RESIZE_BILINEAR" if padding == 0 and options["halfPixelCenters"]:
+            return nn.Upsample(size=shape[1:3], mode="bilinear", align_corners=False)
+        case "MAX_POOL_2D" if padding == 0:
+            return nn.MaxPool2d(
+                (options["filterHeight"], options["filterWidth"]),
+                (options["strideH"], options["strideW"]),
+            )
+        case "LOGISTIC" if padding == 0:
+            return nn.Sigmoid()
+        case "RESHAPE" if padding == 0 and len(shape) == 2:
+            return nn.Flatten()  # of maps of 1x1, so the order of their axes does not matter
+    raise ValueError(f"operation {operation.kind} {options} is not known: {EXPECTED_FILE}")
+
+
+def _convolution(operation: Operation, graph: TfliteGraph, padding: int) -> nn.Module:
+    """Build a convolution with its padding and activation."""
+    options, stride = operation.options, operation.options["strideH"]
+    if {options["dilationHFactor"], options["dilationWFactor"]} != {1}:
+        raise ValueError(f"dilation in {operation.kind} is not known: {EXPECTED_FILE}")
+    # Stored as [out, h, w, in], depthwise as [1, h, w, out].
+    stored, bias = (torch.from_numpy(array.copy()) for array in operation.constants)
+    depthwise = operation.kind == "DEPTHWISE_CONV_2D"
+    weight = stored.permute(3, 0, 1, 2) if depthwise else stored.permute(0, 3, 1, 2)
+    outputs, inputs, height, width = weight.shape
+    before = after = padding
+    if options["padding"] == _SAME:
+        size, result = graph.shapes[operation.inputs[0]][1], graph.shapes[operation.output][1]
+        total = max((result - 1) * stride + height - size, 0)
+        before, after = before + total // 2, after + total - total // 2
+    convolution = nn.Conv2d(
+        inputs * outputs if depthwise else inputs,
+        outputs,
+        (height, width),
+        (stride, options["strideW"]),
+        padding=before if before == after else 0,
+        groups=outputs if depthwise else 1,
+    )
+    convolution.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
+    convolution.bias = nn.Parameter(bias)
+    parts: list[nn.Module] = [convolution]
+    if before != after:  # a stride that leaves one row and column over
+        parts.insert(0, nn.ZeroPad2d((before, after, before, after)))
+    if _is_rectified(operation):
+        parts.append(nn.ReLU6(inplace=True))
+    return nn.Sequential(*parts)
+
+
+def _is_rectified(operation: Operation) -> bool:
+    """Tell whether an operation ends in the one activation that the net has."""
+    activation = operation.options["fusedActivationFunction"]
+    if activation not in (_LINEAR, _RELU6):
+        raise ValueError(
+            f"activation {activation} of {operation.kind} is not known: {EXPECTED_FILE}"
+        )
+    return activation == _RELU6
+
+
+def symmetric_padding(operation: Operation) -> int:
+    """Return how far a PAD widens rows and columns, all four sides alike."""
+    pads = operation.constants[0]  # [4, 2]: before and after, per axis of NHWC
+    if pads[[0, 3]].any() or len(np.unique(pads[1:3])) != 1:
+        raise ValueError(f"padding by {pads.tolist()} is not known: {EXPECTED_FILE}")
+    return int(pads[1, 0])

@@ -1,0 +1,81 @@
+"""From the detector's rough regions to those that fit the people in them.
+
+Of somebody who lies, the detector often takes the feet for the head. The landmark net then makes
+up a pose that stands as the crop does; but it tells how the person seems to be turned.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pandapose_ros.people.landmarks import Look, Person, Search
+from pandapose_ros.people.region import Region, is_same_place
+
+_Look = Callable[[Sequence[Region]], Look]
+
+_QUARTERS = 4
+# Probability of being upright below which the other turns are looked at, too.
+_SURE = 0.95
+_LEAST = 1e-4
+# A crop that is turned by less is like those that come later.
+_SETTLED_TURN = 0.35  # rad
+
+
+def discover(regions: Sequence[Region], look: _Look) -> Search:
+    """Look at detected people twice, and oftener at those whose region does not fit.
+
+    Args:
+        regions: The detector's.
+        look: Says how to look at regions.
+
+    Returns:
+        Those who are there.
+
+    Source:
+        Bazarevsky et al., BlazePose (arXiv 2006.10204) look at the detector's region once. Our
+        choice: as the region of the landmarks fits better, and there may be no next image.
+    """
+    rough = yield from _turned_right((yield look(regions)), look)
+    people = yield look([person.next_region for person in rough])
+    unsettled = [person for person in people if not _is_settled(person)]
+    if unsettled:
+        again = yield look([person.next_region for person in unsettled])
+        people = [person for person in people if person not in unsettled] + again
+    return people
+
+
+def _turned_right(people: Sequence[Person], look: _Look) -> Search:
+    """Put those who may be turned in the place of what they are with the crop turned, too."""
+    doubtful = [person for person in people if person.turns[0] < _SURE]
+    if not doubtful:
+        return list(people)
+    owners = {
+        replace(person.region, angle=person.region.angle + quarters * np.pi / 2): (i, quarters)
+        for i, person in enumerate(doubtful)
+        for quarters in range(1, _QUARTERS)
+    }
+    seen: dict[int, dict[int, Person]] = defaultdict(dict)
+    for person in (yield look(list(owners))):
+        i, quarters = owners[person.region]
+        seen[i][quarters] = person
+    right = [_most_upright({0: person} | seen[i]) for i, person in enumerate(doubtful)]
+    return [person for person in people if person not in doubtful] + right
+
+
+def _most_upright(crops: dict[int, Person]) -> Person:
+    """Choose among crops of one person, turned by quarters, by what all of them say together."""
+    evidence = dict.fromkeys(crops, 0.0)
+    for quarters in crops:
+        for turned, person in crops.items():
+            said = person.turns[(quarters - turned) % _QUARTERS]
+            evidence[quarters] += float(np.log(np.maximum(said, _LEAST)))
+    return crops[max(evidence, key=evidence.__getitem__)]
+
+
+def _is_settled(person: Person) -> bool:
+    """Tell whether the landmarks say that the region was about the right one."""
+    turn = person.next_region.angle - person.region.angle
+    is_turned = abs(np.angle(np.exp(1j * turn))) > _SETTLED_TURN
+    return not is_turned and is_same_place(person.region, person.next_region)
