@@ -99,14 +99,14 @@ def test_misplaced_crops_are_of_any_turn_and_size(images):
     assert set(rounded) == {0, 1, 2, 3}
 
 
-def test_of_misplaced_crops_turn_and_region_are_asked_for(images, landmark_net):
+def test_of_misplaced_crops_only_the_turn_is_asked_for(images, landmark_net):
     batch = source(images, batch=4, background=0.0, misplaced=0.0).batch(0)
     assert (batch.quarter_turns == 0).all()
     misplaced = batch._replace(is_placed=torch.tensor([0.0, 1.0, 1.0, 1.0]))
-    wrong = [batch.keypoints.clone(), batch.joints.clone(), batch.region.clone()]
-    for part in wrong:
+    names = ("keypoints", "joints", "region")
+    wrong = {name: getattr(batch, name).clone() for name in names}
+    for part in wrong.values():
         part[0] += 5.0
-    landmarks, region = {"keypoints": wrong[0], "joints": wrong[1]}, {"region": wrong[2]}
     with torch.inference_mode():
         seen = landmark_net(batch.crops)
         before = landmark_net(batch.crops[::4])
@@ -114,12 +114,11 @@ def test_of_misplaced_crops_turn_and_region_are_asked_for(images, landmark_net):
     def loss(of):
         return landmark_loss(seen, before, of, 0.25).total.item()
 
-    assert loss(batch._replace(**landmarks)) > loss(batch) + 1
-    assert loss(misplaced._replace(**landmarks)) == loss(misplaced)
-    assert loss(misplaced._replace(**region)) != loss(misplaced)
+    for name, part in wrong.items():
+        assert loss(batch._replace(**{name: part})) > loss(batch) + 0.01
+        assert loss(misplaced._replace(**{name: part})) == loss(misplaced)
     turned = misplaced._replace(quarter_turns=torch.tensor([2.0, 0.0, 0.0, 0.0]))
     assert loss(turned) > loss(misplaced) + 1  # MediaPipe's net calls everybody upright
-    assert loss(turned._replace(**region)) == loss(turned)
 
 
 def test_crops_of_nobody_show_nobody(images):

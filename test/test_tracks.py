@@ -8,7 +8,6 @@ import pytest
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.geometry import project
 from pandapose_ros.people import track, tracks
-from pandapose_ros.people.association import assign
 from pandapose_ros.people.region import Region
 from pandapose_ros.people.track import Sighting
 from pandapose_ros.people.tracks import FrameClock, Tracks
@@ -263,19 +262,6 @@ def test_joints_out_of_sight_are_less_and_less_sure(walk):
     sizes = [np.trace(p.joint_covariances[1:], axis1=1, axis2=2) for p in (first, second)]
     assert (sizes[0] > 3e-3).all()
     assert (sizes[1] > sizes[0]).all()
-
-
-def test_all_pairs_together_cost_least():
-    costs = np.array([[1.0, 2.0, np.inf], [0.5, 9.0, np.inf], [np.nan, np.inf, np.inf]])
-    assert assign(costs) == [(0, 1), (1, 0)]
-    # The cheapest pair, (1, 1), would leave two to each other who are not alike.
-    assert assign(np.array([[3.5, 3.9], [6.5, 3.2]])) == [(0, 0), (1, 1)]
-    assert assign(np.array([[6.5, 3.9], [3.5, 3.2]])) == [(0, 1), (1, 0)]
-    # One has gone and another has come: nobody changes places for the sake of a second pair.
-    assert assign(np.array([[0.9, 5.0], [5.0, np.inf]])) == [(0, 0)]
-    assert assign(np.array([[0.9, 3.0], [3.0, np.inf]])) == [(0, 1), (1, 0)]
-    assert assign(np.zeros((0, 3))) == []
-    assert assign(np.full((2, 2), np.inf)) == []
 
 
 def test_time_goes_on_without_stamps():

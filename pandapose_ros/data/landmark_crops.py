@@ -36,7 +36,7 @@ Image = NDArray[np.uint8]
 
 _TRIES = 20  # to find a place where nobody is
 _LEAST_SEEN = 6  # joints in the crop, of 17, for somebody to be there
-# Of regions that are far off. Of people who lie, the detector often takes feet for heads.
+# Of regions that are far off. The detector takes the feet for the head now and then.
 _MISPLACED = {
     "region_angle_jitter": math.pi,
     "region_size_jitter": 0.5,

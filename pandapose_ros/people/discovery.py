@@ -1,7 +1,8 @@
 """From the detector's rough regions to those that fit the people in them.
 
-Of somebody who lies, the detector often takes the feet for the head. The landmark net then makes
-up a pose that stands as the crop does; but it tells how the person seems to be turned.
+Of somebody who raises the arms, or whose head is hard to see, the detector may take the feet for
+the head. The landmark net then makes up a pose that stands as the crop does; but it tells how the
+person seems to be turned.
 """
 
 from collections import defaultdict
