@@ -49,6 +49,22 @@ def test_weights_carry_the_landmark_net_they_were_trained_on(tuned, tmp_path):
         )
 
 
+def test_a_net_from_before_turns_were_known_calls_everybody_upright(tuned, tmp_path):
+    net, path = tuned
+    rows = slice(35 * 5 + 3, None, 5)  # visibilities of the palms, never read before
+    with torch.no_grad():
+        net.landmark_head().bias[rows] = torch.tensor([-9.0, 9.0, 9.0, 9.0])
+    save_backbone(path, net, {})
+    old = tmp_path / "old.safetensors"
+    save_file(load_file(path), old)  # without metadata
+    crop = torch.rand(1, 3, 256, 256)
+    with torch.inference_mode():
+        kept = open_landmark_net(path)(crop).visibilities[0, 35:]
+        upright = open_landmark_net(old)(crop).visibilities[0, 35:]
+    torch.testing.assert_close(kept, torch.tensor([0.0, 1.0, 1.0, 1.0]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(upright, torch.tensor([1.0, 0.0, 0.0, 0.0]), atol=1e-3, rtol=0)
+
+
 def test_half_precision_is_handed_on_with_the_landmark_net(tuned, tmp_path):
     net, _ = tuned
     lifter = PandaPose(ModelConfig(), nn.Identity())
