@@ -94,6 +94,16 @@ def test_dropout_may_differ(saved):
     load_weights(path, build(replace(CONFIG, dropout=0.0)))
 
 
+@pytest.mark.parametrize("later", ["anchors", "joint_places", "lifting", "depth_head", "sampling"])
+def test_files_from_before_an_option_have_its_default(saved, later):
+    net, path = saved
+    stored = json.loads(read_metadata(path)["config"])
+    del stored[later]
+    rewrite(path, config=json.dumps(stored))
+    load_weights(path, net)
+    assert getattr(read_config(path), later) == getattr(ModelConfig(), later)
+
+
 def test_names_a_configuration_of_another_version(saved):
     net, path = saved
     stored = json.loads(read_metadata(path)["config"])
