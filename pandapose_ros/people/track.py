@@ -72,7 +72,10 @@ class Track:
         else:
             # At first the mean of all, later of about the last second.
             share = max(self.gap(now) / _SHAPE_MEMORY, 1 / (len(self.places) + 1))
-            self.shape = self.shape + min(share, 1.0) * (joints - self.shape)
+            moved = self.shape + min(share, 1.0) * (joints - self.shape)
+            # What is unknown once is not forgotten, nor unknown for ever.
+            known = np.where(np.isfinite(joints), joints, self.shape)
+            self.shape = np.where(np.isfinite(moved), moved, known)
         self.last = sighting
         root = sighting.pose.root
         centre = np.asarray(sighting.next_region.centre)
