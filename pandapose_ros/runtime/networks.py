@@ -48,7 +48,8 @@ class Networks:
 
     def warm_up_sizes(self, people: int) -> list[int]:
         """Return the numbers of people whose first run takes long, if there may be so many."""
-        return sizes_up_to(people) if self.runtime == "one_pass" else [1, 2]
+        # Somebody who may be upside down is looked at from three more sides at once.
+        return sizes_up_to(max(people, 3)) if self.runtime == "one_pass" else [1, 2]
 
 
 def open_networks(
