@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from pandapose_ros.people.track import lost_pose
+from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 from pandapose_ros.recording import Recording, Result
 from pandapose_ros.tools import demo, main
 
@@ -76,6 +78,28 @@ def test_estimate_names_an_unreadable_input(name, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_estimate_overwrites_nothing_that_it_reads(pictures, tmp_path):
+    for picture in pictures:
+        image = cv2.imread(str(picture))
+        for folder in ("own", "other"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            cv2.imwrite(str(tmp_path / folder / f"{picture.stem}.jpg"), image)
+    own, other = tmp_path / "own" / "first.jpg", tmp_path / "other" / "first.jpg"
+    before = own.read_bytes()
+    for inputs in ([own], [own, other]):
+        done = run_tool("estimate", *inputs, "--out", tmp_path / "own")
+        assert done.returncode == 1
+        assert "first.jpg" in done.stderr
+    assert own.read_bytes() == before
+    video = tmp_path / "annotated.mp4"
+    video.write_bytes(CLIP.read_bytes())
+    for tool in ("estimate", "demo"):
+        done = run_tool(tool, video, "--out", tmp_path)
+        assert done.returncode == 1
+        assert "annotated.mp4 would be overwritten" in done.stderr
+    assert video.read_bytes() == CLIP.read_bytes()
+
+
 def test_demo_summary_without_people_has_no_error_to_report():
     recording = Recording(
         [0, 10**8], [b"", b""], [Result(0, 3 * 10**7, []), Result(10**8, 2 * 10**8, [])]
@@ -84,6 +108,30 @@ def test_demo_summary_without_people_has_no_error_to_report():
     assert summary["skeletons"] == 0
     assert summary["mpjpe_mm"] is None
     assert summary["latency_ms"]["p50"] == 65.0
+
+
+def test_demo_counts_and_measures_no_one_who_is_lost():
+    joints = np.random.default_rng(0).normal(size=(17, 3))
+    joints -= joints[0]
+    seen = Pose(
+        id=1,
+        state=TrackState.TRACKED,
+        joints=joints,
+        root=joints[0],
+        root_covariance=None,
+        root_source=RootSource.INTRINSICS,
+        joint_scores=np.ones(17),
+        keypoints=np.zeros((17, 2)),
+        box_xyxy=np.zeros(4),
+        score=1.0,
+        anchors=AnchorVotes(
+            np.zeros((0, 3)), np.zeros((0, 1)), np.zeros(0, int), np.zeros(0, int)
+        ),
+    )
+    recording = Recording([0], [b""], [Result(0, 10, [seen, lost_pose(seen)])])
+    summary = demo.summarise(recording, {"joints": joints[None]})
+    assert summary["skeletons"] == 1
+    assert summary["mpjpe_mm"] == 0
 
 
 def test_demo_gives_no_error_when_frames_cannot_be_told_apart():
@@ -102,6 +150,10 @@ def test_demo_runs_real_nodes_and_writes_its_summary(tmp_path):
     writer.release()
     truth = np.load(CLIP.with_suffix(".npz"), allow_pickle=False)
     np.savez(tmp_path / "short.npz", joints=truth["joints"][:15], K=truth["K"], fps=10.0)
+    (tmp_path / "demo").mkdir()
+    old, photograph = (tmp_path / "demo" / name for name in ("99990.jpg", "20240101_120000.jpg"))
+    for path in (old, photograph):
+        path.touch()
     done = run_tool(
         "demo",
         tmp_path / "short.mp4",
@@ -110,6 +162,8 @@ def test_demo_runs_real_nodes_and_writes_its_summary(tmp_path):
         "--out",
         tmp_path / "demo",
     )
+    assert not old.exists()
+    assert photograph.exists()
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
     assert summary["frames"] == 15

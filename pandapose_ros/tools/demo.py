@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros.evaluation import metrics
-from pandapose_ros.recording import Recording
-from pandapose_ros.tools.estimate import write_pictures
+from pandapose_ros.pose import Pose, TrackState
+from pandapose_ros.recording import Recording, Result
+from pandapose_ros.tools.estimate import FRAME_DIGITS, check_output, frame_name, write_pictures
 from pandapose_ros.tools.processes import find_shared, start_node, stop, wait_for_first_end
 
 _CLIP = Path("config", "demo", "walk.mp4")
@@ -46,9 +47,13 @@ def run(args: argparse.Namespace) -> int:
     truth = dict(np.load(truth_file, allow_pickle=False)) if truth_file else None
     if args.view:
         return show(source, truth, args.rate)
+    if not source.isdigit():
+        check_output([Path(source)], args.out, is_video=True)
     args.out.mkdir(parents=True, exist_ok=True)
     recording_file = args.out / "recording.npz"
-    for old in (recording_file, *args.out.glob("[0-9]*.jpg"), args.out / "annotated.mp4"):
+    # Its own names only: pictures of phones begin with digits, too.
+    drawn = args.out.glob("[0-9]" * FRAME_DIGITS + ".jpg")
+    for old in (recording_file, *drawn, args.out / "annotated.mp4"):
         old.unlink(missing_ok=True)
     run_processes(source, truth, args, recording_file)
     recording = Recording.load(recording_file)
@@ -142,10 +147,10 @@ def summarise(recording: Recording, truth: dict[str, NDArray] | None) -> dict:
         truth: joints [T, 17, 3], camera frame, metres, one row per frame of the clip; or None.
 
     Returns:
-        frames, messages (with or without people), skeletons, people (ids seen), latency_ms, and
-        with the truth mpjpe_mm, pa_mpjpe_mm and root_error_mm of the skeletons.
+        frames, messages (with or without people), skeletons (of all but the lost), people (ids
+        seen), latency_ms, and with the truth mpjpe_mm, pa_mpjpe_mm and root_error_mm of these.
     """
-    poses = [pose for result in recording.results for pose in result.poses]
+    poses = [pose for result in recording.results for pose in _known(result)]
     latencies = [(r.received_ns - r.stamp_ns) / 1e6 for r in recording.results]
     summary: dict = {
         "frames": len(recording.images),
@@ -172,7 +177,7 @@ def measure_error(recording: Recording, truth: NDArray[np.floating]) -> dict:
     rows = []
     for result in recording.results:
         joints = truth[number[result.stamp_ns]]
-        for pose in result.poses:
+        for pose in _known(result):
             relative = (joints - joints[:1])[None]
             root_error = np.nan if pose.root is None else np.linalg.norm(pose.root - joints[0])
             rows.append(
@@ -189,6 +194,11 @@ def measure_error(recording: Recording, truth: NDArray[np.floating]) -> dict:
     }
 
 
+def _known(result: Result) -> list[Pose]:
+    """Return the people whose joints are known: all but those who are lost."""
+    return [pose for pose in result.poses if pose.state is not TrackState.LOST]
+
+
 def draw(recording: Recording, out: Path) -> None:
     """Write `annotated.mp4` and pictures of the images that gave a skeleton message."""
     images = dict(zip(recording.image_stamps_ns, recording.images, strict=True))
@@ -198,7 +208,7 @@ def draw(recording: Recording, out: Path) -> None:
         for number, result in enumerate(results):
             encoded = np.frombuffer(images[result.stamp_ns], np.uint8)
             image = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
-            yield f"{number:05d}", np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+            yield frame_name(number), np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
     if results:
         seconds = (results[-1].stamp_ns - results[0].stamp_ns) / 1e9

@@ -18,6 +18,8 @@ from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.geometry import intrinsics_from_field_of_view
 from pandapose_ros.pose import Pose
 
+FRAME_DIGITS = 5  # in the name of a video's frame
+_VIDEO = "annotated.mp4"
 _VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
 
 
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Estimate every frame and write `poses.json` beside the pictures or the video."""
     is_video = len(args.input) == 1 and args.input[0].suffix.lower() in _VIDEO_SUFFIXES
+    check_output(args.input, args.out, is_video=is_video)
     config = EstimatorConfig(weights=args.weights, device=args.device)
     estimator = PoseEstimator(replace(config, tracking=is_video))
     args.out.mkdir(parents=True, exist_ok=True)
@@ -64,6 +67,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def check_output(paths: Sequence[Path], out: Path, *, is_video: bool) -> None:
+    """Raise ValueError if what is written would overwrite what is read, or itself."""
+    names = [_VIDEO] if is_video else [f"{path.stem}.jpg" for path in paths]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two pictures would be written as {twice}: estimate them one by one")
+    written = {(out / name).resolve() for name in names}
+    for path in paths:
+        if path.resolve() in written:
+            raise ValueError(f"{path} would be overwritten by its result: give another --out")
+
+
+def frame_name(number: int) -> str:
+    """Name a video's frame."""
+    return f"{number:0{FRAME_DIGITS}d}"
+
+
 def _frames(paths: list[Path], is_video: bool) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Yield (name, RGB image) of the video or of each picture."""
     return read_video(paths[0]) if is_video else read_pictures(paths)
@@ -88,7 +108,7 @@ def read_video(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         ok, image = capture.read()
         if not ok:
             break
-        yield f"{number:05d}", np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        yield frame_name(number), np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
         number += 1
     capture.release()
 
@@ -125,7 +145,7 @@ def write_pictures(
             if writer is None:
                 size = (picture.shape[1], picture.shape[0])
                 code = cv2.VideoWriter.fourcc(*"mp4v")
-                writer = cv2.VideoWriter(str(out / "annotated.mp4"), code, rate, size)
+                writer = cv2.VideoWriter(str(out / _VIDEO), code, rate, size)
             writer.write(picture)
         if not rate or number % 10 == 0:
             cv2.imwrite(str(out / f"{name}.jpg"), picture)
