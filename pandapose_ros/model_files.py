@@ -6,12 +6,11 @@ Nothing here uses the network; `pandapose fetch-models` does.
 
 import hashlib
 import os
+import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-
-REMEDY = "get it with `pandapose fetch-models`"
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,19 @@ def find_model_file(name: str, model_dir: str | Path = "") -> Path:
     expected = _model_file(name)
     directory = Path(model_dir).expanduser() if str(model_dir) else default_model_dir()
     path = directory / name
-    option = f" --dir {directory}" if directory != default_model_dir() else ""
+    remedy = f"get it with `{_fetch_command(directory)}`"
     if not path.is_file():
-        raise FileNotFoundError(f"model file {path} is missing: {REMEDY.rstrip('`')}{option}`")
+        raise FileNotFoundError(f"model file {path} is missing: {remedy}")
     if problem := _difference(path.read_bytes(), expected):
-        raise ValueError(
-            f"model file {path} is damaged ({problem}): {REMEDY.rstrip('`')}{option}`"
-        )
+        raise ValueError(f"model file {path} is damaged ({problem}): {remedy}")
     return path
+
+
+def _fetch_command(directory: Path) -> str:
+    """Return the command that fetches the files; in a colcon workspace only ros2 finds it."""
+    program = "pandapose" if shutil.which("pandapose") else "ros2 run pandapose_ros pandapose"
+    option = f" --dir {directory}" if directory != default_model_dir() else ""
+    return f"{program} fetch-models{option}"
 
 
 def is_installed(directory: str | Path) -> bool:

@@ -56,14 +56,19 @@ def test_a_wheel_is_installed_and_found(wheel, tmp_path, contents):
     assert find_model_file(PERSON_DETECTOR.name, directory) == directory / PERSON_DETECTOR.name
 
 
-def test_a_missing_file_names_the_remedy(tmp_path):
+def test_a_missing_file_names_the_remedy(tmp_path, monkeypatch):
+    (tmp_path / "pandapose").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=f"`pandapose fetch-models --dir {tmp_path}`"):
         find_model_file(PERSON_DETECTOR.name, tmp_path)
 
 
 def test_a_missing_file_in_the_default_place_needs_no_option(monkeypatch, tmp_path):
     monkeypatch.setenv("PANDAPOSE_MODEL_DIR", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="`pandapose fetch-models`"):
+    # Nor is `pandapose` on the path of a colcon workspace.
+    monkeypatch.setenv("PATH", str(tmp_path))
+    command = "`ros2 run pandapose_ros pandapose fetch-models`"
+    with pytest.raises(FileNotFoundError, match=command):
         find_model_file(PERSON_DETECTOR.name)
 
 
