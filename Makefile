@@ -21,6 +21,8 @@ $(shell scripts/install.sh discard)
 
 export PYTHON
 unexport PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH
+# The wheels hold Fast DDS only, and nobody else's server is asked who is there.
+unexport RMW_IMPLEMENTATION ROS_DISCOVERY_SERVER
 # No traffic leaves the machine, images fit into shared memory, idle threads sleep.
 ROS_ENV := ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST OMP_WAIT_POLICY=PASSIVE \
   FASTRTPS_DEFAULT_PROFILES_FILE=$(CURDIR)/config/fastdds.xml \

@@ -2,6 +2,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from pandapose_ros.tools import doctor
 
 
@@ -53,6 +55,18 @@ def test_ros_that_cannot_be_loaded_is_a_failure(monkeypatch):
     (finding,) = doctor.check_graph()
     assert finding.level == "FAIL"
     assert "source ROS 2" in finding.text
+    assert "unset RMW_IMPLEMENTATION, rmw_absent" in finding.text
+
+
+@pytest.mark.parametrize(("distribution", "wheels"), [("", True), ("jazzy", False)])
+def test_wheels_of_ros_are_not_put_beside_another_ros(distribution, wheels, monkeypatch):
+    monkeypatch.setenv("ROS_DISTRO", distribution)
+    monkeypatch.setattr(doctor, "_MODULES", {"no_such_module": "no-such-package"})
+    monkeypatch.setattr(doctor, "_OPTIONAL", {})
+    (finding,) = doctor.check_packages()
+    assert finding.level == "FAIL"
+    assert ("requirements.txt" in finding.text) == wheels
+    assert "requirements-python.txt" in finding.text
 
 
 def test_a_python_that_was_not_tried_is_no_failure(monkeypatch):

@@ -15,6 +15,7 @@ from typing import Literal
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.tools.processes import find_shared
+from pandapose_ros.tools.remedies import packages_remedy
 
 Level = Literal["ok", "warn", "FAIL"]
 
@@ -115,8 +116,7 @@ def check_packages() -> Iterator[Finding]:
             found = "from elsewhere than pip"
         except Exception as error:  # a broken package may raise anything
             reason = f"{type(error).__name__}: {error}"
-            remedy = "pip install -r requirements.txt -r requirements-python.txt"
-            yield Finding("FAIL", distribution, f"{reason}: {remedy}")
+            yield Finding("FAIL", distribution, f"{reason}: {packages_remedy()}")
             continue
         yield Finding("ok", distribution, found)
     for distribution, remedy in _OPTIONAL.items():
@@ -230,6 +230,8 @@ def check_graph() -> Iterator[Finding]:
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         remedy = "source ROS 2 and the workspace (. install/setup.bash); with the wheels, make"
+        if rmw := os.environ.get("RMW_IMPLEMENTATION"):
+            remedy += f"; or unset RMW_IMPLEMENTATION, {rmw} may not be installed"
         yield Finding("FAIL", "ROS", f"{reason}: {remedy}")
         return
     graph = json.loads(done.stdout.splitlines()[-1])

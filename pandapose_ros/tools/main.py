@@ -5,6 +5,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from pandapose_ros.tools.remedies import packages_remedy
+
 # Modules are imported only when called: PyTorch alone takes over a second to load.
 _COMMANDS = {
     "demo": "run camera, node and listener as ROS 2 processes on a clip and draw the result",
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         module.add_arguments(options)
         return module.run(options.parse_args(arguments[1:]))
     except ModuleNotFoundError as error:
-        message = f"{error}: pip install -r requirements-python.txt"
+        message = f"{error}: {packages_remedy()}"
     except (OSError, ValueError) as error:
         message = str(error)
     except KeyboardInterrupt:
