@@ -26,7 +26,7 @@ def test_synthesize_writes_chunks_of_its_half_and_resumes(tmp_path):
     y_up = np.stack((rest[:, 0], rest[:, 2], -rest[:, 1]), axis=-1)
     np.savez(tmp_path / "motion.npz", a_1=y_up[None], a_2=y_up[None], b=y_up[None])
     assert synthesize.run(synthesize_arguments(tmp_path)) == 0
-    chunks = sorted((tmp_path / "out").iterdir())
+    chunks = sorted((tmp_path / "out").glob("*.npz"))
     assert [path.name for path in chunks] == ["chunk_0000.npz", "chunk_0001.npz"]
     with np.load(chunks[1], allow_pickle=False) as chunk:
         assert chunk["joints"].shape == (2, 17, 3)
@@ -57,6 +57,17 @@ def test_synthesize_writes_chunks_of_its_half_and_resumes(tmp_path):
     with np.load(tmp_path / "test" / "chunk_0000.npz", allow_pickle=False) as chunk:
         assert set(chunk["body"]) == {2}
         assert set(chunk["clip"]) == {"a_2"}
+
+
+def test_images_of_another_kind_are_not_mixed_in(tmp_path, capsys):
+    save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body(), made_up_body()])
+    np.savez(tmp_path / "motion.npz", a=np.zeros((1, 17, 3)), a_1=np.zeros((1, 17, 3)))
+    assert synthesize.run(synthesize_arguments(tmp_path, "--count", "0")) == 0
+    assert synthesize.run(synthesize_arguments(tmp_path, "--seed", "1", "--count", "0")) == 1
+    assert "out was rendered with other options (seed;" in capsys.readouterr().err
+    save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body()])
+    assert synthesize.run(synthesize_arguments(tmp_path, "--count", "0")) == 1
+    assert "(bodies_sha256;" in capsys.readouterr().err
 
 
 def test_synthesize_needs_bodies_of_its_half(tmp_path, capsys):

@@ -1,6 +1,8 @@
 """Render random dressed people with exact 3D joints into chunks of JPEGs and truth."""
 
 import argparse
+import hashlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,10 @@ from pandapose_ros.synthetic.body import load_bodies
 from pandapose_ros.synthetic.bystanders import random_bystanders
 from pandapose_ros.synthetic.poses import read_pool, sample_targets
 from pandapose_ros.synthetic.scene import Samples, render_samples
+
+# Written beside the chunks. How many there are, and who renders them, may change in between.
+_OPTIONS_FILE = "options.json"
+_OPTIONS = ("chunk", "size", "bystanders", "test", "held_out_share", "seed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,10 +57,10 @@ def run(args: argparse.Namespace) -> int:
                 f"expected bodies {side}, got none among {len(bodies)} in {args.bodies}; see "
                 "`pandapose bake --test-bodies`"
             )
+        _check_folder(args)
     except (OSError, ValueError) as error:
         print(f"pandapose synthesize: {error}", file=sys.stderr)
         return 1
-    args.out.mkdir(parents=True, exist_ok=True)
     drawable, size = [bodies[index] for index in chosen], (args.size, args.size)
     with tqdm(total=args.count, unit="image", desc="synthesize") as progress:
         for chunk, start in enumerate(range(0, args.count, args.chunk)):
@@ -78,6 +84,22 @@ def run(args: argparse.Namespace) -> int:
             names = np.array(pool.names)[clip]
             _save_chunk(path, rendered, {"body": body, "clip": names, "family": family}, rng)
     return 0
+
+
+def _check_folder(args: argparse.Namespace) -> None:
+    """Make the folder; raise ValueError if images of another kind are in it."""
+    path = args.out / _OPTIONS_FILE
+    options = {name: getattr(args, name) for name in _OPTIONS}
+    options["bodies_sha256"] = hashlib.sha256(args.bodies.read_bytes()).hexdigest()
+    if path.exists():
+        there = json.loads(path.read_text())
+        if others := [name for name in options if options[name] != there.get(name)]:
+            raise ValueError(
+                f"{args.out} was rendered with other options ({', '.join(others)}; see {path}): "
+                "give another --out"
+            )
+    args.out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(options, indent=1) + "\n")
 
 
 def _save_chunk(
