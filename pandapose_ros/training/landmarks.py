@@ -21,7 +21,13 @@ from pandapose_ros.training.landmark_losses import (
     landmark_loss,
 )
 from pandapose_ros.training.loop import cosine_rate
-from pandapose_ros.training.state import read_state, under, write_state
+from pandapose_ros.training.state import (
+    optimizer_tensors,
+    read_state,
+    restore_optimizer,
+    under,
+    write_state,
+)
 
 LANDMARKS_FILE = "landmarks.safetensors"
 
@@ -136,9 +142,7 @@ class LandmarkTrainer:
         tensors = {f"net.{i}": p.detach() for i, p in enumerate(self._parameters)}
         tensors |= {f"average.{i}": value for i, value in enumerate(self._average)}
         tensors |= {f"probes.{k}": v for k, v in self._probes.state_dict().items()}
-        for index, parameter in enumerate(self._optimized()):
-            state = self._optimizer.state[parameter]
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+        tensors |= optimizer_tensors(self._optimizer, self._optimized())
         write_state(folder, self.step, tensors, {"landmarks": asdict(self.config)})
 
     def resume(self, folder: Path) -> None:
@@ -154,10 +158,7 @@ class LandmarkTrainer:
                 parameter.copy_(tensors[f"net.{i}"])
                 self._average[i].copy_(tensors[f"average.{i}"])
         self._probes.load_state_dict(under("probes.", tensors))
-        parameters = self._optimized()
-        for key, tensor in under("optimizer.", tensors).items():
-            index, name = key.split(".", 1)
-            self._optimizer.state[parameters[int(index)]][name] = tensor
+        restore_optimizer(self._optimizer, self._optimized(), tensors)
         self.step = step
 
     def _optimized(self) -> list[Tensor]:
