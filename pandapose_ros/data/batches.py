@@ -15,7 +15,7 @@ from pandapose_ros.config import (
     TrainConfig,
     TrainDataConfig,
 )
-from pandapose_ros.data.image_features import make_features
+from pandapose_ros.data.image_features import check_features, make_features
 from pandapose_ros.data.image_samples import ImageSamples, ImageSampleSet
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
 from pandapose_ros.data.photographs import open_photographs
@@ -47,7 +47,7 @@ class BatchSource:
         held_out: Skeletons of clips held apart; None if there are none.
 
     Raises:
-        ValueError: If there is nothing to train on.
+        ValueError: If there is nothing to train on, or kept features are of something else.
     """
 
     def __init__(
@@ -112,7 +112,9 @@ def _with_blazepose(
         take = _render(data, config, share)
     elif has_images(data) or data.features:
         folder = Path(data.features) if data.features else features
-        if has_images(data) and share.rank == 0:
+        if not has_images(data):
+            check_features(data, folder)
+        elif share.rank == 0:
             make_features(data, folder)
         share.wait()
         take = _read(folder, config, share)
