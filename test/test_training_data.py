@@ -1,6 +1,7 @@
 import copy
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from pandapose_ros.config import TrainConfig, TrainDataConfig
 from pandapose_ros.data.batches import BatchSource
 from pandapose_ros.data.image_features import check_features, make_features
 from pandapose_ros.data.image_samples import ImageSampleSet
+from pandapose_ros.evaluation.skeleton_views import skeleton_views
+from pandapose_ros.evaluation.views import KeypointSource
 from pandapose_ros.training.distribution import Share
 
 CONFIG = TrainConfig(batch=2, image_batch=2, held_out_share=0.4)
@@ -87,3 +90,21 @@ def test_a_chunk_that_was_rendered_again_is_looked_at_again(images, tmp_path):
     write_chunk(images / "chunk_0000.npz", walkers(70))
     make_features(data, folder)
     assert len(ImageSampleSet(folder)) == 2
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_motion_need_not_be_held_apart(motion, tmp_path, share):
+    config = replace(CONFIG, held_out_share=share)
+    source = BatchSource(TrainDataConfig(motion), config, tmp_path, Share())
+    assert source(0).joints.shape == (2, 17, 3)
+    assert (source.held_out is None) == (share == 0)
+
+
+def test_clips_of_which_none_is_held_apart_cannot_be_scored(motion, tmp_path):
+    clip = tmp_path / "one.npz"
+    with np.load(motion) as clips:
+        np.savez(clip, alone=clips["c0"])
+    with pytest.raises(ValueError, match="none of 1 clips is held apart to score on"):
+        next(skeleton_views([clip], KeypointSource.TRUE, 8))
+    views = next(skeleton_views([Path(motion)], KeypointSource.TRUE, 8))
+    assert views.joints.shape == (8, 17, 3)

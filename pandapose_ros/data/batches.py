@@ -44,7 +44,7 @@ class BatchSource:
         model: The network; of HRNet the features are made step by step, and nothing is held out.
 
     Attributes:
-        held_out: Skeletons of clips held apart; None if there are none.
+        held_out: Skeletons of clips held apart to score on; None if there are none.
 
     Raises:
         ValueError: If there is nothing to train on, or kept features are of something else.
@@ -83,14 +83,16 @@ class BatchSource:
 
 def skeleton_samplers(
     motion: Path, config: TrainConfig
-) -> tuple[SkeletonSampler, SkeletonSampler]:
-    """Return what to train on and what to score on: clips held apart."""
-    banks = [
-        take_apart(np.concatenate(list(clips.values())))
-        for clips in split_clips(read_motion(motion), config.held_out_share)
-    ]
-    samples = SkeletonSampleConfig()
-    return SkeletonSampler(banks[0], samples), SkeletonSampler(banks[1], samples, mixed=False)
+) -> tuple[SkeletonSampler, SkeletonSampler | None]:
+    """Return what to train on and what to score on: clips held apart, None if none are."""
+    train, held_apart = (
+        list(clips.values()) for clips in split_clips(read_motion(motion), config.held_out_share)
+    )
+    samples, held_out = SkeletonSampleConfig(), None
+    if held_apart:
+        bank = take_apart(np.concatenate(held_apart))
+        held_out = SkeletonSampler(bank, samples, mixed=False)
+    return SkeletonSampler(take_apart(np.concatenate(train)), samples), held_out
 
 
 def has_images(data: TrainDataConfig) -> bool:
@@ -100,8 +102,8 @@ def has_images(data: TrainDataConfig) -> bool:
 
 def _with_blazepose(
     data: TrainDataConfig, config: TrainConfig, features: Path, share: Share
-) -> tuple[Draw, SkeletonSampler]:
-    """Return what draws the batch of a step, and skeletons to score on."""
+) -> tuple[Draw, SkeletonSampler | None]:
+    """Return what draws the batch of a step, and skeletons to score on, if there are any."""
     if not data.motion:
         raise ValueError("nothing to train on: give --motion, or data: {motion: FILE}")
     if data.backbone_weights:
