@@ -100,6 +100,17 @@ def test_motion_need_not_be_held_apart(motion, tmp_path, share):
     assert (source.held_out is None) == (share == 0)
 
 
+def test_runs_on_images_alone_are_not_scored_without(images, motion, tmp_path):
+    make_features(TrainDataConfig(images=str(images)), tmp_path / "features")
+    data = TrainDataConfig(motion, features=str(tmp_path / "features"))
+    for steps, is_scored in ((1, True), (0, False)):
+        config = replace(CONFIG, skeleton_steps=steps)
+        source = BatchSource(data, config, tmp_path, Share())
+        assert (source.held_out is not None) == is_scored
+    # Without images each step is one with skeletons.
+    assert BatchSource(TrainDataConfig(motion), config, tmp_path, Share()).held_out is not None
+
+
 def test_clips_of_which_none_is_held_apart_cannot_be_scored(motion, tmp_path):
     clip = tmp_path / "one.npz"
     with np.load(motion) as clips:

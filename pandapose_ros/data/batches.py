@@ -44,7 +44,8 @@ class BatchSource:
         model: The network; of HRNet the features are made step by step, and nothing is held out.
 
     Attributes:
-        held_out: Skeletons of clips held apart to score on; None if there are none.
+        held_out: Skeletons of clips held apart to score on; None if there are none, or if no step
+            is done without images.
 
     Raises:
         ValueError: If there is nothing to train on, or kept features are of something else.
@@ -120,6 +121,8 @@ def _with_blazepose(
             make_features(data, folder)
         share.wait()
         take = _read(folder, config, share)
+    if take is not None and config.skeleton_steps == 0:
+        held_out = None  # lifting without images is never learnt
     part, period = share.of(config.batch), 1 + config.skeleton_steps
 
     def draw(step: int) -> Batch:
