@@ -34,7 +34,8 @@ class BatchSource:
     """Draw this process' part of the batch of each step; the next one while a step is done.
 
     Chance hangs on seed and step alone, so that a resumed training sees what another would have
-    seen, and several processes together what one would see.
+    seen, and several processes together what one would see; but with `bodies` each process
+    renders people of its own, others than one process would.
 
     Args:
         data: What to read.
