@@ -1,5 +1,8 @@
 import copy
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +21,15 @@ from pandapose_ros.evaluation.views import KeypointSource
 from pandapose_ros.training.distribution import Share
 
 CONFIG = TrainConfig(batch=2, image_batch=2, held_out_share=0.4)
+WAIT = """
+from torch import distributed
+from pandapose_ros.training.distribution import shared_training
+with shared_training("cpu") as share:
+    share.wait()
+    group = distributed.distributed_c10d._get_default_group()
+    timeout = group._get_backend(share.device).options._timeout
+    print(timeout.total_seconds() / 3600, flush=True)
+"""
 
 
 @pytest.fixture
@@ -119,3 +131,20 @@ def test_clips_of_which_none_is_held_apart_cannot_be_scored(motion, tmp_path):
         next(skeleton_views([clip], KeypointSource.TRUE, 8))
     views = next(skeleton_views([Path(motion)], KeypointSource.TRUE, 8))
     assert views.joints.shape == (8, 17, 3)
+
+
+def test_processes_wait_for_features_that_take_long_to_make(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(WAIT)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    told = subprocess.run(
+        [*launcher, "--nproc-per-node", "2", str(program)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    hours = [float(line) for line in told.stdout.split()]
+    assert len(hours) == 2
+    assert min(hours) >= 24
