@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from pandapose_ros.camera.lens import Distortion, check_distortion
 from pandapose_ros.data.human36m import Human36mSamples, read_human36m
 from pandapose_ros.data.mpi_inf_3dhp import MpiInf3dhpSamples, read_mpi_inf_3dhp
-from pandapose_ros.data.rendered_images import chunk_files, read_chunk, read_clip, read_names
+from pandapose_ros.data.rendered_images import (
+    chunk_files,
+    most_people,
+    read_chunk,
+    read_clip,
+    read_names,
+)
 from pandapose_ros.data.threedpw import read_threedpw
 from pandapose_ros.geometry import project
 
@@ -145,6 +151,7 @@ def synthetic_images(folders: Sequence[Path]) -> Dataset:
             for path in files
             for item in read_chunk(path)
         ),
+        max_people=max(map(most_people, folders)),
         files=files,
     )
 

@@ -14,7 +14,7 @@ from pandapose_ros.config import ModelConfig
 from pandapose_ros.data.dataset import Dataset
 from pandapose_ros.evaluation.views import KeypointSource, Views
 
-_VERSION = 2  # of what is kept; raised when views come to be made in another way
+_VERSION = 3  # of what is kept; raised when views come to be made in another way
 _FINISHED = "finished.json"
 _LEVELS = ("features", "mirrored_features")
 
@@ -32,7 +32,7 @@ def views_folder(
 
     Args:
         cache: Folder that holds the views of all data sets.
-        dataset: Its name and files count: their sizes and times of change.
+        dataset: Its name, files (their sizes and times of change) and people in an image count.
         config: Its backbone and crop count.
         source: Where the keypoints come from.
         backbone_sha256: Of a fine-tuned landmark net; empty: the backbone is as published.
@@ -42,6 +42,7 @@ def views_folder(
     told = (
         _VERSION,
         dataset.name,
+        dataset.max_people,
         [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats],
         (config.backbone, config.crop_width, config.crop_height),
         source.value,

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pandapose_ros.config import RenderConfig, TrainConfig
+from pandapose_ros.data.rendered_images import OPTIONS_FILE
 from pandapose_ros.synthetic.body import load_bodies
 from pandapose_ros.synthetic.bystanders import random_bystanders
 from pandapose_ros.synthetic.poses import read_pool, sample_targets
 from pandapose_ros.synthetic.scene import Samples, render_samples
 
 # Written beside the chunks. How many there are, and who renders them, may change in between.
-_OPTIONS_FILE = "options.json"
 _OPTIONS = ("chunk", "size", "bystanders", "test", "held_out_share", "seed")
 
 
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_folder(args: argparse.Namespace) -> None:
     """Make the folder; raise ValueError if images of another kind are in it."""
-    path = args.out / _OPTIONS_FILE
+    path = args.out / OPTIONS_FILE
     options = {name: getattr(args, name) for name in _OPTIONS}
     options["bodies_sha256"] = hashlib.sha256(args.bodies.read_bytes()).hexdigest()
     if path.exists():
