@@ -76,7 +76,7 @@ class Dataset:
         read: Returns the samples, one after the other.
         successive: Images are the frames of videos, in which the person is followed.
         max_people: How many people an image shows at most.
-        files: What was read, so that a change is noticed.
+        files: What was read, the folder of images too, so that a change is noticed.
         take: Returns the sample of an index; None where they come one after the other only.
     """
 
@@ -184,7 +184,7 @@ def human36m(pickles: Sequence[Path], images: Path | None, detector: str = "cpn"
         actions=actions,
         subjects=tuple(f"S{number}" for part in parts for number in part.subjects),
         read=lambda: map(take, range(len(actions))),
-        files=tuple(pickles),
+        files=(*pickles, *filter(None, (images,))),
         take=take,
     )
 
@@ -205,7 +205,7 @@ def mpi_inf_3dhp(files: Sequence[Path], images: Path | None) -> Dataset:
         actions=actions,
         subjects=tuple(name.split()[0] for name in actions),
         read=lambda: map(take, range(len(actions))),
-        files=tuple(files),
+        files=(*files, *filter(None, (images,))),
         take=take,
     )
 
@@ -230,7 +230,7 @@ def threedpw(sequences: Sequence[Path], images: Path | None) -> Dataset:
             for i in range(len(part.images))
         ),
         max_people=4,
-        files=tuple(sequences),
+        files=(*sequences, *filter(None, (images,))),
     )
 
 
