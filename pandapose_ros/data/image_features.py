@@ -18,6 +18,7 @@ from pandapose_ros.config import SkeletonSampleConfig, TrainDataConfig
 from pandapose_ros.data.dataset import Dataset, Sample, human36m, mpi_inf_3dhp, read_image
 from pandapose_ros.data.image_samples import (
     ImageSamples,
+    hands_share,
     make_image_samples,
     save_image_samples,
 )
@@ -27,6 +28,7 @@ from pandapose_ros.model.blazepose import BlazePose
 _IMAGES_AT_ONCE = 20
 _SAMPLES_PER_FILE = 500
 _ABOUT = "made_from.json"  # in the folder, what its samples are of
+_MEDIAPIPE = {"landmarks_sha256": "", "with_hands": hands_share(is_tuned=False)}
 
 # The name of a file to be, and what gives its images.
 Source = tuple[str, Callable[[], Iterable[RenderedImage]]]
@@ -145,11 +147,13 @@ def _refuse_other_samples(data: TrainDataConfig, folder: Path) -> None:
         "mpi_inf_3dhp": data.mpi_inf_3dhp,
         "photographs": data.photographs,
     }
+    digest = _landmarks_sha256(data)
     made_from = {
         **{key: str(Path(path).resolve()) for key, path in paths.items() if path},
         "views": data.views,
         "jitter": asdict(SkeletonSampleConfig()),
-        "landmarks_sha256": _landmarks_sha256(data),
+        "landmarks_sha256": digest,
+        "with_hands": hands_share(is_tuned=bool(digest)),
     }
     _compare(folder, made_from, is_all=True)
     (folder / _ABOUT).write_text(json.dumps(made_from, indent=1))
@@ -165,7 +169,7 @@ def _compare(folder: Path, expected: dict[str, Any], *, is_all: bool = False) ->
         return
     stored = json.loads(about.read_text())
     if "landmarks" not in stored:
-        stored = {"landmarks_sha256": ""} | stored
+        stored = _MEDIAPIPE | stored
     expected = json.loads(json.dumps(expected))  # tuples become lists, as in the file
     keys = {**expected, **stored} if is_all else expected
     differences = "; ".join(
