@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.model.blazepose import BlazePose
@@ -85,9 +85,12 @@ def has_backbone(path: Path) -> bool:
 def backbone_sha256(path: Path) -> str:
     """Return a digest of the fine-tuned landmark net in a file; empty if it has none."""
     state = _stored_backbone(path)
-    if not state:
-        return ""
-    return hashlib.sha256(save({key: state[key] for key in sorted(state)})).hexdigest()
+    return _digest(state) if state else ""
+
+
+def net_sha256(net: nn.Module) -> str:
+    """Return a digest of all weights of a network."""
+    return _digest(net.state_dict())
 
 
 def load_backbone(path: Path, net: BlazePose) -> None:
@@ -131,6 +134,12 @@ def _stored_backbone(path: Path) -> dict[str, Tensor]:
             return {key.removeprefix(BACKBONE_PREFIX): file.get_tensor(key) for key in keys}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {error}") from error
+
+
+def _digest(state: dict[str, Tensor]) -> str:
+    """Return a digest of tensors and their names."""
+    ordered = {key: state[key].contiguous() for key in sorted(state)}
+    return hashlib.sha256(save(ordered)).hexdigest()
 
 
 def _backbone_state(net: BlazePose) -> dict[str, Tensor]:

@@ -41,6 +41,7 @@ def test_rendering_stays_on_its_device(tmp_path, monkeypatch):
     np.savez(tmp_path / "motion.npz", rest=y_up[None])
     pool = read_pool(tmp_path / "motion.npz", 0.2, test=False)
     near = torch.nn.Conv2d(1, 1, 1)
+    near.is_tuned = False
     drawn = []
     for device in (torch.device("cpu"), FAR):
         with FarDevice() as mode:

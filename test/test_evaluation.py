@@ -175,7 +175,8 @@ def test_offsets_of_the_weightest_anchors_by_kind():
 
 def test_networks_are_compared_on_the_same_people(tmp_path):
     for name, arm in (("both", "both"), ("direct", "none")):
-        save_weights(tmp_path / f"{name}.safetensors", network(anchors=arm), {"name": name})
+        net = network(anchors=arm, joint_places="learned")
+        save_weights(tmp_path / f"{name}.safetensors", net, {"name": name})
     files = [(name, tmp_path / f"{name}.safetensors") for name in ("both", "direct")]
     candidates = load_candidates(files, CPU)
     assert [c.net.config.anchors for c in candidates] == ["both", "none"]
@@ -190,6 +191,7 @@ def test_networks_are_compared_on_the_same_people(tmp_path):
     assert record["keypoint_error_px"] == pytest.approx(2 * 9 / 5)
     both, direct, blazepose = record["results"]
     assert [r["name"] for r in record["results"]] == ["both", "direct", "blazepose_world"]
+    assert (direct["config"]["anchors"], direct["config"]["joint_places"]) == ("none", "learned")
     assert [both[s]["samples"] for s in ("all", "challenging", "rest")] == [5, 2, 3]
     truth = np.concatenate([part.joints for part in shown if part])
     world = np.concatenate([part.world_landmarks for part in shown if part])

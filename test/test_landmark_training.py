@@ -229,6 +229,9 @@ def test_resumed_equals_uninterrupted(images, tmp_path, capsys):
         assert all(torch.equal(value, found[key]) for key, value in expected.items())
     assert main.main([*options, "--out", str(cut), "--resume", "--batch", "5"]) == 1
     assert "batch: expected 5, got 4" in capsys.readouterr().err
+    begun_with = ["--start", str(whole / LANDMARKS_FILE)]
+    assert main.main([*options, "--out", str(cut), "--resume", *begun_with]) == 1
+    assert "of another landmarks configuration: start_sha256: expected" in capsys.readouterr().err
     assert main.main([*options, "--out", str(cut), "--start", str(tmp_path / "none")]) == 1
     assert "no weights at" in capsys.readouterr().err
 

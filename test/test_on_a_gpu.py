@@ -12,8 +12,10 @@ from photographed_people import human36m_label, write_human36m
 from test_photographs import CONFIG, MODEL
 from torch import nn
 
-from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.checkpoint import open_landmark_net
+from pandapose_ros.config import EstimatorConfig, LandmarkTrainConfig
 from pandapose_ros.data.dataset import human36m
+from pandapose_ros.data.landmark_crops import LandmarkCrops
 from pandapose_ros.data.photographs import PhotographBatches
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.evaluation.network_speed import measure_precision
@@ -22,6 +24,7 @@ from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.people.crops import crops_on_device, crops_on_host
 from pandapose_ros.runtime.cuda_graphs import CapturedBatch, FixedBatches
 from pandapose_ros.training.distribution import Share
+from pandapose_ros.training.landmarks import LandmarkTrainer
 from pandapose_ros.training.loop import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -129,3 +132,23 @@ def test_photographs_are_learnt_from_as_on_the_cpu(tmp_path):
         trainer = Trainer(PandaPose(MODEL, nn.Identity()), config, source.batch, share=share)
         losses.append([trainer.advance().loss for _ in range(3)])
     assert losses[1] == pytest.approx(losses[0], rel=0.01)  # in bfloat16
+
+
+def test_landmarks_are_tuned_and_resumed(tmp_path):
+    net = open_landmark_net()
+    batch = LandmarkCrops(
+        crops=torch.rand(4, 3, 256, 256),
+        keypoints=255 * torch.rand(4, 17, 2),
+        joints=torch.randn(4, 17, 3),
+        region=torch.tensor([[[127.0, 127.0], [127.0, 30.0]]]).expand(4, -1, -1),
+        quarter_turns=torch.zeros(4),
+        shows_person=torch.ones(4),
+        is_placed=torch.ones(4),
+    )
+    config = LandmarkTrainConfig(steps=4, batch=4, warm_up=1)
+    trainers = [LandmarkTrainer(net, net, config, lambda _: batch, CUDA) for _ in range(2)]
+    trainers[0].advance()
+    trainers[0].save(tmp_path, {})
+    trainers[1].resume(tmp_path)
+    losses = [trainer.advance().total.item() for trainer in trainers]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)

@@ -2,6 +2,7 @@
 # HRNet a quarter as wide with random weights, a lifter of width 32.
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from photographed_people import COLOURS, human36m_label, write_3dhp, write_human
 from safetensors.torch import load_file
 from torch import nn
 
+from pandapose_ros.checkpoint import save_weights
 from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
 from pandapose_ros.data.batches import BatchSource
 from pandapose_ros.data.dataset import human36m, mpi_inf_3dhp
@@ -222,6 +224,26 @@ def test_cut_off_and_resumed_equals_uninterrupted_and_is_evaluated(data, tmp_pat
     assert [record["step"] for record in history] == [1, 2, 3]
     assert all(np.isfinite(record["loss"]) and not record["held_out"] for record in history)
     assert evaluate(data, whole, ["human36m", "--data", data.human36m]) == 0
+
+
+def test_kept_views_are_of_these_images_and_this_backbone(data, tmp_path):
+    run, cache, elsewhere = tmp_path / "run", tmp_path / "cache", tmp_path / "elsewhere"
+    run.mkdir()
+    save_weights(run / WEIGHTS_FILE, lifter(), {})
+    (images,) = tmp_path.glob("s_01_*")
+    shutil.copytree(images, elsewhere / images.name)
+    other = torch.load(data.backbone_weights, weights_only=True)
+    other["conv1.weight"] += 1e-3
+    torch.save(other, tmp_path / "other.pth")
+    dataset = ["human36m", "--data", data.human36m, "--cache", str(cache)]
+    for changes, folders in (
+        ({}, 1),
+        ({}, 1),
+        ({"backbone_weights": str(tmp_path / "other.pth")}, 2),
+        ({"photographs": str(elsewhere)}, 3),
+    ):
+        assert evaluate(replace(data, **changes), run, dataset) == 0
+        assert len(list(cache.iterdir())) == folders, changes
 
 
 def test_mpi_inf_3dhp_trains_too(data, tmp_path):

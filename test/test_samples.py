@@ -11,6 +11,7 @@ from pandapose_ros.data.image_samples import (
     ImageSampleSet,
     jitter_region,
     make_image_samples,
+    random_view,
     save_image_samples,
 )
 from pandapose_ros.data.motion import take_apart
@@ -239,3 +240,18 @@ def test_region_of_a_mirrored_person_has_the_same_size():
     )
     assert size == pytest.approx(twin)
     assert size > 1.2 * bare
+
+
+@pytest.mark.parametrize(("is_tuned", "low", "high"), [(False, 0.4, 0.6), (True, 0.85, 0.95)])
+def test_regions_hold_the_hands_as_often_as_the_landmark_net_asks_for(is_tuned, low, high):
+    joints = person() * (1, -1, -1) + (0, 0.95, 4)
+    joints[13] = (0.9, -0.9, 4)  # a raised hand
+    K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    still = {"region_size_jitter": 0.0, "region_centre_jitter": 0.0, "region_angle_jitter": 0.0}
+    config = replace(SkeletonSampleConfig(), **still)
+    expected, _ = perspective_crop(
+        region_round_person(joints, K, with_hands=True).crop_from_image(256), (256, 256), K
+    )
+    rng = np.random.default_rng(0)
+    views = [random_view(joints, K, config, rng, is_tuned=is_tuned)[0] for _ in range(400)]
+    assert low < np.mean([np.allclose(view, expected) for view in views]) < high

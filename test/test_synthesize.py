@@ -5,7 +5,9 @@ import numpy as np
 import torch
 from synthetic_people import RIG, made_up_body
 
+from pandapose_ros.data.motion_files import motion_files
 from pandapose_ros.data.pose_sampler import Family
+from pandapose_ros.data.rendered_images import read_names
 from pandapose_ros.synthetic.body import save_bodies
 from pandapose_ros.synthetic.rig import gather, rest_joints
 from pandapose_ros.tools import synthesize
@@ -62,12 +64,38 @@ def test_synthesize_writes_chunks_of_its_half_and_resumes(tmp_path):
 def test_images_of_another_kind_are_not_mixed_in(tmp_path, capsys):
     save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body(), made_up_body()])
     np.savez(tmp_path / "motion.npz", a=np.zeros((1, 17, 3)), a_1=np.zeros((1, 17, 3)))
+    bodies = (tmp_path / "bodies.safetensors").read_bytes()
     assert synthesize.run(synthesize_arguments(tmp_path, "--count", "0")) == 0
     assert synthesize.run(synthesize_arguments(tmp_path, "--seed", "1", "--count", "0")) == 1
     assert "out was rendered with other options (seed;" in capsys.readouterr().err
     save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body()])
     assert synthesize.run(synthesize_arguments(tmp_path, "--count", "0")) == 1
     assert "(bodies_sha256;" in capsys.readouterr().err
+    (tmp_path / "bodies.safetensors").write_bytes(bodies)
+    np.savez(tmp_path / "motion.npz", a=np.ones((1, 17, 3)), a_1=np.zeros((1, 17, 3)))
+    assert synthesize.run(synthesize_arguments(tmp_path, "--count", "0")) == 1
+    assert "(motion_sha256;" in capsys.readouterr().err
+
+
+def test_a_longer_run_fills_up_the_last_chunk_of_a_shorter_one(tmp_path):
+    save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body()])
+    rest = rest_joints(RIG, gather([made_up_body()], torch.device("cpu")))[0].numpy()
+    np.savez(tmp_path / "motion.npz", a=np.stack((rest[:, 0], rest[:, 2], -rest[:, 1]), -1)[None])
+    for count, sizes in ((6, [4, 2]), (9, [4, 4, 1]), (6, [4, 4, 1])):
+        assert synthesize.run(synthesize_arguments(tmp_path, "--count", str(count))) == 0
+        chunks = [read_names(path) for path in sorted((tmp_path / "out").glob("*.npz"))]
+        assert [len(chunk.actions) for chunk in chunks] == sizes
+
+
+def test_all_files_of_motion_count(tmp_path):
+    (tmp_path / "clips" / "more").mkdir(parents=True)
+    for name in ("01.asf", "01_02.AMC", "more/03.bvh", "README"):
+        (tmp_path / "clips" / name).touch()
+    listed = motion_files(tmp_path / "clips")
+    names = [str(path.relative_to(tmp_path / "clips")) for path in listed]
+    assert names == ["01.asf", "01_02.AMC", "more/03.bvh"]
+    assert motion_files(listed[1]) == [listed[1], listed[0]]
+    assert motion_files(listed[2]) == [listed[2]]
 
 
 def test_synthesize_needs_bodies_of_its_half(tmp_path, capsys):

@@ -73,6 +73,11 @@ def test_ablations_stand_beside_the_papers_numbers(report):
     report["results"].append(result("flat", 50.0, anchors="both", lifting="none", layers=2))
     assert [row[0] for row in draw_table("anchors", report)[1:]] == ["none", "both"]
     assert draw_table("layers", report)[1][6:8] == ["40.3", "75.6"]
+    places = ("keypoints", "learned")
+    report["results"] = [result(p, 60.0, anchors="none", joint_places=p) for p in places]
+    rows = draw_table("anchors", report)[1:]
+    assert [row[0] for row in rows] == ["none", "none, without 2D prior"]
+    assert rows[0][1:] == rows[1][1:]
 
 
 def test_tables_hold_what_was_measured(report):

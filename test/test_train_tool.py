@@ -8,7 +8,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -25,8 +24,8 @@ from pandapose_ros.config import (
 )
 from pandapose_ros.data.batches import BatchSource
 from pandapose_ros.data.dataset import rendered_clips
-from pandapose_ros.data.image_features import make_features, parts_of
-from pandapose_ros.data.image_samples import ImageSampleSet, make_image_samples
+from pandapose_ros.data.image_features import parts_of
+from pandapose_ros.data.image_samples import make_image_samples
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model_files import find_model_file
 from pandapose_ros.synthetic.body import save_bodies
@@ -173,28 +172,6 @@ def test_data_sets_become_samples_with_features(tmp_path):
     ((_, read),) = parts_of(replace(clip, read=lambda: iter([unknown])), "clip")
     with pytest.raises(ValueError, match="expected images and all 17 joints"):
         list(read())
-
-
-def test_features_are_kept_and_not_taken_for_those_of_other_images(tmp_path):
-    clip = rendered_clips([ROOT / "config" / "demo" / "walk.mp4"]).every(70)
-    samples = list(clip.read())
-    files = [cv2.imencode(".jpg", sample.image[..., ::-1])[1] for sample in samples]
-    np.savez(
-        tmp_path / "chunk_0000.npz",
-        jpeg=np.concatenate(files),
-        offsets=np.cumsum([0, *map(len, files)]),
-        joints=np.stack([sample.joints for sample in samples]),
-        K=np.stack([sample.K for sample in samples]),
-    )
-    data, folder = TrainDataConfig(images=str(tmp_path)), tmp_path / "features"
-    make_features(data, folder)
-    assert len(ImageSampleSet(folder)) == 2
-    written = (folder / "chunk_0000.safetensors").stat().st_mtime_ns
-    make_features(data, folder)
-    assert (folder / "chunk_0000.safetensors").stat().st_mtime_ns == written
-    for other in (replace(data, views=2), replace(data, images=str(ROOT))):
-        with pytest.raises(ValueError, match="keeps samples of something else"):
-            make_features(other, folder)
 
 
 def test_exported_weights_are_half_as_large(motion, tmp_path, capsys):

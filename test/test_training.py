@@ -18,6 +18,7 @@ from pandapose_ros.training.loop import (
     learning_rate,
     silence_image_branches,
 )
+from pandapose_ros.training.state import optimizer_tensors, restore_optimizer
 
 MODEL = replace(
     ModelConfig(), width=32, heads=2, layers=1, local_anchors=4, feedforward=32, dropout=0.1
@@ -67,6 +68,22 @@ def test_resumed_equals_uninterrupted(tmp_path):
     with second.averaged() as b:
         for key, tensor in b.lifter_state_dict().items():
             assert torch.equal(tensor, averaged[key]), key
+
+
+def test_an_optimiser_remembers_where_its_parameters_are():
+    def optimizer(device):
+        parameter = nn.Parameter(torch.ones(3, device=device))
+        parameter.grad = torch.ones_like(parameter)
+        return torch.optim.AdamW([parameter]), [parameter]
+
+    trained, parameters = optimizer("cpu")
+    trained.step()
+    saved = optimizer_tensors(trained, parameters)
+    resumed, (far,) = optimizer("meta")  # in place of a GPU
+    restore_optimizer(resumed, [far], saved)
+    devices = {name: tensor.device.type for name, tensor in resumed.state[far].items()}
+    assert devices == {"step": "cpu", "exp_avg": "meta", "exp_avg_sq": "meta"}
+    resumed.step()
 
 
 def test_saving_does_not_disturb_training_and_stores_the_average(tmp_path):

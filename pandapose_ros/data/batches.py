@@ -15,7 +15,7 @@ from pandapose_ros.config import (
     TrainConfig,
     TrainDataConfig,
 )
-from pandapose_ros.data.image_features import make_features
+from pandapose_ros.data.image_features import check_features, make_features
 from pandapose_ros.data.image_samples import ImageSamples, ImageSampleSet
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
 from pandapose_ros.data.photographs import open_photographs
@@ -34,7 +34,8 @@ class BatchSource:
     """Draw this process' part of the batch of each step; the next one while a step is done.
 
     Chance hangs on seed and step alone, so that a resumed training sees what another would have
-    seen, and several processes together what one would see.
+    seen, and several processes together what one would see; but with `bodies` each process
+    renders people of its own, others than one process would.
 
     Args:
         data: What to read.
@@ -44,10 +45,11 @@ class BatchSource:
         model: The network; of HRNet the features are made step by step, and nothing is held out.
 
     Attributes:
-        held_out: Skeletons of clips held apart; None if there are none.
+        held_out: Skeletons of clips held apart to score on; None if there are none, or if no step
+            is done without images.
 
     Raises:
-        ValueError: If there is nothing to train on.
+        ValueError: If there is nothing to train on, or kept features are of something else.
     """
 
     def __init__(
@@ -83,14 +85,16 @@ class BatchSource:
 
 def skeleton_samplers(
     motion: Path, config: TrainConfig
-) -> tuple[SkeletonSampler, SkeletonSampler]:
-    """Return what to train on and what to score on: clips held apart."""
-    banks = [
-        take_apart(np.concatenate(list(clips.values())))
-        for clips in split_clips(read_motion(motion), config.held_out_share)
-    ]
-    samples = SkeletonSampleConfig()
-    return SkeletonSampler(banks[0], samples), SkeletonSampler(banks[1], samples, mixed=False)
+) -> tuple[SkeletonSampler, SkeletonSampler | None]:
+    """Return what to train on and what to score on: clips held apart, None if none are."""
+    train, held_apart = (
+        list(clips.values()) for clips in split_clips(read_motion(motion), config.held_out_share)
+    )
+    samples, held_out = SkeletonSampleConfig(), None
+    if held_apart:
+        bank = take_apart(np.concatenate(held_apart))
+        held_out = SkeletonSampler(bank, samples, mixed=False)
+    return SkeletonSampler(take_apart(np.concatenate(train)), samples), held_out
 
 
 def has_images(data: TrainDataConfig) -> bool:
@@ -100,8 +104,8 @@ def has_images(data: TrainDataConfig) -> bool:
 
 def _with_blazepose(
     data: TrainDataConfig, config: TrainConfig, features: Path, share: Share
-) -> tuple[Draw, SkeletonSampler]:
-    """Return what draws the batch of a step, and skeletons to score on."""
+) -> tuple[Draw, SkeletonSampler | None]:
+    """Return what draws the batch of a step, and skeletons to score on, if there are any."""
     if not data.motion:
         raise ValueError("nothing to train on: give --motion, or data: {motion: FILE}")
     if data.backbone_weights:
@@ -112,10 +116,14 @@ def _with_blazepose(
         take = _render(data, config, share)
     elif has_images(data) or data.features:
         folder = Path(data.features) if data.features else features
-        if has_images(data) and share.rank == 0:
+        if not has_images(data):
+            check_features(data, folder)
+        elif share.rank == 0:
             make_features(data, folder)
         share.wait()
         take = _read(folder, config, share)
+    if take is not None and config.skeleton_steps == 0:
+        held_out = None  # lifting without images is never learnt
     part, period = share.of(config.batch), 1 + config.skeleton_steps
 
     def draw(step: int) -> Batch:

@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from pandapose_ros.camera.lens import Distortion, check_distortion
 from pandapose_ros.data.human36m import Human36mSamples, read_human36m
 from pandapose_ros.data.mpi_inf_3dhp import MpiInf3dhpSamples, read_mpi_inf_3dhp
-from pandapose_ros.data.rendered_images import chunk_files, read_chunk, read_clip, read_names
+from pandapose_ros.data.rendered_images import (
+    chunk_files,
+    most_people,
+    read_chunk,
+    read_clip,
+    read_names,
+)
 from pandapose_ros.data.threedpw import read_threedpw
 from pandapose_ros.geometry import project
 
@@ -70,7 +76,7 @@ class Dataset:
         read: Returns the samples, one after the other.
         successive: Images are the frames of videos, in which the person is followed.
         max_people: How many people an image shows at most.
-        files: What was read, so that a change is noticed.
+        files: What was read, the folder of images too, so that a change is noticed.
         take: Returns the sample of an index; None where they come one after the other only.
     """
 
@@ -145,6 +151,7 @@ def synthetic_images(folders: Sequence[Path]) -> Dataset:
             for path in files
             for item in read_chunk(path)
         ),
+        max_people=max(map(most_people, folders)),
         files=files,
     )
 
@@ -177,7 +184,7 @@ def human36m(pickles: Sequence[Path], images: Path | None, detector: str = "cpn"
         actions=actions,
         subjects=tuple(f"S{number}" for part in parts for number in part.subjects),
         read=lambda: map(take, range(len(actions))),
-        files=tuple(pickles),
+        files=(*pickles, *filter(None, (images,))),
         take=take,
     )
 
@@ -198,7 +205,7 @@ def mpi_inf_3dhp(files: Sequence[Path], images: Path | None) -> Dataset:
         actions=actions,
         subjects=tuple(name.split()[0] for name in actions),
         read=lambda: map(take, range(len(actions))),
-        files=tuple(files),
+        files=(*files, *filter(None, (images,))),
         take=take,
     )
 
@@ -223,7 +230,7 @@ def threedpw(sequences: Sequence[Path], images: Path | None) -> Dataset:
             for i in range(len(part.images))
         ),
         max_people=4,
-        files=tuple(sequences),
+        files=(*sequences, *filter(None, (images,))),
     )
 
 

@@ -6,17 +6,19 @@ from dataclasses import asdict
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from pandapose_ros.camera.lens import ImageUndistorter
-from pandapose_ros.checkpoint import open_landmark_net
+from pandapose_ros.checkpoint import backbone_sha256, open_landmark_net
 from pandapose_ros.config import SkeletonSampleConfig, TrainDataConfig
 from pandapose_ros.data.dataset import Dataset, Sample, human36m, mpi_inf_3dhp, read_image
 from pandapose_ros.data.image_samples import (
     ImageSamples,
+    hands_share,
     make_image_samples,
     save_image_samples,
 )
@@ -25,6 +27,8 @@ from pandapose_ros.model.blazepose import BlazePose
 
 _IMAGES_AT_ONCE = 20
 _SAMPLES_PER_FILE = 500
+_ABOUT = "made_from.json"  # in the folder, what its samples are of
+_MEDIAPIPE = {"landmarks_sha256": "", "with_hands": hands_share(is_tuned=False)}
 
 # The name of a file to be, and what gives its images.
 Source = tuple[str, Callable[[], Iterable[RenderedImage]]]
@@ -48,7 +52,7 @@ def make_features(data: TrainDataConfig, folder: Path) -> None:
     landmark_net: BlazePose | None = None
     for name, read in tqdm(_sources(data), desc="features", unit="file"):
         target = folder / f"{Path(name).stem}.safetensors"
-        if target.exists():
+        if _is_done(target, Path(data.images) / name):
             continue
         landmark_net = landmark_net or open_landmark_net(data.landmarks)
         rng = np.random.default_rng(list(name.encode()))
@@ -59,6 +63,21 @@ def make_features(data: TrainDataConfig, folder: Path) -> None:
         if parts:
             joined = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
             save_image_samples(target, ImageSamples(**joined))
+
+
+def check_features(data: TrainDataConfig, folder: Path) -> None:
+    """Refuse features of another landmark net, where there are no images to make them anew from.
+
+    Args:
+        data: Names the landmark net.
+        folder: Holds what `make_features` wrote.
+
+    Raises:
+        ValueError: If they are of another landmark net, or do not tell of which.
+    """
+    if not (folder / _ABOUT).is_file() and any(folder.glob("*.safetensors")):
+        raise ValueError(f"{folder} does not tell of which landmark net it is: no {_ABOUT} in it")
+    _compare(folder, {"landmarks_sha256": _landmarks_sha256(data)})
 
 
 def parts_of(dataset: Dataset, kind: str) -> Iterator[Source]:
@@ -108,6 +127,18 @@ def _as_images(samples: list[Sample], name: str) -> Iterator[RenderedImage]:
         yield RenderedImage(image, sample.joints, sample.K)
 
 
+def _is_done(target: Path, images: Path) -> bool:
+    """Tell whether samples are there, of images as they are: a chunk may be rendered again."""
+    if not target.is_file():
+        return False
+    return not images.is_file() or images.stat().st_mtime_ns <= target.stat().st_mtime_ns
+
+
+def _landmarks_sha256(data: TrainDataConfig) -> str:
+    """Return a digest of the landmark net to see with; empty for MediaPipe's."""
+    return backbone_sha256(Path(data.landmarks)) if data.landmarks else ""
+
+
 def _refuse_other_samples(data: TrainDataConfig, folder: Path) -> None:
     """Raise ValueError if the folder keeps samples of other images, or made in another way."""
     paths = {
@@ -115,15 +146,39 @@ def _refuse_other_samples(data: TrainDataConfig, folder: Path) -> None:
         "human36m": data.human36m,
         "mpi_inf_3dhp": data.mpi_inf_3dhp,
         "photographs": data.photographs,
-        "landmarks": data.landmarks,
     }
+    digest = _landmarks_sha256(data)
     made_from = {
         **{key: str(Path(path).resolve()) for key, path in paths.items() if path},
         "views": data.views,
         "jitter": asdict(SkeletonSampleConfig()),
+        "landmarks_sha256": digest,
+        "with_hands": hands_share(is_tuned=bool(digest)),
     }
-    about = folder / "made_from.json"
-    text = json.dumps(made_from, indent=1)
-    if about.exists() and about.read_text() != text:
-        raise ValueError(f"{folder} keeps samples of something else ({about}); delete it")
-    about.write_text(text)
+    _compare(folder, made_from, is_all=True)
+    (folder / _ABOUT).write_text(json.dumps(made_from, indent=1))
+
+
+def _compare(folder: Path, expected: dict[str, Any], *, is_all: bool = False) -> None:
+    """Raise ValueError if a folder tells other things of its samples; all that it tells may count.
+
+    Folders of older versions tell the landmark net's path, unless it is MediaPipe's.
+    """
+    about = folder / _ABOUT
+    if not about.is_file():
+        return
+    stored = json.loads(about.read_text())
+    if "landmarks" not in stored:
+        stored = _MEDIAPIPE | stored
+    expected = json.loads(json.dumps(expected))  # tuples become lists, as in the file
+    keys = {**expected, **stored} if is_all else expected
+    differences = "; ".join(
+        f"{key}: expected {expected.get(key)}, got {stored.get(key)}"
+        for key in keys
+        if expected.get(key) != stored.get(key)
+    )
+    if differences:
+        raise ValueError(
+            f"{folder} keeps samples of something else ({about}: {differences}); delete it, or "
+            "give another --features"
+        )

@@ -25,7 +25,9 @@ from pandapose_ros.skeleton import BLAZEPOSE_LANDMARKS, keypoints_from_blazepose
 Array = NDArray[np.floating]
 
 _PRESENCE = 0.5  # below, the tracker would drop the person
-_WITH_HANDS = 0.5  # share of regions that hold the hands
+# Share of regions that hold the hands. BlazePose's do half of the time; a fine-tuned net is taught
+# that they always do (`landmark_crops`), and follows people by nearly such.
+_WITH_HANDS, _WITH_HANDS_TUNED = 0.5, 0.9
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,9 @@ def make_image_samples(
     for item in images:
         for _ in range(views):
             shown = mirrored(item) if rng.random() < config.mirrored else item
-            homography, R = random_view(shown.joints, shown.K, config, rng)
+            homography, R = random_view(
+                shown.joints, shown.K, config, rng, is_tuned=landmark_net.is_tuned
+            )
             seen_as.append(shown)
             views_of.append((homography, R))
             crops.append(cv2.warpPerspective(shown.image, homography, (CROP_SIZE, CROP_SIZE)))
@@ -158,8 +162,18 @@ def make_image_samples(
     return ImageSamples(**{name: tensor.cpu() for name, tensor in vars(found).items()})
 
 
+def hands_share(*, is_tuned: bool) -> float:
+    """Return the share of regions that hold the hands, as a landmark net asks for them."""
+    return _WITH_HANDS_TUNED if is_tuned else _WITH_HANDS
+
+
 def random_view(
-    joints: Array, K: Array, config: SkeletonSampleConfig, rng: np.random.Generator
+    joints: Array,
+    K: Array,
+    config: SkeletonSampleConfig,
+    rng: np.random.Generator,
+    *,
+    is_tuned: bool,
 ) -> tuple[Array, Array]:
     """Draw the crop through which a tracker might see a person.
 
@@ -168,11 +182,13 @@ def random_view(
         K: [3, 3], pixels.
         config: Jitter of the region.
         rng: Source of chance.
+        is_tuned: Whether the landmark net, by which people are tracked, is fine-tuned.
 
     Returns:
         Homography and rotation, as of `geometry.perspective_crop`.
     """
-    region = region_round_person(joints, K, with_hands=rng.random() < _WITH_HANDS)
+    share = hands_share(is_tuned=is_tuned)
+    region = region_round_person(joints, K, with_hands=rng.random() < share)
     region = jitter_region(region, config, rng)
     return perspective_crop(region.crop_from_image(CROP_SIZE), (CROP_SIZE, CROP_SIZE), K)
 

@@ -124,7 +124,8 @@ class LandmarkCropSource:
         points = project(shown.joints, shown.K)
         is_placed = rng.random() >= self._config.misplaced
         views = self._views if is_placed else self._misplaced_views
-        homography, axes = random_view(shown.joints, shown.K, views, rng)
+        # The net that is taught will ask for such regions.
+        homography, axes = random_view(shown.joints, shown.K, views, rng, is_tuned=True)
         image, is_person = shown.image, True
         if rng.random() < self._config.background:
             if self._pictures and rng.random() < 0.5:

@@ -11,6 +11,7 @@ from pandapose_ros.data.bvh import read_bvh
 Array = NDArray[np.floating]
 
 MOTION_SUFFIXES = (".amc", ".bvh")
+_SKELETON_SUFFIX = ".asf"
 _AMC_RATE_HZ = 120.0  # of nearly all of the CMU data base; the format has no rate
 
 
@@ -32,8 +33,7 @@ def read_captures(path: Path) -> dict[str, Array]:
     """
     if path.is_file():
         return {path.stem: _read(path)}
-    found = (file for file in path.rglob("*") if file.suffix.lower() in MOTION_SUFFIXES)
-    files = sorted(file for file in found if file.is_file())
+    files = [file for file in motion_files(path) if file.suffix.lower() in MOTION_SUFFIXES]
     if not files:
         raise FileNotFoundError(f"no motion in {path}; expected AMC files with ASF, or BVH files")
     clips: dict[str, Array] = {}
@@ -45,6 +45,22 @@ def read_captures(path: Path) -> dict[str, Array]:
     return clips
 
 
+def motion_files(path: Path) -> list[Path]:
+    """List the files that motion is read from, skeletons too.
+
+    Args:
+        path: A file, or a folder that is searched with all folders in it.
+
+    Raises:
+        FileNotFoundError: If there is no skeleton for an AMC file.
+    """
+    if path.is_file():
+        return [path, _skeleton_of(path)] if path.suffix.lower() == ".amc" else [path]
+    suffixes = (*MOTION_SUFFIXES, _SKELETON_SUFFIX)
+    found = (file for file in path.rglob("*") if file.suffix.lower() in suffixes)
+    return sorted(file for file in found if file.is_file())
+
+
 def _read(path: Path) -> Array:
     """Read one clip."""
     if path.suffix.lower() == ".bvh":
@@ -54,7 +70,7 @@ def _read(path: Path) -> Array:
 
 def _skeleton_of(path: Path) -> Path:
     """Find the ASF file of an AMC file."""
-    skeletons = [file for file in path.parent.iterdir() if file.suffix.lower() == ".asf"]
+    skeletons = [file for file in path.parent.iterdir() if file.suffix.lower() == _SKELETON_SUFFIX]
     named = [file for file in skeletons if path.stem.startswith(file.stem)]
     if named:
         return max(named, key=lambda file: len(file.stem))

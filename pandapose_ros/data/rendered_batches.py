@@ -103,7 +103,10 @@ class RenderedBatches:
         quality = torch.as_tensor(rng.uniform(*config.jpeg_quality, count))
         images = compress(drawn.images, quality)
         joints, K = (list(array.double().cpu().numpy()) for array in (drawn.joints, drawn.K))
-        views = [random_view(j, k, self._regions, rng) for j, k in zip(joints, K, strict=True)]
+        views = [
+            random_view(pose, intrinsics, self._regions, rng, is_tuned=self._net.is_tuned)
+            for pose, intrinsics in zip(joints, K, strict=True)
+        ]
         return crop_images(images, [homography for homography, _ in views]), views, joints, K
 
 

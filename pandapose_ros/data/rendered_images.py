@@ -1,5 +1,6 @@
 """Rendered people with exact joints, as `pandapose synthesize` writes them."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]
 
+# Beside the files: how `pandapose synthesize` was told to render.
+OPTIONS_FILE = "options.json"
 _NUMBER = re.compile(r"[\W_]*\d+$")
 _FIELDS = ("jpeg", "offsets", "joints", "K")
 
@@ -70,6 +73,16 @@ def chunk_files(folder: Path) -> list[Path]:
             f"no chunk_*.npz in {folder}; render some with `pandapose synthesize`"
         )
     return files
+
+
+def most_people(folder: Path) -> int:
+    """Return how many people an image of a folder shows at most: with bystanders two, else one.
+
+    A folder without `options.json` was rendered before there was one, and is taken to be without
+    bystanders.
+    """
+    path = folder / OPTIONS_FILE
+    return 2 if path.is_file() and json.loads(path.read_text()).get("bystanders", 0) > 0 else 1
 
 
 def read_chunk(path: Path) -> Iterator[RenderedImage]:

@@ -30,6 +30,7 @@ _JOINTS = 17
 _TOLD_OPTIONS = (
     "backbone",
     "anchors",
+    "joint_places",
     "lifting",
     "depth_head",
     "depth_bins",

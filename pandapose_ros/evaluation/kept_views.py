@@ -14,7 +14,7 @@ from pandapose_ros.config import ModelConfig
 from pandapose_ros.data.dataset import Dataset
 from pandapose_ros.evaluation.views import KeypointSource, Views
 
-_VERSION = 2  # of what is kept; raised when views come to be made in another way
+_VERSION = 3  # of what is kept; raised when views come to be made in another way
 _FINISHED = "finished.json"
 _LEVELS = ("features", "mirrored_features")
 
@@ -32,17 +32,18 @@ def views_folder(
 
     Args:
         cache: Folder that holds the views of all data sets.
-        dataset: Its name and files count: their sizes and times of change.
+        dataset: Its name counts, its files with their sizes and times of change, and how many
+            people an image shows; of a folder its path only.
         config: Its backbone and crop count.
         source: Where the keypoints come from.
-        backbone_sha256: Of a fine-tuned landmark net; empty: the backbone is as published.
+        backbone_sha256: Of the backbone's weights, by `checkpoint.net_sha256`.
         mirrored: Whether mirrored crops were looked at too.
     """
-    stats = [(str(path.resolve()), path.stat()) for path in dataset.files]
     told = (
         _VERSION,
         dataset.name,
-        [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats],
+        dataset.max_people,
+        [(str(path.resolve()), *_change(path)) for path in dataset.files],
         (config.backbone, config.crop_width, config.crop_height),
         source.value,
         mirrored,
@@ -74,6 +75,14 @@ def keep_views(
     count = json.loads((folder / _FINISHED).read_text())["files"]
     for number in range(count):
         yield _views(folder / f"{number:06d}.safetensors", device)
+
+
+def _change(path: Path) -> tuple[int, ...]:
+    """Return what changes with a file; nothing of a folder, to which anything may be added."""
+    if path.is_dir():
+        return ()
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _tensors(views: Views) -> dict[str, Tensor]:

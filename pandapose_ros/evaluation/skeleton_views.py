@@ -36,12 +36,18 @@ def skeleton_views(files: Sequence[Path], source: KeypointSource, batch: int) ->
         batch: Greatest number of samples at a time.
 
     Raises:
-        ValueError: If given keypoints are asked for, which there are none of.
+        ValueError: If given keypoints are asked for, which there are none of, or no clip is held
+            apart.
     """
     if source is KeypointSource.GIVEN:
         raise ValueError("motion clips have no detected keypoints; take 'detected' or 'true'")
     clips = {name: clip for path in files for name, clip in read_motion(path).items()}
     _, held_apart = split_clips(clips, TrainConfig().held_out_share)
+    if not held_apart:
+        raise ValueError(
+            f"none of {len(clips)} clips is held apart to score on; expected two of a kind, named "
+            "alike but for a number at the end"
+        )
     bank = take_apart(np.concatenate(list(held_apart.values())))
     first = 0
     for mixed in _KINDS.values():

@@ -198,7 +198,7 @@ def _arms(kind: str, report: Report) -> Table:
         offsets = result.get("anchor_offsets_mm", {})
         rows.append(
             [
-                arm,
+                arm + _prior(result),
                 _number(result["all"]["mpjpe_mm"], 1),
                 _number(hard.get("mpjpe_mm"), 1),
                 _number(result["all"]["pa_mpjpe_mm"], 1),
@@ -221,3 +221,10 @@ def _is_of_another_table(kind: str, result: Report) -> bool:
 def _has_bins(kind: str, result: Report) -> bool:
     """Tell whether an arm of the depth head is named by its number of bins."""
     return kind == "depth_head" and result["config"]["depth_head"] == "bins"
+
+
+def _prior(result: Report) -> str:
+    """Tell of direct regression that the 2D pose does not place its queries, where that is so."""
+    config = result["config"]
+    is_learned = config.get("joint_places") == "learned" and config.get("anchors") == "none"
+    return ", without 2D prior" if is_learned else ""

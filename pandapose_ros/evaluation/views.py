@@ -22,14 +22,13 @@ from pandapose_ros.data.rendered_images import region_round_person
 from pandapose_ros.geometry import perspective_crop, project, transform_pixels
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.people.landmarks import Person
+from pandapose_ros.people.subject import find_subject
 from pandapose_ros.skeleton import H36M_17, H36M_17_FROM_BLAZEPOSE
 
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]
 
 _JOINTS = len(H36M_17.joint_names)
-# With several people in an image, who is found farther off than this is somebody else.
-_SAME_PERSON = 0.5  # of the person's height
 
 
 class KeypointSource(Enum):
@@ -249,14 +248,7 @@ def _find(
     if not (dataset.successive and is_next):
         tracker.reset()
     people = tracker.find(image, K)
-    if not people:
-        return None
-    distances = [np.nanmean(np.linalg.norm(p.keypoints - true, axis=1)) for p in people]
-    nearest = int(np.argmin(distances))
-    height = np.nanmax(np.nanmax(true, axis=0) - np.nanmin(true, axis=0))
-    if dataset.max_people > 1 and distances[nearest] > _SAME_PERSON * height:
-        return None
-    return people[nearest]
+    return find_subject(people, true, with_others=dataset.max_people > 1)
 
 
 def _undistort(pixels: Array, K: Array, distortion: Distortion) -> Array:

@@ -3,7 +3,7 @@
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -11,7 +11,12 @@ from tqdm import tqdm
 
 from pandapose_ros.checkpoint import add_metadata, load_weights, read_config
 from pandapose_ros.config import CovarianceConfig, EstimatorConfig
-from pandapose_ros.data.rendered_images import RenderedImage, chunk_files, read_chunk
+from pandapose_ros.data.rendered_images import (
+    RenderedImage,
+    chunk_files,
+    most_people,
+    read_chunk,
+)
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.pandapose import LANDMARK_FILE, PandaPose
 from pandapose_ros.model_files import find_model_file
@@ -47,9 +52,10 @@ def run(args: argparse.Namespace) -> int:
     net = PandaPose(read_config(weights), landmark_net).eval()
     load_weights(weights, net)
     detector = PersonDetector(find_model_file("pose_detection.tflite"), max(1, args.threads))
-    tracker = PeopleTracker(detector, landmark_net, EstimatorConfig(max_people=1))
+    tracker = PeopleTracker(detector, landmark_net, EstimatorConfig())
     config = None
     for folder in filter(None, (args.images, args.test)):
+        tracker.config = replace(tracker.config, max_people=most_people(Path(folder)))
         samples = collect_errors(net, tracker, _images(Path(folder), args.count))
         if config is None:
             config = fit(samples, CovarianceConfig())

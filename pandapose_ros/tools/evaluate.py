@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from pandapose_ros.checkpoint import backbone_sha256, open_landmark_net
+from pandapose_ros.checkpoint import net_sha256, open_landmark_net
 from pandapose_ros.config import EstimatorConfig, EvaluationConfig
 from pandapose_ros.data.challenging import (
     ChallengingSubset,
@@ -151,8 +151,8 @@ def _score_dataset(
         viewer = Viewer(model, backbone, tracker, source, mirrored=args.flip_test, before=before)
         views = viewer.look(dataset, config.batch)
     if args.cache:
-        tuned = backbone_sha256(candidates[0].path)
-        folder = views_folder(args.cache, dataset, model, source, tuned, mirrored=args.flip_test)
+        digest = net_sha256(backbone)
+        folder = views_folder(args.cache, dataset, model, source, digest, mirrored=args.flip_test)
         views = keep_views(folder, views, device)
     total = -(-len(dataset) // config.batch)
     comparison = compare(

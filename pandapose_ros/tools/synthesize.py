@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pandapose_ros.config import RenderConfig, TrainConfig
+from pandapose_ros.data.motion_files import motion_files
+from pandapose_ros.data.rendered_images import OPTIONS_FILE
 from pandapose_ros.synthetic.body import load_bodies
 from pandapose_ros.synthetic.bystanders import random_bystanders
 from pandapose_ros.synthetic.poses import read_pool, sample_targets
 from pandapose_ros.synthetic.scene import Samples, render_samples
 
 # Written beside the chunks. How many there are, and who renders them, may change in between.
-_OPTIONS_FILE = "options.json"
 _OPTIONS = ("chunk", "size", "bystanders", "test", "held_out_share", "seed")
 
 
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render the chunks that do not exist yet; return the exit code."""
+    """Render the chunks that are not there yet, or not whole; return the exit code."""
     try:
         rig, bodies = load_bodies(args.bodies)
         pool = read_pool(args.motion, args.held_out_share, test=args.test)
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         for chunk, start in enumerate(range(0, args.count, args.chunk)):
             path = args.out / f"chunk_{chunk:04d}.npz"
             count = min(args.chunk, args.count - start)
-            if path.exists():
+            if _is_whole(path, count):
                 progress.update(count)
                 continue
             # A chunk depends on its own seed only, so an interrupted run goes on to the same end.
@@ -88,9 +89,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_folder(args: argparse.Namespace) -> None:
     """Make the folder; raise ValueError if images of another kind are in it."""
-    path = args.out / _OPTIONS_FILE
+    path = args.out / OPTIONS_FILE
     options = {name: getattr(args, name) for name in _OPTIONS}
-    options["bodies_sha256"] = hashlib.sha256(args.bodies.read_bytes()).hexdigest()
+    options["bodies_sha256"] = _sha256(args.bodies)
+    options["motion_sha256"] = _sha256(*motion_files(args.motion))
     if path.exists():
         there = json.loads(path.read_text())
         if others := [name for name in options if options[name] != there.get(name)]:
@@ -100,6 +102,22 @@ def _check_folder(args: argparse.Namespace) -> None:
             )
     args.out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(options, indent=1) + "\n")
+
+
+def _sha256(*files: Path) -> str:
+    """Return a digest of what is in files."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_whole(path: Path, count: int) -> bool:
+    """Tell whether a chunk has all its images; the last one of a shorter run has fewer."""
+    if not path.exists():
+        return False
+    with np.load(path, allow_pickle=False) as chunk:
+        return len(chunk["offsets"]) > count
 
 
 def _save_chunk(

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--held-out", type=Path, help="folder that `pandapose synthesize --test` "
                         "filled, to score on with each checkpoint (OUT/history.json)")  # fmt: skip
     parser.add_argument("--start", type=Path, help="landmarks.safetensors to start from, in place "
-                        "of MediaPipe's")  # fmt: skip
+                        "of MediaPipe's; to be given with --resume too")  # fmt: skip
     parser.add_argument("--minutes", type=float, default=0.0, help="stop after this time; resume "
                         "with --resume (0: no limit)")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the state in --out")

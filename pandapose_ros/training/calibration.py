@@ -10,6 +10,7 @@ from pandapose_ros.geometry import check_intrinsics, project
 from pandapose_ros.lifting import PinholeImage, lift, place, viewing_rays
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.people.following import PeopleTracker
+from pandapose_ros.people.subject import find_subject
 from pandapose_ros.pose import RootSource
 from pandapose_ros.uncertainty import ErrorSamples
 
@@ -17,12 +18,13 @@ from pandapose_ros.uncertainty import ErrorSamples
 def collect_errors(
     net: PandaPose, tracker: PeopleTracker, images: Iterable[RenderedImage]
 ) -> ErrorSamples:
-    """Find, lift and place the person of each image.
+    """Find, lift and place whom each image is of.
 
     Args:
         net: In evaluation mode.
-        tracker: Each image stands by itself.
-        images: One person each; where nobody is found, nothing is learnt.
+        tracker: Each image stands by itself. If it looks for several people, others than whom an
+            image is of may be there, and are not taken for them.
+        images: Where nobody is found, nothing is learnt.
 
     Raises:
         ValueError: If nobody is found in any image.
@@ -31,10 +33,10 @@ def collect_errors(
     for item in images:
         tracker.reset()
         people = tracker.find(item.image, item.K)
-        if not people:
+        true = project(item.joints, item.K)
+        person = find_subject(people, true, with_others=tracker.config.max_people > 1)
+        if person is None:
             continue
-        pelvis = project(item.joints[0], item.K)
-        person = min(people, key=lambda p: float(np.linalg.norm(p.keypoints[0] - pelvis)))
         (lifted,) = lift(net, [person])
         view = PinholeImage(item.image, check_intrinsics(item.K), RootSource.INTRINSICS, None)
         pose = place(person, lifted, view, CovarianceConfig())

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed, nn
@@ -13,6 +14,9 @@ from pandapose_ros.estimator import select_device
 
 # The process, and how many there are, on all machines; which of this machine's devices.
 _RANK, _COUNT, _LOCAL = "RANK", "WORLD_SIZE", "LOCAL_RANK"
+# The others wait while process 0 makes the features of all images, which can take hours; NCCL
+# would give up after ten minutes, gloo after thirty. `torchrun` ends them where one dies.
+_PATIENCE = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def shared_training(device: str) -> Iterator[Share]:
     if chosen.type == "cuda":
         chosen = select_device(f"cuda:{os.environ.get(_LOCAL, '0')}")
         torch.cuda.set_device(chosen)
-    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    backend = "nccl" if chosen.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=_PATIENCE)
     try:
         yield Share(int(os.environ[_RANK]), count, chosen)
     finally:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from pandapose_ros.checkpoint import save_backbone
+from pandapose_ros.checkpoint import net_sha256, save_backbone
 from pandapose_ros.config import LandmarkTrainConfig
 from pandapose_ros.data.landmark_crops import LandmarkCrops
 from pandapose_ros.model.blazepose import LANDMARKS, BlazePose
@@ -21,7 +21,13 @@ from pandapose_ros.training.landmark_losses import (
     landmark_loss,
 )
 from pandapose_ros.training.loop import cosine_rate
-from pandapose_ros.training.state import read_state, under, write_state
+from pandapose_ros.training.state import (
+    optimizer_tensors,
+    read_state,
+    restore_optimizer,
+    under,
+    write_state,
+)
 
 LANDMARKS_FILE = "landmarks.safetensors"
 
@@ -65,6 +71,9 @@ class LandmarkTrainer:
         torch.manual_seed(config.seed)
         self.config = config
         self.step = 0
+        # What is frozen is in no state: it has to be that of the same start.
+        start = {"start_sha256": net_sha256(net)}
+        self._about = {"landmarks": asdict(config) | start}
         self._draw = draw
         self._device = device
         self._before = before.to(device)
@@ -136,28 +145,24 @@ class LandmarkTrainer:
         tensors = {f"net.{i}": p.detach() for i, p in enumerate(self._parameters)}
         tensors |= {f"average.{i}": value for i, value in enumerate(self._average)}
         tensors |= {f"probes.{k}": v for k, v in self._probes.state_dict().items()}
-        for index, parameter in enumerate(self._optimized()):
-            state = self._optimizer.state[parameter]
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
-        write_state(folder, self.step, tensors, {"landmarks": asdict(self.config)})
+        tensors |= optimizer_tensors(self._optimizer, self._optimized())
+        write_state(folder, self.step, tensors, self._about)
 
     def resume(self, folder: Path) -> None:
         """Go on from what `save` wrote.
 
         Raises:
             FileNotFoundError: If there is no state.
-            ValueError: If it is of another schedule; the message names what differs.
+            ValueError: If it is of another schedule or began with another net; the message names
+                what differs.
         """
-        step, tensors = read_state(folder, {"landmarks": asdict(self.config)})
+        step, tensors = read_state(folder, self._about)
         with torch.no_grad():
             for i, parameter in enumerate(self._parameters):
                 parameter.copy_(tensors[f"net.{i}"])
                 self._average[i].copy_(tensors[f"average.{i}"])
         self._probes.load_state_dict(under("probes.", tensors))
-        parameters = self._optimized()
-        for key, tensor in under("optimizer.", tensors).items():
-            index, name = key.split(".", 1)
-            self._optimizer.state[parameters[int(index)]][name] = tensor
+        restore_optimizer(self._optimizer, self._optimized(), tensors)
         self.step = step
 
     def _optimized(self) -> list[Tensor]:

@@ -21,7 +21,13 @@ from pandapose_ros.model.decoder import DecoderLayer
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.training.distribution import Share
 from pandapose_ros.training.losses import Losses, training_loss
-from pandapose_ros.training.state import read_state, under, write_state
+from pandapose_ros.training.state import (
+    optimizer_tensors,
+    read_state,
+    restore_optimizer,
+    under,
+    write_state,
+)
 
 WEIGHTS_FILE = "weights.safetensors"
 _MM = 1000.0
@@ -153,9 +159,7 @@ class Trainer:
             save_weights(folder / WEIGHTS_FILE, net, metadata)
         tensors = {f"model.{k}": v for k, v in self.net.lifter_state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self._average.items()}
-        for index, parameter in enumerate(self._parameters):
-            state = self._optimizer.state[parameter]
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+        tensors |= optimizer_tensors(self._optimizer, self._parameters)
         write_state(folder, self.step, tensors, self._about)
 
     def resume(self, folder: Path) -> None:
@@ -173,11 +177,7 @@ class Trainer:
         self.net.load_lifter_state_dict(under("model.", tensors))
         for key, tensor in under("average.", tensors).items():
             self._average[key].copy_(tensor)
-        self._optimizer.state.clear()
-        for key, tensor in under("optimizer.", tensors).items():
-            index, name = key.split(".", 1)
-            state = self._optimizer.state[self._parameters[int(index)]]
-            state[name] = tensor.to(self._share.device)
+        restore_optimizer(self._optimizer, self._parameters, tensors)
         self.step = step
 
     def _report(self, losses: Losses, samples: int) -> StepResult:

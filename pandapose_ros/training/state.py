@@ -1,13 +1,14 @@
 """The state of a training on disk, in safetensors; what it is of is told in the metadata."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.optim import Optimizer
 
 from pandapose_ros.checkpoint import replace_file
 
@@ -67,6 +68,39 @@ def read_state(
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors whose keys start with a prefix, without it."""
     return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def optimizer_tensors(optimizer: Optimizer, parameters: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Return what an optimiser remembers, as `restore_optimizer` takes it.
+
+    Args:
+        optimizer: Has done a step at least.
+        parameters: All that it moves, in an order that stays.
+    """
+    return {
+        f"optimizer.{index}.{name}": tensor
+        for index, parameter in enumerate(parameters)
+        for name, tensor in optimizer.state[parameter].items()
+    }
+
+
+def restore_optimizer(
+    optimizer: Optimizer, parameters: Sequence[Tensor], tensors: Mapping[str, Tensor]
+) -> None:
+    """Let an optimiser remember what `optimizer_tensors` returned, where its parameters are.
+
+    Args:
+        optimizer: Forgets what it knows.
+        parameters: As they were given there.
+        tensors: Of a state, on the CPU.
+    """
+    optimizer.state.clear()
+    for key, tensor in under("optimizer.", tensors).items():
+        index, name = key.split(".", 1)
+        parameter = parameters[int(index)]
+        # AdamW counts steps on the CPU: on a GPU it would wait for each count.
+        is_count = name == "step"
+        optimizer.state[parameter][name] = tensor if is_count else tensor.to(parameter.device)
 
 
 def _check_same(

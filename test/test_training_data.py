@@ -1,0 +1,150 @@
+import copy
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from walkers import walkers, write_chunk
+
+from pandapose_ros.checkpoint import save_backbone
+from pandapose_ros.config import TrainConfig, TrainDataConfig
+from pandapose_ros.data.batches import BatchSource
+from pandapose_ros.data.image_features import check_features, make_features
+from pandapose_ros.data.image_samples import ImageSampleSet
+from pandapose_ros.evaluation.skeleton_views import skeleton_views
+from pandapose_ros.evaluation.views import KeypointSource
+from pandapose_ros.training.distribution import Share
+
+CONFIG = TrainConfig(batch=2, image_batch=2, held_out_share=0.4)
+WAIT = """
+from torch import distributed
+from pandapose_ros.training.distribution import shared_training
+with shared_training("cpu") as share:
+    share.wait()
+    group = distributed.distributed_c10d._get_default_group()
+    timeout = group._get_backend(share.device).options._timeout
+    print(timeout.total_seconds() / 3600, flush=True)
+"""
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder of two rendered people."""
+    write_chunk(tmp_path / "images" / "chunk_0000.npz", walkers(70))
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def motion(tmp_path):
+    """Three clips of one kind, of people who are not quite straight."""
+    rng = np.random.default_rng(0)
+    joints = walkers(140)[0].joints * (1, -1, -1)
+    clips = {f"c{i}": (joints + rng.normal(0, 0.03, (9, 17, 3))).astype("f4") for i in range(3)}
+    np.savez(tmp_path / "motion.npz", **clips)
+    return str(tmp_path / "motion.npz")
+
+
+def test_features_are_kept_and_not_taken_for_those_of_other_images(images, tmp_path):
+    data, folder = TrainDataConfig(images=str(images)), tmp_path / "features"
+    make_features(data, folder)
+    assert len(ImageSampleSet(folder)) == 2
+    written = (folder / "chunk_0000.safetensors").stat().st_mtime_ns
+    make_features(data, folder)
+    assert (folder / "chunk_0000.safetensors").stat().st_mtime_ns == written
+    for other in (replace(data, views=2), replace(data, images=str(tmp_path))):
+        with pytest.raises(ValueError, match="keeps samples of something else"):
+            make_features(other, folder)
+
+
+def test_features_are_those_of_the_landmark_net_that_is_trained_on(
+    images, motion, tmp_path, landmark_net
+):
+    first, features = tmp_path / "first.safetensors", tmp_path / "features"
+    save_backbone(first, landmark_net, {})
+    data = TrainDataConfig(images=str(images), landmarks=str(first))
+    make_features(data, features)
+    moved = str(first.rename(tmp_path / "moved.safetensors"))
+    make_features(replace(data, landmarks=moved), features)  # the same net
+    kept = TrainDataConfig(motion, landmarks=moved, features=str(features))
+    assert BatchSource(kept, CONFIG, tmp_path, Share())(0).features is not None
+    other = copy.deepcopy(landmark_net)
+    with torch.no_grad():
+        next(other.parameters()).add_(1e-3)
+    save_backbone(tmp_path / "moved.safetensors", other, {})
+    for changed in (replace(data, landmarks=moved), TrainDataConfig(images=str(images))):
+        with pytest.raises(ValueError, match=r"features keeps .*landmarks_sha256: expected .*got"):
+            make_features(changed, features)
+    with pytest.raises(ValueError, match=r"features keeps .*landmarks_sha256: expected .*got"):
+        BatchSource(kept, CONFIG, tmp_path, Share())
+    (features / "made_from.json").unlink()
+    with pytest.raises(ValueError, match=r"no made_from\.json"):
+        BatchSource(kept, CONFIG, tmp_path, Share())
+
+
+def test_features_of_older_versions_are_taken_if_they_are_of_mediapipes_net(tmp_path):
+    about = {"images": "images", "views": 1}
+    (tmp_path / "made_from.json").write_text(json.dumps(about))
+    check_features(TrainDataConfig(), tmp_path)
+    (tmp_path / "made_from.json").write_text(json.dumps(about | {"landmarks": "a.safetensors"}))
+    with pytest.raises(ValueError, match="landmarks_sha256: expected , got None"):
+        check_features(TrainDataConfig(), tmp_path)
+
+
+def test_a_chunk_that_was_rendered_again_is_looked_at_again(images, tmp_path):
+    data, folder = TrainDataConfig(images=str(images)), tmp_path / "features"
+    write_chunk(images / "chunk_0000.npz", walkers(70)[:1])
+    make_features(data, folder)
+    write_chunk(images / "chunk_0000.npz", walkers(70))
+    make_features(data, folder)
+    assert len(ImageSampleSet(folder)) == 2
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_motion_need_not_be_held_apart(motion, tmp_path, share):
+    config = replace(CONFIG, held_out_share=share)
+    source = BatchSource(TrainDataConfig(motion), config, tmp_path, Share())
+    assert source(0).joints.shape == (2, 17, 3)
+    assert (source.held_out is None) == (share == 0)
+
+
+def test_runs_on_images_alone_are_not_scored_without(images, motion, tmp_path):
+    make_features(TrainDataConfig(images=str(images)), tmp_path / "features")
+    data = TrainDataConfig(motion, features=str(tmp_path / "features"))
+    for steps, is_scored in ((1, True), (0, False)):
+        config = replace(CONFIG, skeleton_steps=steps)
+        source = BatchSource(data, config, tmp_path, Share())
+        assert (source.held_out is not None) == is_scored
+    # Without images each step is one with skeletons.
+    assert BatchSource(TrainDataConfig(motion), config, tmp_path, Share()).held_out is not None
+
+
+def test_clips_of_which_none_is_held_apart_cannot_be_scored(motion, tmp_path):
+    clip = tmp_path / "one.npz"
+    with np.load(motion) as clips:
+        np.savez(clip, alone=clips["c0"])
+    with pytest.raises(ValueError, match="none of 1 clips is held apart to score on"):
+        next(skeleton_views([clip], KeypointSource.TRUE, 8))
+    views = next(skeleton_views([Path(motion)], KeypointSource.TRUE, 8))
+    assert views.joints.shape == (8, 17, 3)
+
+
+def test_processes_wait_for_features_that_take_long_to_make(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(WAIT)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    told = subprocess.run(
+        [*launcher, "--nproc-per-node", "2", str(program)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    hours = [float(line) for line in told.stdout.split()]
+    assert len(hours) == 2
+    assert min(hours) >= 24
