@@ -185,7 +185,8 @@ def _root(
         return None, None, RootSource.NONE
     scores = np.where(_GUESSED, _GUESS_SCORE * person.keypoint_scores, person.keypoint_scores)
     seen = (lifted.joints, person.keypoints, scores, view.K)
-    if view.depth is not None:
+    # The way across from the axis rests on K: with an assumed one it would be wrong, and not said.
+    if view.depth is not None and view.root_source is RootSource.INTRINSICS:
         root, covariance = root_from_depth(*seen, view.depth, view.distortion)
         if root is not None:
             return root, covariance, RootSource.DEPTH

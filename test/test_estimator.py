@@ -211,3 +211,14 @@ def test_a_depth_image_places_the_person(estimator, frames, truth):
     np.testing.assert_allclose(pose.root, exact[0], atol=0.12)
     (pose,) = estimator.estimate(frames[20], K, depth=np.zeros((height, width)))
     assert pose.root_source is RootSource.INTRINSICS
+
+
+def test_a_depth_image_places_nobody_without_a_calibrated_camera(estimator, frames, truth):
+    exact, (height, width) = truth["joints"][20], frames[20].shape[:2]
+    depth = np.full((height, width), exact[0, 2], np.float32)
+    (with_depth,) = estimator.estimate(frames[20], depth=depth)
+    estimator.reset()
+    (without,) = estimator.estimate(frames[20])
+    assert with_depth.root_source is RootSource.ASSUMED_FIELD_OF_VIEW
+    np.testing.assert_array_equal(with_depth.root, without.root)
+    np.testing.assert_array_equal(with_depth.root_covariance, without.root_covariance)
