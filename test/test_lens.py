@@ -18,6 +18,10 @@ FISHEYE = Distortion(np.array([0.05, -0.01, 0.004, -0.001]), is_fisheye=True)
 LENSES = pytest.mark.parametrize(
     "lens", [PLUMB_BOB, RATIONAL, FISHEYE], ids=["plumb_bob", "rational", "fisheye"]
 )
+# A wide barrel lens, of 85 degrees from side to side without it, of 103 with it.
+WIDE_K = np.array([[350.0, 0, 319.5], [0, 350, 239.5], [0, 0, 1]])
+WIDE = Distortion(np.array([-0.33, 0.1, 0.0, 0.0, 0.0]))
+SIZE = (640, 480)
 RNG = np.random.default_rng(0)
 
 
@@ -60,6 +64,16 @@ def test_undistorter_follows_a_change_of_camera():
     four = Distortion(FISHEYE.coefficients)  # the same numbers of another model
     assert (undistorter.undistort(image, small, four) != second).any()
     np.testing.assert_array_equal(undistorter.undistort(image, small, PLUMB_BOB), first)
+
+
+def test_box_of_a_near_person_holds_the_head():
+    box = np.array([200.0, 5, 440, 475])
+    left, top, right, bottom = distort_box(box, WIDE_K, WIDE, SIZE)
+    head, side = distort_pixels(np.array([[319.5, 5.0], [200, 239.5]]), WIDE_K, WIDE)
+    assert top <= head[1] + 0.1
+    assert left <= side[0] + 0.1
+    assert right - left < 240
+    assert bottom - top < 470
 
 
 def test_box_stays_in_the_image():

@@ -125,7 +125,9 @@ def distort_box(
         image_size: (width, height), pixels.
     """
     left, top, right, bottom = box_xyxy
-    corners = np.array([(left, top), (right, top), (left, bottom), (right, bottom)])
-    real = distort_pixels(corners, K, distortion)
+    # Not the corners alone: a barrel lens bends the edges outwards between them.
+    columns, rows = np.meshgrid(np.linspace(left, right, 5), np.linspace(top, bottom, 5))
+    points = np.stack((columns, rows), axis=-1).reshape(-1, 2)
+    real = distort_pixels(points, K, distortion)
     limit = np.asarray(image_size) - 1
     return np.concatenate((np.clip(real.min(0), 0, limit), np.clip(real.max(0), 0, limit)))
