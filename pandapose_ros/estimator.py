@@ -225,13 +225,13 @@ class PoseEstimator:
         check_image(item.image)
         K, root_source = self._intrinsics(item.image, item.K)
         distortion = None if K is None else check_distortion(item.distortion)
-        image = item.image
+        image, K_lens = item.image, K
         if K is not None and distortion is not None:
-            image = self._camera(item.camera).undistorter.undistort(image, K, distortion)
+            image, K = self._camera(item.camera).undistorter.show(image, K, distortion)
         depth = None
         if item.depth is not None:
             depth = check_depth(item.depth, (image.shape[1], image.shape[0]))
-        return PinholeImage(image, K, root_source, distortion, depth)
+        return PinholeImage(image, K, root_source, distortion, depth, K_lens)
 
     def _intrinsics(
         self, image: NDArray[np.uint8], K: Array | None

@@ -93,6 +93,7 @@ def root_from_depth(
     K: Array,
     image: DepthImage,
     distortion: Distortion | None = None,
+    K_lens: Array | None = None,
 ) -> tuple[Array, Array] | tuple[None, None]:
     """Find where the pelvis stands from the depth of the torso's surface.
 
@@ -108,6 +109,7 @@ def root_from_depth(
         K: Intrinsics [3, 3], pixels.
         image: Depths, of the same moment.
         distortion: Of the lens, if any: the depths are where the lens shows them.
+        K_lens: Intrinsics [3, 3] of the lens, pixels; None: K.
 
     Returns:
         The root [3] in the camera frame, metres, and its covariance [3, 3], m^2. Both None if too
@@ -121,7 +123,7 @@ def root_from_depth(
     pixels = _on_torso(keypoints, rows)
     if fit is None or not np.isfinite(pixels).all():
         return None, None
-    seen = pixels if distortion is None else distort_pixels(pixels, K, distortion)
+    seen = pixels if distortion is None else distort_pixels(pixels, K, distortion, K_lens)
     depths = image.at(seen) - _on_torso(joints, rows)[:, 2] + _surface_to_middle(joints, pixels, K)
     z, variance = _torso_depth(depths, float(fit[2]), is_whole=bool(rows.all()))
     if z is None:
