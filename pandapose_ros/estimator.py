@@ -44,7 +44,7 @@ class CameraImage:
         image: RGB uint8 [H, W, 3], [0, 255]; read only, any strides.
         K: Intrinsics [3, 3] of this image, pixels, or None.
         distortion: Of the lens, with K; an array holds OpenCV's (k1, k2, p1, p2[, k3[, ...]]).
-        depth: [H, W], metres, registered to the image; 0 or not finite where unknown.
+        depth: [H, W], metres, registered to the image; 0 or not finite where unknown. With K only.
         stamp: Time of the image, seconds; None: a thirtieth of a second after the camera's last.
         camera: Name of the camera, each of which has people of its own.
     """
@@ -159,7 +159,8 @@ class PoseEstimator:
             K: Intrinsics [3, 3] of this image, pixels. None: a field of view is assumed
                 (`EstimatorConfig.field_of_view`), which scales the distances of the roots.
             distortion: Of the lens, with K; an array holds OpenCV's (k1, k2, p1, p2[, k3[, ...]]).
-            depth: [H, W], metres, registered to the image; 0 or not finite where unknown.
+            depth: [H, W], metres, registered to the image; 0 or not finite where unknown. Places
+                people only with K: without it the way across from the axis is not known.
             stamp: Time of the image, seconds; None: a thirtieth of a second after the last.
 
         Returns:
@@ -224,13 +225,13 @@ class PoseEstimator:
         check_image(item.image)
         K, root_source = self._intrinsics(item.image, item.K)
         distortion = None if K is None else check_distortion(item.distortion)
-        image = item.image
+        image, K_lens = item.image, K
         if K is not None and distortion is not None:
-            image = self._camera(item.camera).undistorter.undistort(image, K, distortion)
+            image, K = self._camera(item.camera).undistorter.show(image, K, distortion)
         depth = None
         if item.depth is not None:
             depth = check_depth(item.depth, (image.shape[1], image.shape[0]))
-        return PinholeImage(image, K, root_source, distortion, depth)
+        return PinholeImage(image, K, root_source, distortion, depth, K_lens)
 
     def _intrinsics(
         self, image: NDArray[np.uint8], K: Array | None

@@ -33,10 +33,12 @@ class PinholeImage:
 
     Attributes:
         image: [H, W, 3], RGB uint8.
-        K: Intrinsics [3, 3], pixels; None where nothing is known and nothing is assumed.
+        K: Intrinsics [3, 3] of the ideal pinhole, pixels; None where nothing is known and nothing
+            is assumed.
         root_source: What a root placed with K rests on.
         distortion: Of the real lens, or None.
         depth: Depths as the real lens shows them, or None.
+        K_lens: Intrinsics [3, 3] of the real lens, pixels; None: K.
     """
 
     image: NDArray[np.uint8]
@@ -44,6 +46,7 @@ class PinholeImage:
     root_source: RootSource
     distortion: Distortion | None
     depth: DepthImage | None = None
+    K_lens: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,8 +188,9 @@ def _root(
         return None, None, RootSource.NONE
     scores = np.where(_GUESSED, _GUESS_SCORE * person.keypoint_scores, person.keypoint_scores)
     seen = (lifted.joints, person.keypoints, scores, view.K)
-    if view.depth is not None:
-        root, covariance = root_from_depth(*seen, view.depth, view.distortion)
+    # The way across from the axis rests on K: with an assumed one it would be wrong, and not said.
+    if view.depth is not None and view.root_source is RootSource.INTRINSICS:
+        root, covariance = root_from_depth(*seen, view.depth, view.distortion, view.K_lens)
         if root is not None:
             return root, covariance, RootSource.DEPTH
     root, covariance = geometry.place_root(*seen)
@@ -197,9 +201,10 @@ def as_seen(pose: Pose, view: PinholeImage) -> Pose:
     """Return the pose with its pixels where the real lens shows them."""
     if view.K is None or view.distortion is None or pose.state is TrackState.LOST:
         return pose
-    K, distortion, size = view.K, view.distortion, (view.image.shape[1], view.image.shape[0])
+    K, K_lens, distortion = view.K, view.K_lens, view.distortion
+    size = (view.image.shape[1], view.image.shape[0])
     return replace(
         pose,
-        keypoints=distort_pixels(pose.keypoints, K, distortion).astype(np.float32),
-        box_xyxy=distort_box(pose.box_xyxy, K, distortion, size).astype(np.float32),
+        keypoints=distort_pixels(pose.keypoints, K, distortion, K_lens).astype(np.float32),
+        box_xyxy=distort_box(pose.box_xyxy, K, distortion, size, K_lens).astype(np.float32),
     )

@@ -111,9 +111,12 @@ def root_covariance(
     distance = np.linalg.norm(root)
     ray = root / distance
     along = np.outer(ray, ray)
-    assumed = config.root_assumed if source is RootSource.ASSUMED_FIELD_OF_VIEW else 0.0
-    relative = np.hypot(config.root_relative, assumed)
-    return (relative * distance) ** 2 * along + config.root_lateral**2 * (np.eye(3) - along)
+    lateral = config.root_lateral**2 * (np.eye(3) - along)
+    covariance = (config.root_relative * distance) ** 2 * along + lateral
+    if source is RootSource.ASSUMED_FIELD_OF_VIEW:
+        # With a wrong focal length the joints still fit the keypoints, at another z alone.
+        covariance[2, 2] += (config.root_assumed * root[2]) ** 2
+    return covariance
 
 
 def fit(samples: ErrorSamples, start: CovarianceConfig) -> CovarianceConfig:

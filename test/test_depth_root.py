@@ -42,10 +42,25 @@ def seen(facing, root=ROOT, wall=5.0, breadth=0.16, thickness=0.1):
     return np.where(hit, surface, wall).astype(np.float32)
 
 
-def find(depth, joints=None, K=K, root=ROOT, distortion=None):
+def find(depth, joints=None, K=K, root=ROOT, distortion=None, hidden=()):
     joints = standing() if joints is None else joints
-    keypoints = geometry.project(joints + root, K)
-    return root_from_depth(joints, keypoints, np.ones(17), K, DepthImage(depth, SIZE), distortion)
+    keypoints, scores = geometry.project(joints + root, K), np.ones(17)
+    scores[[J[name] for name in hidden]] = 0.2
+    return root_from_depth(joints, keypoints, scores, K, DepthImage(depth, SIZE), distortion)
+
+
+def sigmas_off(root, covariance, truth=ROOT):
+    error = root - truth
+    return np.sqrt(error @ np.linalg.solve(covariance, error))
+
+
+def behind_a_counter(distance, share=0.6):
+    """That body, with something in front of it from the ground to a share of the torso."""
+    depth = seen(0)
+    rows = geometry.project(standing() + ROOT, K)[:, 1]
+    hips, shoulders = rows[J["left_hip"]], rows[J["left_shoulder"]]
+    depth[round(hips + share * (shoulders - hips)) :] = distance
+    return depth
 
 
 @pytest.mark.parametrize("facing", [0.0, 0.8, np.pi / 2, np.pi])
@@ -78,6 +93,53 @@ def test_holes_an_arm_in_front_and_noise_do_not_matter():
     depth[170:200] = 2.4  # a forearm across the chest
     root, _ = find(depth)
     np.testing.assert_allclose(root, ROOT, atol=0.05)
+
+
+HIPS, SHOULDERS = (("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"))
+
+
+@pytest.mark.parametrize("hidden", [(), HIPS], ids=["hips_guessed", "hips_hidden"])
+def test_who_stands_behind_something_is_not_placed_on_it(hidden):
+    root, covariance = find(behind_a_counter(1.9), hidden=hidden)
+    np.testing.assert_allclose(root, ROOT, atol=0.06)
+    assert sigmas_off(root, covariance) < 2
+
+
+def test_a_torso_that_is_hidden_has_no_depth():
+    covered = behind_a_counter(1.9, share=1.2)
+    assert find(covered, hidden=HIPS) == (None, None)
+    assert find(covered, hidden=HIPS + SHOULDERS) == (None, None)
+    assert find(seen(0), hidden=HIPS + SHOULDERS) == (None, None)
+    # Taken for seen it looks like a child, of which nobody can be sure.
+    root, covariance = find(covered)
+    assert (ROOT - root)[2] < 2 * np.sqrt(covariance[2, 2])
+
+
+def test_a_wall_behind_a_torso_of_holes_is_not_the_torso():
+    depth = np.zeros_like(seen(0))
+    depth[:, ::2] = 1.4 * ROOT[2]  # a half of the torso
+    assert find(depth) == (None, None)
+
+
+def test_what_stands_a_little_in_front_makes_the_place_unsure():
+    # Nearer than the body by no more than its size may be wrong.
+    root, covariance = find(behind_a_counter(2.3, share=0.7))
+    assert ROOT[2] - root[2] > 0.5
+    assert sigmas_off(root, covariance) < 2
+    root, covariance = find(behind_a_counter(2.3, share=0.475))  # as many samples as the body
+    assert sigmas_off(root, covariance) < 2
+
+
+def test_a_child_is_placed_by_depth_but_not_as_surely():
+    child, small = 0.6 * standing(), np.array([0.3, 0.1, 1.8])
+    keypoints, depth = geometry.project(child + small, K), seen(0, root=small)
+    image = DepthImage(depth, SIZE)
+    root, covariance = root_from_depth(standing(), keypoints, np.ones(17), K, image)
+    by_size, _ = geometry.place_root(standing(), keypoints, np.ones(17), K)
+    assert by_size[2] - small[2] > 1
+    assert abs(root[2] - small[2]) < 0.1
+    assert sigmas_off(root, covariance, small) < 1
+    assert 1.5 < (by_size - root)[2] / np.sqrt(covariance[2, 2]) <= 2
 
 
 def test_what_tells_nothing_gives_no_root():

@@ -211,3 +211,36 @@ def test_a_depth_image_places_the_person(estimator, frames, truth):
     np.testing.assert_allclose(pose.root, exact[0], atol=0.12)
     (pose,) = estimator.estimate(frames[20], K, depth=np.zeros((height, width)))
     assert pose.root_source is RootSource.INTRINSICS
+
+
+def test_a_depth_image_places_nobody_without_a_calibrated_camera(estimator, frames, truth):
+    exact, (height, width) = truth["joints"][20], frames[20].shape[:2]
+    depth = np.full((height, width), exact[0, 2], np.float32)
+    (with_depth,) = estimator.estimate(frames[20], depth=depth)
+    estimator.reset()
+    (without,) = estimator.estimate(frames[20])
+    assert with_depth.root_source is RootSource.ASSUMED_FIELD_OF_VIEW
+    np.testing.assert_array_equal(with_depth.root, without.root)
+    np.testing.assert_array_equal(with_depth.root_covariance, without.root_covariance)
+
+
+def test_somebody_at_the_edge_of_a_wide_lens_is_seen(estimator, frames, truth):
+    height, width = frames[20].shape[:2]
+    K = geometry.intrinsics_from_field_of_view(1.476, width, height)
+    lens = np.array([-0.33, 0.1, 0.0, 0.0, 0.0])
+    # The clip's camera turned to its left, and looking through that lens.
+    exact = truth["joints"][20]
+    angle = 0.82 - np.arctan2(exact[0, 0], exact[0, 2])
+    c, s = np.cos(angle), np.sin(angle)
+    turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+    turned = exact @ turn
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).reshape(-1, 1, 2)
+    flat = cv2.undistortPoints(grid.astype(np.float64), K, lens).reshape(-1, 2)
+    rays = np.column_stack((flat, np.ones(len(flat)))) @ turn.T
+    maps = geometry.project(rays, truth["K"]).reshape(height, width, 2).astype(np.float32)
+    real = cv2.remap(frames[20], maps[..., 0], maps[..., 1], cv2.INTER_LINEAR)
+    (pose,) = estimator.estimate(real, K, lens)
+    pixels = geometry.project(turned, K, lens)
+    assert pixels[:, 0].max() > 0.9 * width
+    assert np.linalg.norm(pose.keypoints - pixels, axis=1).mean() < 0.03 * width
+    assert np.linalg.norm(pose.root - turned[0]) < 0.8

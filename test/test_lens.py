@@ -9,6 +9,7 @@ from pandapose_ros.camera.lens import (
     check_distortion,
     distort_box,
     distort_pixels,
+    ideal_intrinsics,
 )
 
 K = np.array([[600.0, 0, 320], [0, 610, 250], [0, 0, 1]])
@@ -18,6 +19,10 @@ FISHEYE = Distortion(np.array([0.05, -0.01, 0.004, -0.001]), is_fisheye=True)
 LENSES = pytest.mark.parametrize(
     "lens", [PLUMB_BOB, RATIONAL, FISHEYE], ids=["plumb_bob", "rational", "fisheye"]
 )
+# A wide barrel lens, of 85 degrees from side to side without it, of 103 with it.
+WIDE_K = np.array([[350.0, 0, 319.5], [0, 350, 239.5], [0, 0, 1]])
+WIDE = Distortion(np.array([-0.33, 0.1, 0.0, 0.0, 0.0]))
+SIZE = (640, 480)
 RNG = np.random.default_rng(0)
 
 
@@ -60,6 +65,58 @@ def test_undistorter_follows_a_change_of_camera():
     four = Distortion(FISHEYE.coefficients)  # the same numbers of another model
     assert (undistorter.undistort(image, small, four) != second).any()
     np.testing.assert_array_equal(undistorter.undistort(image, small, PLUMB_BOB), first)
+
+
+def test_a_wide_lens_loses_no_columns():
+    image = np.zeros((480, 640, 3), np.uint8)
+    image[200:280, 2:12] = 255
+    image[200:280, -12:-2] = 255
+    ideal, K_ideal = ImageUndistorter().show(image, WIDE_K, WIDE)
+    rows, columns = np.nonzero(ideal[..., 0] > 127)
+    for left, u in ((True, 6.5), (False, 632.5)):
+        side = columns < 320 if left else columns >= 320
+        middle = np.array([columns[side].mean(), rows[side].mean()])
+        real = distort_pixels(middle, K_ideal, WIDE, WIDE_K)
+        np.testing.assert_allclose(real, (u, 239.5), atol=0.5)
+    np.testing.assert_array_equal(K_ideal[:, 2], WIDE_K[:, 2])
+    assert 0.7 < K_ideal[0, 0] / WIDE_K[0, 0] < 0.76
+    # Data sets have an ideal image of the same K.
+    assert (ImageUndistorter().undistort(image, WIDE_K, WIDE) == 0).all()
+
+
+def test_mild_lenses_and_fisheyes_keep_their_focal_length():
+    for lens in (PLUMB_BOB, RATIONAL, FISHEYE):
+        assert ideal_intrinsics(K, lens, SIZE) is K
+        image = RNG.integers(0, 255, (480, 640, 3), dtype=np.uint8)
+        shown, K_ideal = ImageUndistorter().show(image, K, lens)
+        assert K_ideal is K
+        np.testing.assert_array_equal(shown, ImageUndistorter().undistort(image, K, lens))
+    for centre in ((0.0, 239.5), (700.0, 239.5)):  # of a cut image
+        cut = WIDE_K.copy()
+        cut[:2, 2] = centre
+        assert ideal_intrinsics(cut, WIDE, SIZE) is cut
+
+
+def test_people_shrink_to_seven_tenths_at_most():
+    extreme = Distortion(np.array([-0.4, 0.12, 0.0, 0.0, 0.0]))
+    K_ideal = ideal_intrinsics(WIDE_K, extreme, SIZE)
+    np.testing.assert_allclose(K_ideal[:2, :2], 0.7 * WIDE_K[:2, :2])
+
+
+def test_nobody_is_shown_twice_where_a_polynomial_turns_back():
+    turning = Distortion(np.array([-0.33, 0.0, 0.0, 0.0, 0.0]))  # back from 45 degrees on
+    K_ideal = ideal_intrinsics(WIDE_K, turning, SIZE)
+    assert K_ideal is WIDE_K
+
+
+def test_box_of_a_near_person_holds_the_head():
+    box = np.array([200.0, 5, 440, 475])
+    left, top, right, bottom = distort_box(box, WIDE_K, WIDE, SIZE)
+    head, side = distort_pixels(np.array([[319.5, 5.0], [200, 239.5]]), WIDE_K, WIDE)
+    assert top <= head[1] + 0.1
+    assert left <= side[0] + 0.1
+    assert right - left < 240
+    assert bottom - top < 470
 
 
 def test_box_stays_in_the_image():

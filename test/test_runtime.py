@@ -1,4 +1,7 @@
 import copy
+import os
+import resource
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,6 +143,56 @@ def test_exports_are_kept_and_renewed(reference, exported, folder):
     next(path for path in files if not path.name.startswith("lifter")).unlink()
     load_or_export(reference.network, reference.networks.landmark_net, "a" * 64, folder)
     assert set(folder.iterdir()) == set(files)
+
+
+def test_kept_networks_that_are_broken_are_made_anew(reference, exported, tmp_path):
+    net, config = reference.networks.landmark_net, EstimatorConfig(device="cpu", threads=1)
+    config = replace(config, runtime="onnxruntime", model_dir=str(tmp_path))
+    folder, digest = tmp_path / "exported", "a" * 64
+    open_networks(config, reference.network, net, digest)
+    kept = {path: path.read_bytes() for path in sorted(folder.iterdir())}
+    whole, other = kept.items()
+    half, nothing, zeros = whole[1][: len(whole[1]) // 2], b"", bytes(len(other[1]))
+    for path, broken in ((whole[0], half), (other[0], nothing), (other[0], zeros)):
+        path.write_bytes(broken)
+        with pytest.warns(UserWarning, match=f"{folder} cannot be opened: exporting them anew"):
+            networks = open_networks(config, reference.network, net, digest)
+        assert networks.runtime == "onnxruntime"
+        assert path.stat().st_size == len(kept[path])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_networks(config, reference.network, net, digest)
+
+
+def test_a_full_disk_keeps_no_part_of_a_file(reference, tmp_path):
+    # As little as a file may have here, the networks do not fit.
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    try:
+        made = load_or_export(
+            reference.network, reference.networks.landmark_net, "a" * 64, tmp_path
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert min(len(made.landmarks), len(made.lifter)) > 2**20
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(reference, tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def watched(descriptor):
+        fsync(descriptor)
+        named = {path.name for path in tmp_path.glob("*.onnx")}
+        synced.append((os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size, named))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    load_or_export(reference.network, reference.networks.landmark_net, "a" * 64, tmp_path)
+    assert len(synced) == 2
+    for path in tmp_path.iterdir():
+        (told,) = [entry for entry in synced if entry[0] == path.stat().st_ino]
+        assert told[1] == path.stat().st_size
+        assert path.name not in told[2]
 
 
 def test_nothing_is_kept_where_nothing_can_be(reference, exported):

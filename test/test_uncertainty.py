@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from pandapose_ros import geometry
 from pandapose_ros.checkpoint import add_metadata, load_weights, read_metadata, save_weights
 from pandapose_ros.config import CovarianceConfig, ModelConfig
 from pandapose_ros.estimator import PACKAGED_WEIGHTS
@@ -97,6 +98,26 @@ def test_roots_are_least_sure_along_the_ray_and_with_an_assumed_lens():
     np.testing.assert_array_equal(
         root_covariance(np.eye(3), root, RootSource.DEPTH, CONFIG), np.eye(3)
     )
+
+
+@pytest.mark.parametrize("wrong", [0.75, 1.0, 1.25])
+@pytest.mark.parametrize("root", [(0.0, 0.2, 4.0), (2.0, -0.3, 3.0), (-2.5, 1.0, 3.0)])
+def test_a_wrong_focal_length_leaves_the_root_within_two_sigmas(root, wrong):
+    # It moves people along the camera's axis, not along the ray to them.
+    K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    body = np.random.default_rng(0).normal(0, (0.2, 0.5, 0.1), (17, 3))  # somebody upright
+    body -= body[0]
+    assumed = K * np.array([[wrong], [wrong], [1]])
+    assumed[:2, 2] = K[:2, 2]
+    keypoints = geometry.project(body + root, K)
+    placed, fitted = geometry.place_root(body, keypoints, np.ones(17), assumed)
+    np.testing.assert_allclose(placed, (root[0], root[1], wrong * root[2]), atol=0.1)
+    covariance = root_covariance(fitted, placed, RootSource.ASSUMED_FIELD_OF_VIEW, CONFIG)
+    error = placed - root
+    assert np.sqrt(error @ np.linalg.solve(covariance, error)) < 2
+    # Across from the axis it is as sure as with calibration.
+    known = root_covariance(fitted, placed, RootSource.INTRINSICS, CONFIG)
+    np.testing.assert_array_equal(covariance[:2], known[:2])
 
 
 def test_the_fit_finds_the_constants_that_made_the_errors():

@@ -15,11 +15,17 @@ _HIPS = [H36M_17.joint_names.index(f"{side}_hip") for side in ("left", "right")]
 _SHOULDERS = [H36M_17.joint_names.index(f"{side}_shoulder") for side in ("left", "right")]
 # Samples across and along the torso, away from its edges, where depth images mix near and far.
 _ACROSS, _ALONG = np.linspace(0.2, 0.8, 11), np.linspace(0.1, 0.85, 21)
+# Score of a hip or shoulder that the depth image can show: those that something in front hides are
+# guessed, with up to 0.68 on the demo's clip.
+_SEEN = 0.7
 _LEAST_SHARE = 0.3  # of the samples that have to have a depth and to agree
+# How far the depth of the pelvis may be from that by the body's size, whose standard deviation is
+# about a tenth, as a share of it. More is somebody else, something in front, or the wall.
+_NEAR = 0.3
+_SMALLEST, _WHOLE_SHARE = 0.4, 0.8  # likewise of a child, and the samples that have to agree on it
 _HALF_BREADTH, _HALF_THICKNESS = 0.17, 0.11  # of a torso with clothes, m
-_LEAST_SPREAD = 0.03  # m, folds and breasts are no outliers
-# Body size and depth may differ as much as this; more is somebody else, or something in front.
-_PLAUSIBLE = (0.4, 1.6)
+# m: folds and breasts are no outliers; what stands before or behind is, though it be the half.
+_LEAST_SPREAD, _GREATEST_SPREAD = 0.03, 0.1
 # Standard deviations, m: of the pelvis against the other joints, of the torso's shape.
 _POSE_ERROR, _SHAPE_ERROR = 0.035, 0.035
 _SENSOR_ERROR = 0.002  # m at 1 m, grows with the square of the distance
@@ -87,14 +93,14 @@ def root_from_depth(
     K: Array,
     image: DepthImage,
     distortion: Distortion | None = None,
+    K_lens: Array | None = None,
 ) -> tuple[Array, Array] | tuple[None, None]:
     """Find where the pelvis stands from the depth of the torso's surface.
 
-    Between hips and shoulders the depth image is sampled. Each sample tells the pelvis's depth:
-    less the depth of the torso's middle there relative to the pelvis, more the way from the
-    surface to the middle, for which the torso is an ellipse. Their median counts, without holes
-    and outliers (an arm in front, the wall beside). Then the joints have to project onto the
-    keypoints, as in `geometry.place_root`.
+    Where hips and shoulders are seen, each sample between them tells the pelvis's depth: less the
+    depth of the torso's middle there relative to the pelvis, more the way from the surface to the
+    middle, for which the torso is an ellipse. `_torso_depth` chooses among them. Then the joints
+    have to project onto the keypoints, as in `geometry.place_root`.
 
     Args:
         joints: [J, 3], root-relative, the image camera's axes, metres.
@@ -103,6 +109,7 @@ def root_from_depth(
         K: Intrinsics [3, 3], pixels.
         image: Depths, of the same moment.
         distortion: Of the lens, if any: the depths are where the lens shows them.
+        K_lens: Intrinsics [3, 3] of the lens, pixels; None: K.
 
     Returns:
         The root [3] in the camera frame, metres, and its covariance [3, 3], m^2. Both None if too
@@ -112,29 +119,32 @@ def root_from_depth(
         Our choice. The torso's measures are those at which the error on rendered people is least.
     """
     fit, _ = geometry.place_root(joints, keypoints, scores, K)
-    if fit is None:
+    rows = _seen_rows(scores)
+    pixels = _on_torso(keypoints, rows)
+    if fit is None or not np.isfinite(pixels).all():
         return None, None
-    pixels = _on_torso(keypoints)
-    if not np.isfinite(pixels).all():
+    seen = pixels if distortion is None else distort_pixels(pixels, K, distortion, K_lens)
+    depths = image.at(seen) - _on_torso(joints, rows)[:, 2] + _surface_to_middle(joints, pixels, K)
+    z, variance = _torso_depth(depths, float(fit[2]), is_whole=bool(rows.all()))
+    if z is None:
         return None, None
-    surface = image.at(pixels if distortion is None else distort_pixels(pixels, K, distortion))
-    depths = surface - _on_torso(joints)[:, 2] + _surface_to_middle(joints, pixels, K)
-    agreeing = _inliers(depths)
-    if agreeing is None:
-        return None, None
-    z = float(np.median(agreeing))
-    if not _PLAUSIBLE[0] < z / fit[2] < _PLAUSIBLE[1]:
-        return None, None
-    return _slide(joints, keypoints, scores, K, z)
+    return _slide(joints, keypoints, scores, K, z, variance)
 
 
-def _on_torso(corners: Array) -> Array:
+def _seen_rows(scores: Array) -> NDArray[np.bool_]:
+    """Return which of the rows of samples from hips to shoulders are likely to be seen."""
+    # One of a pair is enough: from the side the body itself hides the other.
+    hips, shoulders = (scores[pair].max() >= _SEEN for pair in (_HIPS, _SHOULDERS))
+    return (hips & (_ALONG <= 0.5)) | (shoulders & (_ALONG >= 0.5))
+
+
+def _on_torso(corners: Array, rows: NDArray[np.bool_]) -> Array:
     """Interpolate between hips and shoulders: [J, C] to [N, C]."""
     hips, shoulders = corners[_HIPS], corners[_SHOULDERS]
     across = _ACROSS[:, None]
     low = hips[0] + across * (hips[1] - hips[0])
     high = shoulders[0] + across * (shoulders[1] - shoulders[0])
-    along = _ALONG[:, None, None]
+    along = _ALONG[rows, None, None]
     return (low + along * (high - low)).reshape(-1, corners.shape[-1])
 
 
@@ -153,19 +163,48 @@ def _surface_to_middle(joints: Array, pixels: Array, K: Array) -> Array:
     return np.minimum(reach, 2 * _HALF_BREADTH)
 
 
-def _inliers(depths: Array) -> Array | None:
-    """Drop holes and what is far from the median; None if less than a part is left."""
+def _torso_depth(depths: Array, fitted: float, *, is_whole: bool) -> tuple[float | None, float]:
+    """Choose the pelvis's depth among those that the samples tell.
+
+    What is far from where the body's size puts the pelvis is somebody else, something in front, or
+    the wall. Of the others the median counts, without outliers (an arm). The fewer agree with it,
+    the more adds to the variance of the square of how far it is from that by the body's size: all
+    of it if no more than a half agrees.
+
+    A child is smaller than it is taken for, and nearer by so much: where nearly all of a torso
+    that is seen as a whole agrees on it, that counts, with both places within two sigmas.
+
+    Args:
+        depths: [N], metres; NaN where unknown.
+        fitted: By the body's size, metres.
+        is_whole: Whether hips and shoulders are seen.
+
+    Returns:
+        z in metres, None if the samples do not tell, and what adds to its variance, m^2.
+    """
     known = depths[np.isfinite(depths)]
-    least = _LEAST_SHARE * len(depths)
-    if len(known) < least:
-        return None
+    z, count = _middle(known[np.abs(known - fitted) < _NEAR * fitted])
+    if count and count >= _LEAST_SHARE * len(depths):
+        others = 1 - count / len(depths)
+        return z, min(2 * others, 1.0) * (z - fitted) ** 2
+    z, count = _middle(known)
+    if is_whole and count >= _WHOLE_SHARE * len(depths) and _SMALLEST * fitted < z < fitted:
+        return z, ((z - fitted) / 2) ** 2
+    return None, 0.0
+
+
+def _middle(known: Array) -> tuple[float, int]:
+    """Return the median without outliers, and how many agree with it."""
+    if not len(known):
+        return np.nan, 0
     distances = np.abs(known - np.median(known))
-    agreeing = known[distances <= 3 * max(1.48 * float(np.median(distances)), _LEAST_SPREAD)]
-    return agreeing if len(agreeing) >= least else None
+    spread = np.clip(1.48 * float(np.median(distances)), _LEAST_SPREAD, _GREATEST_SPREAD)
+    agreeing = known[distances <= 3 * spread]
+    return float(np.median(agreeing)), len(agreeing)
 
 
 def _slide(
-    joints: Array, keypoints: Array, scores: Array, K: Array, z: float
+    joints: Array, keypoints: Array, scores: Array, K: Array, z: float, variance: float
 ) -> tuple[Array, Array]:
     """Move a pelvis of known depth so that the joints project onto the keypoints."""
     usable = np.isfinite(joints).all(-1) & np.isfinite(keypoints).all(-1) & (scores > 0)
@@ -174,6 +213,6 @@ def _slide(
     places = rays * (points[:, 2:] + z) - points
     root = (weights * places).sum(0) / weights.sum()
     root[2] = z
-    along_ray = _SHAPE_ERROR**2 + (_SENSOR_ERROR * z**2) ** 2
+    along_ray = _SHAPE_ERROR**2 + (_SENSOR_ERROR * z**2) ** 2 + variance
     ray = root / z
     return root, _POSE_ERROR**2 * np.eye(3) + along_ray * np.outer(ray, ray)

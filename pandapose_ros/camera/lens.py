@@ -16,6 +16,10 @@ Image = NDArray[np.uint8]
 # Coefficients of OpenCV's model: k1 k2 p1 p2, k3, rational k4 k5 k6, thin prism, tilted sensor.
 _PINHOLE_COUNTS = (4, 5, 8, 12, 14)
 _FISHEYE_COUNT = 4
+# Share of a half of the image, from the centre to an edge, that an ideal image may lack.
+_MILD_LOSS = 0.1
+# Focal lengths of an ideal image to try, against that of the lens; places on the way to its edges.
+_SCALES, _STEPS = np.linspace(0.99, 0.7, 30), 33
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,69 +67,165 @@ def check_distortion(distortion: Distortion | Array | None) -> Distortion | None
 
 
 class ImageUndistorter:
-    """Show images as an ideal pinhole with the same K would; keeps the maps of the last camera."""
+    """Show images as an ideal pinhole would; keeps what it worked out for the last camera."""
 
     def __init__(self) -> None:
         self._camera = b""
         self._maps: tuple[NDArray[Any], NDArray[Any]] | None = None
+        self._lens = b""
+        self._ideal = np.eye(3)
 
-    def undistort(self, image: Image, K: Array, distortion: Distortion) -> Image:
-        """Return the ideal image, of the same size, black where the camera saw nothing.
-
-        Of a fisheye lens it is the middle: what lies further from the axis than the same K can
-        show, such as 58 degrees of a lens of 180, is cut off.
+    def show(self, image: Image, K: Array, distortion: Distortion) -> tuple[Image, Array]:
+        """Return the ideal image, of the same size, and its own intrinsics.
 
         Args:
             image: [H, W, 3], uint8.
-            K: Intrinsics [3, 3], pixels.
+            K: Intrinsics [3, 3] of the lens, pixels.
             distortion: Of the lens.
+
+        Returns:
+            The image, black where the camera saw nothing, and K [3, 3] of `ideal_intrinsics`.
         """
         size = (image.shape[1], image.shape[0])
-        coefficients, is_fisheye = distortion.coefficients, distortion.is_fisheye
-        camera = np.concatenate((K.ravel(), coefficients, size, (is_fisheye,))).tobytes()
+        lens = _key(K, distortion, size)
+        if lens != self._lens:
+            self._ideal, self._lens = ideal_intrinsics(K, distortion, size), lens
+        return self.undistort(image, K, distortion, self._ideal), self._ideal
+
+    def undistort(
+        self, image: Image, K: Array, distortion: Distortion, K_ideal: Array | None = None
+    ) -> Image:
+        """Return the ideal image, of the same size, black where the camera saw nothing.
+
+        What lies further from the axis than the ideal image can show, such as 58 degrees of a
+        lens of 180, is cut off.
+
+        Args:
+            image: [H, W, 3], uint8.
+            K: Intrinsics [3, 3] of the lens, pixels.
+            distortion: Of the lens.
+            K_ideal: Intrinsics [3, 3] of the ideal image, pixels; None: K.
+        """
+        size = (image.shape[1], image.shape[0])
+        K_ideal = K if K_ideal is None else K_ideal
+        camera = _key(K, distortion, size) + K_ideal.tobytes()
         if camera != self._camera or self._maps is None:
             make = (
-                cv2.fisheye.initUndistortRectifyMap if is_fisheye else cv2.initUndistortRectifyMap
+                cv2.fisheye.initUndistortRectifyMap
+                if distortion.is_fisheye
+                else cv2.initUndistortRectifyMap
             )
-            maps = make(K, coefficients, np.eye(3), K, size, cv2.CV_16SC2)
+            maps = make(K, distortion.coefficients, np.eye(3), K_ideal, size, cv2.CV_16SC2)
             self._camera, self._maps = camera, (maps[0], maps[1])
         whole, fraction = self._maps
         ideal = cv2.remap(np.ascontiguousarray(image), whole, fraction, cv2.INTER_LINEAR)
         return np.asarray(ideal, np.uint8)
 
 
-def distort_pixels(pixels: Array, K: Array, distortion: Distortion) -> Array:
+def _key(K: Array, distortion: Distortion, size: tuple[int, int]) -> bytes:
+    """Tell cameras apart."""
+    parts = (K.ravel(), distortion.coefficients, size, (distortion.is_fisheye,))
+    return np.concatenate(parts).tobytes()
+
+
+def ideal_intrinsics(K: Array, distortion: Distortion, size: tuple[int, int]) -> Array:
+    """Return the intrinsics of an ideal image that shows all between the real one's edges.
+
+    With the same K it would lack the outer columns of a wide barrel lens: a fifth of either half
+    at 85 degrees. The focal length is shorter by as much as they need, though people shrink with
+    it, thus by 30 % at most. It is the same where no half loses more than 10 % of it, and for
+    fisheye lenses, whose edges no pinhole shows.
+
+    Args:
+        K: Intrinsics [3, 3] of the lens, pixels.
+        distortion: Of the lens.
+        size: (width, height) of the image, pixels.
+
+    Returns:
+        K [3, 3], pixels: the same, or one with the same centre and a shorter focal length.
+    """
+    # The centre of an image that was cut may lie outside.
+    is_inside = ((K[:2, 2] > 0) & (K[:2, 2] < np.array(size) - 1)).all()
+    if distortion.is_fisheye or not is_inside or _lost(K, K, distortion, size) <= _MILD_LOSS:
+        return K
+    chosen = K
+    for scale in _SCALES:
+        ideal = K.copy()
+        ideal[:2, :2] *= scale
+        if _turns_back(K, ideal, distortion, size):
+            return chosen
+        chosen = ideal
+        if _lost(K, ideal, distortion, size) <= 0:
+            return chosen
+    return chosen
+
+
+def _lost(K: Array, K_ideal: Array, distortion: Distortion, size: tuple[int, int]) -> float:
+    """Return what the ideal image lacks before the middles of the real one's edges, in halves."""
+    edges, centre = _border(K, size)[:4], K[:2, 2]
+    shown = distort_pixels(edges, K_ideal, distortion, K)
+    shares = np.linalg.norm(shown - centre, axis=1) / np.linalg.norm(edges - centre, axis=1)
+    return 1 - float(shares.min())
+
+
+def _turns_back(K: Array, K_ideal: Array, distortion: Distortion, size: tuple[int, int]) -> bool:
+    """Tell whether the lens's polynomial turns back within the image, which shows people twice."""
+    border, centre = _border(K, size), K[:2, 2]
+    ways = centre + np.linspace(0, 1, _STEPS)[:, None, None] * (border - centre)
+    radii = np.linalg.norm(distort_pixels(ways, K_ideal, distortion, K) - centre, axis=-1)
+    return bool((np.diff(radii, axis=0) <= 0).any())
+
+
+def _border(K: Array, size: tuple[int, int]) -> Array:
+    """Return the points of an image's four edges beside the centre, then the corners: [8, 2]."""
+    (u, v), right, bottom = K[:2, 2], size[0] - 1, size[1] - 1
+    edges = [(0, v), (right, v), (u, 0), (u, bottom)]
+    return np.array([*edges, (0, 0), (right, 0), (0, bottom), (right, bottom)], np.float64)
+
+
+def distort_pixels(
+    pixels: Array, K: Array, distortion: Distortion, K_lens: Array | None = None
+) -> Array:
     """Move pixels of the ideal pinhole to where the real lens shows them.
 
     Args:
         pixels: [..., 2], of the ideal pinhole K.
-        K: Intrinsics [3, 3], pixels.
+        K: Intrinsics [3, 3] of the ideal pinhole, pixels.
         distortion: Of the lens.
+        K_lens: Intrinsics [3, 3] of the lens, pixels; None: K.
 
     Returns:
         [..., 2], pixels of the real image.
     """
+    K_lens = K if K_lens is None else K_lens
     rays = geometry.back_project(pixels, np.ones(pixels.shape[:-1]), K)
     if not distortion.is_fisheye:
-        return geometry.project(rays, K, distortion.coefficients)
+        return geometry.project(rays, K_lens, distortion.coefficients)
     flat = np.ascontiguousarray(rays[..., :2]).reshape(-1, 1, 2)
-    real = cv2.fisheye.distortPoints(flat, K, distortion.coefficients)
+    real = cv2.fisheye.distortPoints(flat, K_lens, distortion.coefficients)
     return np.asarray(real, np.float64).reshape(pixels.shape)
 
 
 def distort_box(
-    box_xyxy: Array, K: Array, distortion: Distortion, image_size: tuple[int, int]
+    box_xyxy: Array,
+    K: Array,
+    distortion: Distortion,
+    image_size: tuple[int, int],
+    K_lens: Array | None = None,
 ) -> Array:
     """Return the box round a distorted box, clipped to the image.
 
     Args:
         box_xyxy: [4], pixels of the ideal pinhole K.
-        K: Intrinsics [3, 3], pixels.
+        K: Intrinsics [3, 3] of the ideal pinhole, pixels.
         distortion: Of the lens.
         image_size: (width, height), pixels.
+        K_lens: Intrinsics [3, 3] of the lens, pixels; None: K.
     """
     left, top, right, bottom = box_xyxy
-    corners = np.array([(left, top), (right, top), (left, bottom), (right, bottom)])
-    real = distort_pixels(corners, K, distortion)
+    # Not the corners alone: a barrel lens bends the edges outwards between them.
+    columns, rows = np.meshgrid(np.linspace(left, right, 5), np.linspace(top, bottom, 5))
+    points = np.stack((columns, rows), axis=-1).reshape(-1, 2)
+    real = distort_pixels(points, K, distortion, K_lens)
     limit = np.asarray(image_size) - 1
     return np.concatenate((np.clip(real.min(0), 0, limit), np.clip(real.max(0), 0, limit)))

@@ -18,7 +18,8 @@ class CovarianceConfig:
         hidden_ray: The same along the ray.
         root_lateral: Standard deviation of the root, metres.
         root_relative: Of the root along the ray, as a share of the distance.
-        root_assumed: What adds to that (in squares) where the field of view was assumed.
+        root_assumed: Of the root along the camera's z axis, as a share of z, in addition where the
+            field of view was assumed.
     """
 
     floor_lateral: tuple[float, ...] = (

@@ -6,6 +6,7 @@ anew instead of being taken for the old one.
 
 import hashlib
 import io
+import os
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -109,7 +110,12 @@ def export_whole(network: PandaPose) -> bytes:
 
 
 def load_or_export(
-    network: PandaPose, net: BlazePose, weights_sha256: str, directory: Path
+    network: PandaPose,
+    net: BlazePose,
+    weights_sha256: str,
+    directory: Path,
+    *,
+    anew: bool = False,
 ) -> ExportedNetworks:
     """Take both networks from a directory, or export them and keep them there.
 
@@ -120,6 +126,7 @@ def load_or_export(
         net: Its backbone.
         weights_sha256: Of the lifter's weights, and the net's if that is fine-tuned.
         directory: Where to keep the files.
+        anew: Export them whatever is kept.
 
     Raises:
         ImportError: If nothing is kept and the package `onnx` is missing.
@@ -129,7 +136,7 @@ def load_or_export(
     lifter = f"lifter-{weights_sha256[:12]}"
     landmarks = f"tuned-{weights_sha256[:12]}" if net.is_tuned else "landmarks"
     kept = [directory / f"{name}-{code}.onnx" for name in (landmarks, lifter)]
-    if not all(path.is_file() for path in kept):
+    if anew or not all(path.is_file() for path in kept):
         exported = ExportedNetworks(export_landmark_net(net), export_lifter(network))
         _keep(kept[0], exported.landmarks, f"{landmarks}-*.onnx")
         _keep(kept[1], exported.lifter, f"{lifter}-*.onnx")
@@ -189,12 +196,25 @@ def _keep(path: Path, content: bytes, older: str) -> None:
     """Write a file at once and remove those that it replaces; do nothing where it cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
+        _write_whole(path, content)
         for other in path.parent.glob(older):
             if other != path:
                 other.unlink()
     except OSError:
         return
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is whole or not there, though others write it too or the power fails."""
+    # Under a name of its own, not `replace_file`'s: several nodes may export at the same time.
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        unfinished = Path(file.name)
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            unfinished.chmod(0o644)
+            unfinished.replace(path)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise

@@ -20,6 +20,7 @@ from pandapose_ros.runtime.cuda_graphs import sizes_up_to
 from pandapose_ros.runtime.export import (
     LANDMARK_OUTPUTS,
     LIFTER_OUTPUTS,
+    ExportedNetworks,
     feature_names,
     load_or_export,
 )
@@ -90,14 +91,28 @@ def open_networks(
         return _in_one_pass(config.precision, network)
     if config.runtime == "torch" or missing or is_random:
         return Networks(net, network, "torch")
-    directory = Path(config.model_dir).expanduser() if config.model_dir else default_model_dir()
-    exported = load_or_export(network, net, weights_sha256, directory / "exported")
+    return _in_onnxruntime(config, network, net, weights_sha256)
+
+
+def _in_onnxruntime(
+    config: EstimatorConfig, network: PandaPose, net: BlazePose, weights_sha256: str
+) -> Networks:
+    """Open the exported networks; those that are kept may be broken, and are made anew then."""
+    model_dir = Path(config.model_dir).expanduser() if config.model_dir else default_model_dir()
+    directory = model_dir / "exported"
     threads = config.threads or torch.get_num_threads()
-    return Networks(
-        OnnxLandmarkNet(exported.landmarks, threads),
-        OnnxLifter(exported.lifter, threads, network),
-        "onnxruntime",
-    )
+
+    def opened(exported: ExportedNetworks) -> Networks:
+        landmark_net = OnnxLandmarkNet(exported.landmarks, threads)
+        return Networks(landmark_net, OnnxLifter(exported.lifter, threads, network), "onnxruntime")
+
+    exported = load_or_export(network, net, weights_sha256, directory)
+    try:
+        return opened(exported)
+    except Exception as error:  # ONNX Runtime's have no type of their own in common
+        text = f"the networks in {directory} cannot be opened: exporting them anew ({error})"
+        warnings.warn(text, stacklevel=2)
+    return opened(load_or_export(network, net, weights_sha256, directory, anew=True))
 
 
 def _in_one_pass(precision: str, network: PandaPose) -> Networks:
