@@ -142,6 +142,7 @@ class Tracks:
                     sighting.pose,
                     sighting.next_region.size,
                     track.gap(now),
+                    track.gap(self._now),
                     doubts[row],
                 )
         return {self._tracks[row]: column for row, column in assign(costs)}
