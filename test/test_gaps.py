@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from followed_people import Stream, sighting, states, walk_of_the_demo
 
+from pandapose_ros.people.track import Track
 from pandapose_ros.pose import TrackState
 
 NEW, TRACKED, PREDICTED, LOST = TrackState.NEW, TrackState.TRACKED, TrackState.PREDICTED, 4
@@ -42,3 +43,20 @@ def test_who_comes_back_is_known_and_nobody_else_suffers(pair):
     for _ in range(90):
         assert states(stream(pair[1])) == [(0, PREDICTED), (1, TRACKED)]
     assert states(stream(*pair)) == [(0, TRACKED), (1, TRACKED)]
+
+
+def test_the_shape_of_a_body_is_that_of_the_last_second_at_any_rate(walk):
+    first, second = (sighting(walk["joints"][i], walk["K"]) for i in (0, 40))
+    before, after = first.pose.joints, second.pose.joints
+    for rate in (10, 30, 60):
+        person = Track(0, first, since=0.0)
+        for i in range(2 * rate):
+            person.see(first, i / rate)
+        shares = []
+        for i in range(2 * rate, 3 * rate):
+            person.see(second, i / rate)
+            moved = np.linalg.norm(person.shape - before) / np.linalg.norm(after - before)
+            shares.append(moved)
+        # As much of it is new as of what fades with a time constant of a second.
+        assert shares[rate // 2 - 1] == pytest.approx(1 - np.exp(-0.5), abs=0.03)
+        assert shares[-1] == pytest.approx(1 - np.exp(-1), abs=0.03)

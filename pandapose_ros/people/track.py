@@ -54,6 +54,7 @@ class Track:
         since: Time of the first image.
         age: That the person had in the last pose told, seconds.
         shape: [17, 3], mean of the joints in about the last second, metres.
+        sightings: In how many images the person was seen.
         places: Where the person was in the last images.
     """
 
@@ -62,6 +63,7 @@ class Track:
     since: float
     age: float = 0.0
     shape: Array | None = None
+    sightings: int = 0
     places: deque[_Place] = field(default_factory=lambda: deque(maxlen=_HISTORY))
 
     def see(self, sighting: Sighting, now: float) -> None:
@@ -71,11 +73,12 @@ class Track:
             self.shape = joints
         else:
             # At first the mean of all, later of about the last second.
-            share = max(self.gap(now) / _SHAPE_MEMORY, 1 / (len(self.places) + 1))
+            share = max(self.gap(now) / _SHAPE_MEMORY, 1 / (self.sightings + 1))
             moved = self.shape + min(share, 1.0) * (joints - self.shape)
             # What is unknown once is not forgotten, nor unknown for ever.
             known = np.where(np.isfinite(joints), joints, self.shape)
             self.shape = np.where(np.isfinite(moved), moved, known)
+        self.sightings += 1
         self.last = sighting
         root = sighting.pose.root
         centre = np.asarray(sighting.next_region.centre)
