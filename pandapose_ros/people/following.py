@@ -29,6 +29,8 @@ _SEEN = 0.5
 _HEAD = [H36M_17.joint_names.index(name) for name in ("nose", "head")]
 # Without intrinsics people are seen from far away, with rays that are all but parallel [rad].
 _FAR_FIELD_OF_VIEW = 0.01
+# So many detections may be nobody, or somebody who is followed, beside one for each free place.
+_SPARE_DETECTIONS = 4
 
 
 class PeopleTracker:
@@ -109,9 +111,8 @@ class PeopleTracker:
         people = yield self._look(image, K, self._regions[: self.config.max_people])
         # Before the detector: who was taken for somebody else in front has to be found again.
         people = _without_doubles(people)
-        if detections := self._detections(image, people):
-            people += yield from self._discover(detections, image, K, people)
-        people = _without_doubles(people)
+        detections = self._detections(image, people)
+        people = yield from self._discover(detections, image, K, people)
         self._regions = [person.next_region for person in people]
         return people
 
@@ -141,14 +142,21 @@ class PeopleTracker:
     def _discover(
         self, detections: Sequence[Detection], image: Image, K: Array, people: Sequence[Person]
     ) -> Search:
-        """Find people who are not followed yet."""
-        regions = [
-            detection.region
-            for detection in detections
-            if not any(is_same_place(detection.region, p.next_region) for p in people)
-        ]
-        regions = regions[: self.config.max_people - len(people)]
-        return (yield from discover(regions, lambda where: self._look(image, K, where)))
+        """Add people who are not followed yet, the detector's best first, while there is room.
+
+        Not all at once: the best may be a coat rack, or somebody who is followed.
+        """
+        regions = _elsewhere([detection.region for detection in detections], people)
+        free = self.config.max_people - len(people)
+        regions = regions[: free + _SPARE_DETECTIONS]
+        people = list(people)
+        while regions and free > 0:
+            tried, regions = regions[:free], regions[free:]
+            found = yield from discover(tried, lambda where: self._look(image, K, where))
+            people = _without_doubles([*people, *found])
+            regions = _elsewhere(regions, people)
+            free = self.config.max_people - len(people)
+        return people
 
     def _look(self, image: Image, K: Array, regions: Sequence[Region]) -> Look:
         return Look(image, K, regions, self.config.presence_score)
@@ -176,6 +184,15 @@ def search_together(landmark_net: LandmarkNet, searches: Sequence[Search]) -> li
                 found[number] = end.value
         answers = dict(zip(looks, find_landmarks(landmark_net, list(looks.values())), strict=True))
     return found
+
+
+def _elsewhere(regions: Sequence[Region], people: Sequence[Person]) -> list[Region]:
+    """Leave out the regions of people who are known."""
+    return [
+        region
+        for region in regions
+        if not any(is_same_place(region, person.next_region) for person in people)
+    ]
 
 
 def _without_doubles(people: Sequence[Person]) -> list[Person]:
