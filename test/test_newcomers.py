@@ -1,4 +1,5 @@
 # Who is taken in beside those who are followed already.
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -77,3 +78,19 @@ def test_not_everything_that_may_be_somebody_is_looked_at(track, net, walker, ta
     assert track(max_people=2).find(walker) == []
     assert max(net.crops) <= 2
     assert sum(net.crops) <= 6
+
+
+def test_background_looks_at_every_image_find_newcomers(track, detector, pair, monkeypatch):
+    detect, detector.runs = type(detector).detect, 0
+
+    def slow(self, image, score):
+        time.sleep(0.2)
+        return detect(self, image, score)
+
+    monkeypatch.setattr(type(detector), "detect", slow)
+    both, alone = pair
+    tracker = track(detection_interval=1, background_detection=True)
+    images = [alone, both, both, both, both, both]
+    assert [len(tracker.find(image)) for image in images] == [1, 1, 2, 2, 2, 2]
+    # Each image but the first begins a look and waits for the one before.
+    assert detector.runs >= len(images) - 1

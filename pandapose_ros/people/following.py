@@ -117,15 +117,15 @@ class PeopleTracker:
         return people
 
     def _detections(self, image: Image, people: Sequence[Person]) -> list[Detection]:
-        """Run the detector if it is due, or take what it has found since the last image."""
+        """Take what the detector has found since the last image, and run it if it is due."""
         begun, self._begun = self._begun, None
-        if not self._is_detection_due(people):
-            return [] if begun is None else begun.result()
-        has_time = bool(people) and len(people) >= len(self._regions)
-        if has_time and self.config.background_detection:
+        found = [] if begun is None else begun.result()
+        if self._is_detection_due(people):
+            has_time = bool(people) and len(people) >= len(self._regions)
+            if not (has_time and self.config.background_detection):
+                return self._detector.detect(image, self.config.detection_score)
             self._begun = self._detector.start(image, self.config.detection_score)
-            return []
-        return self._detector.detect(image, self.config.detection_score)
+        return found
 
     def _is_detection_due(self, people: Sequence[Person]) -> bool:
         """Decide whether to run the detector, and count the images since it last ran."""
