@@ -205,7 +205,9 @@ class PoseEstimator:
         results = []
         for camera, view, people, time in zip(cameras, views, seen, times, strict=True):
             sightings = [
-                Sighting(place(p, next(lifted), view, self._covariances), p.next_region)
+                Sighting(
+                    place(p, next(lifted), view, self._covariances), p.next_region, p.turned_from
+                )
                 for p in people
             ]
             size = (view.image.shape[1], view.image.shape[0])

@@ -29,10 +29,13 @@ class Sighting:
     Attributes:
         pose: Pixels are those of the ideal pinhole.
         next_region: Where to look in the next image, image pixels.
+        turned_from: The region of somebody followed, if that one was upside down in it until
+            now: the keypoints and the shape are others than before, the person is not.
     """
 
     pose: Pose
     next_region: Region
+    turned_from: Region | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Track:
         since: Time of the first image.
         age: That the person had in the last pose told, seconds.
         shape: [17, 3], mean of the joints in about the last second, metres.
-        sightings: In how many images the person was seen.
+        sightings: How many images that is the mean of, so far.
         places: Where the person was in the last images.
     """
 
@@ -69,6 +72,10 @@ class Track:
     def see(self, sighting: Sighting, now: float) -> None:
         """Take in where the person is now."""
         joints = sighting.pose.joints
+        if sighting.turned_from is not None:
+            # What was known was wrong.
+            self.shape, self.sightings = None, 0
+            self.places.clear()
         if self.shape is None:
             self.shape = joints
         else:
