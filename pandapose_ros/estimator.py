@@ -123,14 +123,18 @@ class PoseEstimator:
             camera.tracks.reset()
             camera.smoother.reset()
 
-    def warm_up(self) -> None:
-        """Run every network once on nothing, so that the first person is as fast as the next."""
+    def warm_up(self, cameras: int = 1) -> None:
+        """Run every network once on nothing, so that the first person is as fast as the next.
+
+        Args:
+            cameras: How many there are.
+        """
         size = CROP_SIZE
         blank = np.zeros((size, size, 3), np.uint8)
         self._detector.detect(blank, 1.0)
         K = geometry.intrinsics_from_field_of_view(1.0, size, size)
         region = Region((size / 2, size / 2), size, 0.0)
-        for people in self.networks.warm_up_sizes(self.config.max_people):
+        for people in self.networks.warm_up_sizes(self.config.max_people, cameras):
             look = Look(blank, K, [region] * people, least_score=0.0)
             lift(self.networks.lifter, find_landmarks(self.networks.landmark_net, [look])[0])
 
@@ -202,7 +206,9 @@ class PoseEstimator:
         results = []
         for camera, view, people, time in zip(cameras, views, seen, times, strict=True):
             sightings = [
-                Sighting(place(p, next(lifted), view, self._covariances), p.next_region)
+                Sighting(
+                    place(p, next(lifted), view, self._covariances), p.next_region, p.turned_from
+                )
                 for p in people
             ]
             size = (view.image.shape[1], view.image.shape[0])

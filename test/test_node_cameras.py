@@ -134,3 +134,13 @@ def test_names_that_make_no_topics_are_refused(make_node, capfd, names, text):
     node = make_node(names)
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert text in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("cameras", "sizes"), [([""], [1, 2, 4]), (["left", "right"], [1, 2, 4, 8])]
+)
+def test_batches_for_the_people_of_all_cameras_are_ready_at_the_start(make_node, cameras, sizes):
+    # Three more looks at everybody, if all of them seem to be upside down.
+    node = make_node(cameras, runtime="one_pass", max_people=1)
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert sorted(node._estimator.networks.landmark_net.batches._batches) == sizes

@@ -242,5 +242,7 @@ def test_half_precision_on_a_cpu_is_one_pass(reference):
     config = replace(reference.config, runtime="auto", precision="bf16")
     opened = networks.open_networks(config, reference.network, reference.network.backbone, "")
     assert (opened.runtime, opened.precision) == ("one_pass", "bf16")
-    assert opened.warm_up_sizes(5) == [1, 2, 4, 8]
+    assert opened.warm_up_sizes(5) == [1, 2, 4, 8, 16]
+    assert opened.warm_up_sizes(2) == [1, 2, 4, 8]
     assert opened.warm_up_sizes(1) == [1, 2, 4]
+    assert opened.warm_up_sizes(1, cameras=2) == [1, 2, 4, 8]

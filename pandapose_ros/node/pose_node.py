@@ -77,7 +77,7 @@ class PoseNode(LifecycleNode):
             self._estimator = PoseEstimator(self.parameters.get(EstimatorConfig))
             for name in names:
                 self.cameras.append(Camera(self, name, self.parameters, self._estimator.skeleton))
-            self._estimator.warm_up()
+            self._estimator.warm_up(len(names))
         except Exception as error:  # rclpy would swallow it without a word
             logger.error(f"cannot be configured: {error or type(error).__name__}")
             self._free()

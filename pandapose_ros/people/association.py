@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from pandapose_ros.pose import Pose
 
@@ -10,11 +12,13 @@ Array = NDArray[np.floating]
 
 # What counts as far: in the image as a share of a region's size (about 2.5 m for an adult), in
 # the shape of the body in metres, in distance from the camera as a ratio's logarithm; and what
-# counts as long unseen, in seconds, as who was there in the last image is likelier in this one.
+# counts as long unseen, in seconds, as who was there in the last image is likelier in this one:
+# that much likelier at most, or nobody who has been away would be known again.
 _FAR_IN_IMAGE = 0.1
 _FAR_IN_SHAPE = 0.2
 _FAR_IN_DEPTH = 0.15
 _LONG_UNSEEN = 0.25
+_UNSEEN_LIMIT = 2.0
 # Nobody is the same person further off in the image than this, and this more for each second
 # not seen: twice as fast as people walk.
 _REACH = 0.15
@@ -32,6 +36,7 @@ def association_cost(
     seen: Pose,
     seen_size: float,
     gap: float,
+    unseen: float = 0.0,
     doubt: float = 0.0,
 ) -> float:
     """Tell how unlike two poses are, the lower the more likely one person's.
@@ -46,6 +51,7 @@ def association_cost(
         seen: Somebody seen, in the same image.
         seen_size: Side of that one's region, image pixels.
         gap: Seconds since the one followed was last seen.
+        unseen: Seconds of these in which there were images, without that one; 0: seen in the last.
         doubt: Seconds for which that one may have been somebody else who was near; 0: none.
 
     Returns:
@@ -66,7 +72,7 @@ def association_cost(
     if in_image > reach or in_depth > _DEPTH_LIMIT:
         return np.inf
     unlike = in_image / _FAR_IN_IMAGE + in_shape / _FAR_IN_SHAPE + in_depth / _FAR_IN_DEPTH
-    return unlike + gap / _LONG_UNSEEN
+    return unlike + min(unseen / _LONG_UNSEEN, _UNSEEN_LIMIT)
 
 
 def _depth_difference(expected: Pose, expected_size: float, seen: Pose, seen_size: float) -> float:
@@ -80,17 +86,30 @@ def assign(costs: Array) -> list[tuple[int, int]]:
     """Pair rows with columns so that all pairs together cost least.
 
     Of two who pass each other, the likeliest pair by itself may leave the other two to each other.
+    Those who are too far apart to be taken for each other do not come into it.
 
     Args:
         costs: [N, M]; what is not finite is never paired.
 
     Returns:
-        (row, column) pairs; each row and each column at most once.
+        (row, column) pairs, in the order of the rows; each row and each column at most once.
     """
     possible = np.isfinite(costs)
-    rows, columns = linear_sum_assignment(np.where(possible, costs, _APART))
+    charged = np.where(possible, costs, _APART)
+    pairs = []
+    for near_rows, near_columns in _groups(possible):
+        rows, columns = linear_sum_assignment(charged[np.ix_(near_rows, near_columns)])
+        pairs += zip(near_rows[rows].tolist(), near_columns[columns].tolist(), strict=True)
+    return sorted((row, column) for row, column in pairs if possible[row, column])
+
+
+def _groups(possible: NDArray[np.bool_]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Split rows and columns into groups between which no pair is possible."""
+    count = len(possible)
+    edges = np.zeros((sum(possible.shape),) * 2, bool)
+    edges[:count, count:] = possible
+    number, groups = connected_components(csr_array(edges), directed=False)
     return [
-        (int(row), int(column))
-        for row, column in zip(rows, columns, strict=True)
-        if possible[row, column]
+        (np.flatnonzero(groups[:count] == group), np.flatnonzero(groups[count:] == group))
+        for group in range(number)
     ]

@@ -5,7 +5,6 @@ the head. The landmark net then makes up a pose that stands as the crop does; bu
 person seems to be turned.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -38,7 +37,7 @@ def discover(regions: Sequence[Region], look: _Look) -> Search:
         Bazarevsky et al., BlazePose (arXiv 2006.10204) look at the detector's region once. Our
         choice: as the region of the landmarks fits better, and there may be no next image.
     """
-    rough = yield from _turned_right((yield look(regions)), look)
+    rough = yield from turned_right((yield look(regions)), look, _SURE)
     people = yield look([person.next_region for person in rough])
     unsettled = [person for person in people if not _is_settled(person)]
     if unsettled:
@@ -47,22 +46,32 @@ def discover(regions: Sequence[Region], look: _Look) -> Search:
     return people
 
 
-def _turned_right(people: Sequence[Person], look: _Look) -> Search:
-    """Put those who may be turned in the place of what they are with the crop turned, too."""
-    doubtful = [person for person in people if person.turns[0] < _SURE]
-    if not doubtful:
+def turned_right(people: Sequence[Person], look: _Look, sure: float) -> Search:
+    """Put those who may be turned in the place of what they are with the crop turned, too.
+
+    Args:
+        people: Seen in one image.
+        look: Says how to look at regions of it.
+        sure: Probability of being upright from which a person is believed to be so, [0, 1].
+
+    Returns:
+        The same people in their order; who has been turned was seen in a region that was.
+    """
+    seen = {i: {0: person} for i, person in enumerate(people) if person.turns[0] < sure}
+    if not seen:
         return list(people)
     owners = {
-        replace(person.region, angle=person.region.angle + quarters * np.pi / 2): (i, quarters)
-        for i, person in enumerate(doubtful)
+        replace(people[i].region, angle=people[i].region.angle + quarters * np.pi / 2): (
+            i,
+            quarters,
+        )
+        for i in seen
         for quarters in range(1, _QUARTERS)
     }
-    seen: dict[int, dict[int, Person]] = defaultdict(dict)
     for person in (yield look(list(owners))):
         i, quarters = owners[person.region]
         seen[i][quarters] = person
-    right = [_most_upright({0: person} | seen[i]) for i, person in enumerate(doubtful)]
-    return [person for person in people if person not in doubtful] + right
+    return [_most_upright(seen[i]) if i in seen else person for i, person in enumerate(people)]
 
 
 def _most_upright(crops: dict[int, Person]) -> Person:

@@ -54,6 +54,7 @@ class Person:
             clockwise against the crop; each by itself.
         box_xyxy: [4], round the visible landmarks, image pixels, inside the image.
         votes: What the lifter says, if it ran in one pass with the landmark net; else None.
+        turned_from: The region that was followed, if the person was upside down in it.
     """
 
     region: Region
@@ -71,6 +72,7 @@ class Person:
     turns: Array
     box_xyxy: Array
     votes: CropVotes | None = None
+    turned_from: Region | None = None
 
 
 @dataclass(frozen=True, eq=False)

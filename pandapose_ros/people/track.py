@@ -29,10 +29,13 @@ class Sighting:
     Attributes:
         pose: Pixels are those of the ideal pinhole.
         next_region: Where to look in the next image, image pixels.
+        turned_from: The region of somebody followed, if that one was upside down in it until
+            now: the keypoints and the shape are others than before, the person is not.
     """
 
     pose: Pose
     next_region: Region
+    turned_from: Region | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Track:
         since: Time of the first image.
         age: That the person had in the last pose told, seconds.
         shape: [17, 3], mean of the joints in about the last second, metres.
+        sightings: How many images that is the mean of, so far.
         places: Where the person was in the last images.
     """
 
@@ -62,20 +66,26 @@ class Track:
     since: float
     age: float = 0.0
     shape: Array | None = None
+    sightings: int = 0
     places: deque[_Place] = field(default_factory=lambda: deque(maxlen=_HISTORY))
 
     def see(self, sighting: Sighting, now: float) -> None:
         """Take in where the person is now."""
         joints = sighting.pose.joints
+        if sighting.turned_from is not None:
+            # What was known was wrong.
+            self.shape, self.sightings = None, 0
+            self.places.clear()
         if self.shape is None:
             self.shape = joints
         else:
             # At first the mean of all, later of about the last second.
-            share = max(self.gap(now) / _SHAPE_MEMORY, 1 / (len(self.places) + 1))
+            share = max(self.gap(now) / _SHAPE_MEMORY, 1 / (self.sightings + 1))
             moved = self.shape + min(share, 1.0) * (joints - self.shape)
             # What is unknown once is not forgotten, nor unknown for ever.
             known = np.where(np.isfinite(joints), joints, self.shape)
             self.shape = np.where(np.isfinite(moved), moved, known)
+        self.sightings += 1
         self.last = sighting
         root = sighting.pose.root
         centre = np.asarray(sighting.next_region.centre)

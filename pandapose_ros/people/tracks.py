@@ -71,10 +71,7 @@ class Tracks:
             now: Stamp of the image, seconds.
         """
         tracks = sorted(self._tracks, key=lambda track: track.gap(self._now) > 0)
-        return [
-            track.region(now) if track.gap(self._now) > 0 else track.last.next_region
-            for track in tracks
-        ]
+        return [self._looked_at(track, now) for track in tracks]
 
     def update(
         self,
@@ -105,7 +102,7 @@ class Tracks:
         for track in list(self._tracks):
             if track in seen:
                 tracked.append(self._tracked(track, sightings[seen[track]], now))
-            elif track.gap(now) < config.prediction_time and len(track.places) > 1:
+            elif track.gap(now) < config.prediction_time and track.age > 0:
                 predicted.append(self._predicted(track, now, config.prediction_time))
             else:
                 self._tracks.remove(track)
@@ -142,9 +139,21 @@ class Tracks:
                     sighting.pose,
                     sighting.next_region.size,
                     track.gap(now),
+                    track.gap(self._now),
                     doubts[row],
                 )
+        regions = [self._looked_at(track, now) for track in self._tracks]
+        for column, sighting in enumerate(sightings):
+            if sighting.turned_from in regions:
+                # Nobody else is seen there, though little is where it was.
+                row = regions.index(sighting.turned_from)
+                costs[row], costs[:, column] = np.inf, np.inf
+                costs[row, column] = 0.0
         return {self._tracks[row]: column for row, column in assign(costs)}
+
+    def _looked_at(self, track: Track, now: float) -> Region:
+        """Return the region where somebody followed is looked for."""
+        return track.region(now) if track.gap(self._now) > 0 else track.last.next_region
 
     def _doubts(self, now: float) -> list[float]:
         """Tell for how long each track may have been on the body of somebody near who is unseen.
@@ -174,7 +183,7 @@ class Tracks:
         """Go on following somebody who is seen."""
         track.age = now - track.since
         pose = replace(sighting.pose, id=track.id, state=TrackState.TRACKED, age=track.age)
-        track.see(Sighting(pose, sighting.next_region), now)
+        track.see(replace(sighting, pose=pose), now)
         return pose
 
     def _predicted(self, track: Track, now: float, longest: float) -> Pose:

@@ -47,10 +47,16 @@ class Networks:
     runtime: str
     precision: str = "fp32"
 
-    def warm_up_sizes(self, people: int) -> list[int]:
-        """Return the numbers of people whose first run takes long, if there may be so many."""
-        # Somebody who may be upside down is looked at from three more sides at once.
-        return sizes_up_to(max(people, 3)) if self.runtime == "one_pass" else [1, 2]
+    def warm_up_sizes(self, people: int, cameras: int = 1) -> list[int]:
+        """Return the numbers of people whose first run takes long, if there may be so many.
+
+        Args:
+            people: That a camera may see.
+            cameras: Whose images are worked on together.
+        """
+        # Everybody may be upside down, and is then looked at from three more sides at once.
+        most = 3 * people * cameras
+        return sizes_up_to(most) if self.runtime == "one_pass" else [1, 2]
 
 
 def open_networks(

@@ -1,0 +1,96 @@
+# Who is taken in beside those who are followed already.
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.people.detector import Detection
+from pandapose_ros.people.following import PeopleTracker
+from pandapose_ros.people.region import Region
+
+WALL = Region((40.0, 60.0), 60.0, 0.0)
+
+
+class Net:
+    """The landmark net; tells how many crops it has looked at."""
+
+    def __init__(self, net):
+        self.net, self.device, self.crops = net, net.device, []
+
+    def __call__(self, crops):
+        self.crops.append(len(crops))
+        return self.net(crops)
+
+
+@pytest.fixture
+def net(landmark_net):
+    return Net(landmark_net)
+
+
+@pytest.fixture
+def track(detector, net):
+    return lambda **options: PeopleTracker(detector, net, EstimatorConfig(**options))
+
+
+@pytest.fixture
+def taken_for_people(detector, monkeypatch):
+    """Let the detector find what is no newcomer, and be surer of it than of people."""
+
+    def insert(*regions):
+        detect = type(detector).detect
+        false = [Detection(region, np.zeros(4), 0.99) for region in regions]
+        monkeypatch.setattr(type(detector), "detect", lambda *args: [*false, *detect(*args)])
+
+    return insert
+
+
+@pytest.fixture(scope="module")
+def pair(detector, landmark_net, walker):
+    """An image of two people, and of the left one alone."""
+    (person,) = PeopleTracker(detector, landmark_net, EstimatorConfig()).find(walker)
+    middle, quarter = int(person.region.centre[0]), walker.shape[1] // 4
+    half = walker[:, max(middle - quarter, 0) : middle + quarter]
+    wall = np.repeat(half[:, :1], half.shape[1], axis=1)
+    return np.concatenate((half, half), axis=1), np.concatenate((half, wall), axis=1)
+
+
+def test_a_coat_rack_hides_nobody(track, walker, taken_for_people):
+    (expected,) = track().find(walker)
+    taken_for_people(WALL)
+    (person,) = track(max_people=1).find(walker)
+    np.testing.assert_allclose(person.keypoints, expected.keypoints, atol=0.1)
+
+
+def test_a_second_look_at_somebody_followed_takes_nobodys_place(track, pair, taken_for_people):
+    both, alone = pair
+    tracker = track(max_people=2, detection_interval=1)
+    (first,) = tracker.find(alone)
+    region = first.next_region
+    aside = (region.centre[0] + 0.12 * region.size, region.centre[1])
+    taken_for_people(replace(region, centre=aside))
+    assert len(tracker.find(both)) == 2
+
+
+def test_not_everything_that_may_be_somebody_is_looked_at(track, net, walker, taken_for_people):
+    taken_for_people(*(replace(WALL, centre=(40.0 + i, 60.0)) for i in range(30)))
+    assert track(max_people=2).find(walker) == []
+    assert max(net.crops) <= 2
+    assert sum(net.crops) <= 6
+
+
+def test_background_looks_at_every_image_find_newcomers(track, detector, pair, monkeypatch):
+    detect, detector.runs = type(detector).detect, 0
+
+    def slow(self, image, score):
+        time.sleep(0.2)
+        return detect(self, image, score)
+
+    monkeypatch.setattr(type(detector), "detect", slow)
+    both, alone = pair
+    tracker = track(detection_interval=1, background_detection=True)
+    images = [alone, both, both, both, both, both]
+    assert [len(tracker.find(image)) for image in images] == [1, 1, 2, 2, 2, 2]
+    # Each image but the first begins a look and waits for the one before.
+    assert detector.runs >= len(images) - 1
