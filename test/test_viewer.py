@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import websockets.sync.client
 import zstandard
+from rclpy.node import Node
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
 from talker import Talker, person
 
+from pandapose_ros.msg import Skeleton3DArray
 from pandapose_ros.node import scene_shapes
 from pandapose_ros.node.live_scene import LiveScene
 from pandapose_ros.node.sources import find_source, skeleton_topics
@@ -100,13 +103,37 @@ def names_shown(browser):
     return {message.get("name") for message in browser.messages}
 
 
-def test_topics_of_a_talker_are_found(graph):
-    talker = Talker(graph)
+@pytest.mark.parametrize(
+    ("folder", "depth"),
+    [
+        ("lens", "depth"),
+        ("camera/color", "camera/aligned_depth_to_color/image_raw"),
+        ("depth_camera", "depth"),
+        ("depth_camera", "depth_camera/depth_image"),
+        ("depth_camera/depth_camera/color", "depth_camera/depth_camera/depth/image_rect_raw"),
+    ],
+)
+def test_topics_of_a_talker_are_found(graph, folder, depth):
+    talker = Talker(graph, f"{folder}/image_raw", depth)
+    talker.node.create_publisher(Image, depth, 1)
     graph.spin_until(lambda: skeleton_topics(talker.node) == ["/talker/skeletons"])
+    graph.spin_until(lambda: talker.node.count_publishers(f"/{depth}") == 1)
     source = find_source(talker.node, "/talker/skeletons")
     assert (source.info, source.anchors) == ("/talker/skeleton_info", "/talker/anchors")
-    assert (source.image, source.camera_info) == ("/lens/image_raw", "/lens/camera_info")
+    assert (source.image, source.camera_info) == (f"/{folder}/image_raw", f"/{folder}/camera_info")
     assert not source.is_compressed
+
+
+def test_each_of_several_cameras_has_its_own_image(graph):
+    node = graph.add(Node("several", context=graph.context))
+    for camera in ("depth_cam", "left"):
+        node.create_publisher(Skeleton3DArray, f"~/{camera}/skeletons", 1)
+        for topic in ("image_raw", "depth/image_raw"):
+            node.create_subscription(Image, f"{camera}/{topic}", lambda _message: None, 1)
+    graph.spin_until(lambda: len(skeleton_topics(node)) == 2)
+    for camera in ("depth_cam", "left"):
+        source = find_source(node, f"/several/{camera}/skeletons")
+        assert source.image == f"/{camera}/image_raw"
 
 
 def test_people_anchors_and_image_reach_a_browser(graph, viewer, browser):
