@@ -39,21 +39,23 @@ def person(root=(0.0, 0.2, 3.0)):
 
 
 class Talker:
-    """Publishes as pose_node does, beside the images that it works on."""
+    """Publishes as pose_node does, beside the images that it works on; or as a recording does."""
 
-    def __init__(self, graph):
+    def __init__(self, graph, image="lens/image_raw", depth="depth", is_recording=False):
         self.node = graph.add(Node("talker", context=graph.context))
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         create = self.node.create_publisher
         self.info = create(SkeletonInfo, "~/skeleton_info", latched)
         self.skeletons = create(Skeleton3DArray, "~/skeletons", 5)
-        self.anchors = create(AnchorSet3DArray, "~/anchors", 1)
-        self.images = create(Image, "lens/image_raw", 5)
-        self.camera_infos = create(CameraInfo, "lens/camera_info", 5)
-        heard = ((Image, "depth"), (Image, "lens/image_raw"), (CameraInfo, "lens/camera_info"))
-        for kind, topic in heard:
-            self.node.create_subscription(kind, topic, lambda _message: None, 1)
         self.info.publish(conversions.skeleton_info_message(H36M_17, ModelInfo("m", "1", "0")))
+        if is_recording:
+            return
+        camera_info = f"{image.rpartition('/')[0]}/camera_info"
+        self.anchors = create(AnchorSet3DArray, "~/anchors", 1)
+        self.images = create(Image, image, 5)
+        self.camera_infos = create(CameraInfo, camera_info, 5)
+        for kind, topic in ((Image, depth), (Image, image), (CameraInfo, camera_info)):
+            self.node.create_subscription(kind, topic, lambda _message: None, 1)
 
     def say(self, poses, colour=(200, 200, 200)):
         """Publish people with their anchors, and an image of one colour."""
@@ -62,4 +64,9 @@ class Talker:
         image = np.full((48, 64, 3), colour, np.uint8)
         self.images.publish(conversions.image_message(image, header))
         self.anchors.publish(conversions.anchors_message(poses, header))
+        self.skeletons.publish(conversions.skeletons_message(poses, header, "h36m_17"))
+
+    def say_skeletons(self, poses):
+        """Publish people and nothing else, as where all the rest is lost."""
+        header = Header(stamp=self.node.get_clock().now().to_msg(), frame_id="lens")
         self.skeletons.publish(conversions.skeletons_message(poses, header, "h36m_17"))

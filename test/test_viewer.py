@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import websockets.sync.client
 import zstandard
+from rclpy.node import Node
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
 from talker import Talker, person
 
+from pandapose_ros.msg import Skeleton3DArray
 from pandapose_ros.node import scene_shapes
 from pandapose_ros.node.live_scene import LiveScene
 from pandapose_ros.node.sources import find_source, skeleton_topics
@@ -100,13 +103,37 @@ def names_shown(browser):
     return {message.get("name") for message in browser.messages}
 
 
-def test_topics_of_a_talker_are_found(graph):
-    talker = Talker(graph)
+@pytest.mark.parametrize(
+    ("folder", "depth"),
+    [
+        ("lens", "depth"),
+        ("camera/color", "camera/aligned_depth_to_color/image_raw"),
+        ("depth_camera", "depth"),
+        ("depth_camera", "depth_camera/depth_image"),
+        ("depth_camera/depth_camera/color", "depth_camera/depth_camera/depth/image_rect_raw"),
+    ],
+)
+def test_topics_of_a_talker_are_found(graph, folder, depth):
+    talker = Talker(graph, f"{folder}/image_raw", depth)
+    talker.node.create_publisher(Image, depth, 1)
     graph.spin_until(lambda: skeleton_topics(talker.node) == ["/talker/skeletons"])
+    graph.spin_until(lambda: talker.node.count_publishers(f"/{depth}") == 1)
     source = find_source(talker.node, "/talker/skeletons")
     assert (source.info, source.anchors) == ("/talker/skeleton_info", "/talker/anchors")
-    assert (source.image, source.camera_info) == ("/lens/image_raw", "/lens/camera_info")
+    assert (source.image, source.camera_info) == (f"/{folder}/image_raw", f"/{folder}/camera_info")
     assert not source.is_compressed
+
+
+def test_each_of_several_cameras_has_its_own_image(graph):
+    node = graph.add(Node("several", context=graph.context))
+    for camera in ("depth_cam", "left"):
+        node.create_publisher(Skeleton3DArray, f"~/{camera}/skeletons", 1)
+        for topic in ("image_raw", "depth/image_raw"):
+            node.create_subscription(Image, f"{camera}/{topic}", lambda _message: None, 1)
+    graph.spin_until(lambda: len(skeleton_topics(node)) == 2)
+    for camera in ("depth_cam", "left"):
+        source = find_source(node, f"/several/{camera}/skeletons")
+        assert source.image == f"/{camera}/image_raw"
 
 
 def test_people_anchors_and_image_reach_a_browser(graph, viewer, browser):
@@ -125,6 +152,73 @@ def test_people_anchors_and_image_reach_a_browser(graph, viewer, browser):
     assert talker.anchors.get_subscription_count() == 1
     browser.close()
     graph.spin_until(lambda: talker.anchors.get_subscription_count() == 0)
+
+
+@pytest.mark.parametrize("case", ["recording", "lost from the start", "lost later"])
+def test_people_move_on_where_neither_anchors_nor_images_come(graph, viewer, browser, case):
+    talker = Talker(graph, is_recording=case == "recording")
+
+    def shows(name, say):
+        say()
+        # Faster than pictures are waited for: the wait has to end all the same.
+        graph.spin_for(0.05)
+        browser.receive()
+        return name in names_shown(browser)
+
+    def say_all():
+        talker.say([person()])
+
+    def say_skeletons(people=1):
+        talker.say_skeletons([person()] * people)
+
+    first = say_all if case == "lost later" else say_skeletons
+    graph.spin_until(lambda: shows("/people/0/body", first))
+    if case == "lost later":
+        graph.spin_until(lambda: shows("/camera", first) and shows("/people/0/anchors", first))
+    graph.spin_until(lambda: shows("/people/1/body", lambda: say_skeletons(2)), timeout=20)
+    assert any("**2** in view" in str(message) for message in browser.messages)
+
+
+def test_pictures_of_which_nothing_comes_are_not_drawn_slowly(graph, viewer, browser):
+    talker = Talker(graph)
+    graph.spin_until(lambda: talker.skeletons.get_subscription_count() > 0)
+    people = 0
+
+    def say_one_more():
+        nonlocal people
+        people += 1
+        talker.say_skeletons([person()] * (1 + people % 2))
+        graph.spin_for(0.1)
+
+    for _ in range(30):
+        say_one_more()
+        browser.receive()
+    pictures = [str(message) for message in browser.messages if "in view" in str(message)]
+    # One in three would be drawn if each were waited for.
+    assert len(pictures) > 18
+
+
+def test_an_image_that_is_lost_does_not_turn_the_view_back(graph, viewer, browser):
+    talker = Talker(graph)
+
+    def say(turn, *, is_whole):
+        poses = [person((0.01 * turn, 0.2, 3.0))]
+        (talker.say if is_whole else talker.say_skeletons)(poses)
+        graph.spin_for(0.05)
+        browser.receive()
+        return names_shown(browser)
+
+    def views():
+        return sum(message["type"] == "SetCameraPositionMessage" for message in browser.messages)
+
+    graph.spin_until(lambda: "/camera" in say(0, is_whole=True))
+    graph.spin_for(0.3)
+    browser.receive()
+    before = views()
+    assert before
+    for turn in range(40):
+        say(turn, is_whole=turn // 10 % 2 == 0)
+    assert views() == before
 
 
 def test_the_page_is_served_on_loopback_only_and_not_shared(graph, viewer, browser):

@@ -55,7 +55,12 @@ class VideoCameraConfig:
     """Set what `video_camera` publishes as a camera."""
 
     source: str = option("0", "Video or image file, or the index of a webcam")
-    rate: float = option(0.0, "Images per second; 0: the source's own [Hz]", low=0.0, high=1000.0)
+    rate: float = option(
+        0.0,
+        "Images per second, of a webcam at most; 0: the source's own [Hz]",
+        low=0.0,
+        high=1000.0,
+    )
     loop: bool = option(False, "Start a file again at its end")
     frame_id: str = option("camera_optical_frame", "Optical frame of the images")
     calibration: str = option("", "Calibration file (YAML) for camera_info; empty: field_of_view")

@@ -94,6 +94,19 @@ class Listener:
         """Return the image that skeletons were made from, if it is still there."""
         return self._images.get(_stamp(skeletons))
 
+    def awaits(self, skeletons: Skeleton3DArray, *, image: bool) -> bool:
+        """Tell whether what has the same stamp may still come.
+
+        Only kinds of messages that come at all are waited for, and nothing that was overtaken:
+        a recording may hold skeletons alone, and a network lose every image or one in two.
+
+        Args:
+            skeletons: The newest.
+            image: Whether their image is wanted; anchors are wanted if they are listened to.
+        """
+        stamp = _stamp(skeletons)
+        return _may_come(self._anchors, stamp) or (image and _may_come(self._images, stamp))
+
     def _on_skeletons(self, message: Skeleton3DArray) -> None:
         now = time.monotonic()
         if self.skeletons is not None:
@@ -118,6 +131,11 @@ class Listener:
 def _stamp(message: Skeleton3DArray | AnchorSet3DArray | Image | CompressedImage) -> int:
     """Return a message's stamp as one number."""
     return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def _may_come(messages: "OrderedDict[int, Message]", stamp: int) -> bool:
+    """Return whether the newest message of those that came is older than a stamp."""
+    return bool(messages) and stamp not in messages and next(reversed(messages)) < stamp
 
 
 def _keep(messages: "OrderedDict[int, Message]", message: Message, count: int) -> None:

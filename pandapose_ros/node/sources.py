@@ -70,8 +70,7 @@ def find_source(node: Node, skeletons: str, image: str = "") -> Source:
     else:
         images = heard if _of_types(heard, _IMAGE, _COMPRESSED) else said
         names = _of_types(images, _IMAGE, _COMPRESSED)
-        # A node may listen to depth images too, which look the same from here.
-        colour = [name for name in names if "depth" not in name]
+        colour = _least_depth(names, skeletons)
         published = [name for name in colour if node.count_publishers(name)]
         image = _most_alike(published or colour, skeletons)
     return Source(
@@ -86,6 +85,27 @@ def find_source(node: Node, skeletons: str, image: str = "") -> Source:
 
 def _of_types(topics: Mapping[str, list[str]], *types: str) -> list[str]:
     return sorted(name for name, kinds in topics.items() if set(types) & set(kinds))
+
+
+def _least_depth(topics: list[str], skeletons: str) -> list[str]:
+    """Leave out depth images, which look the same from here, by what is in their names.
+
+    Args:
+        topics: Of images.
+        skeletons: Their topic, with the camera's name in it where there are several.
+
+    Returns:
+        Those whose own part says least of depth, then those whose folders do: a camera, and so
+        the folder of its colour images, may be called depth_camera.
+    """
+    camera = set(skeletons.lower().split("/"))
+
+    def depth_parts(topic: str) -> tuple[bool, int]:
+        *folders, own = topic.lower().removesuffix("/compressed").split("/")
+        return "depth" in own, sum("depth" in part for part in folders if part not in camera)
+
+    least = min(map(depth_parts, topics), default=None)
+    return [topic for topic in topics if depth_parts(topic) == least]
 
 
 def _most_alike(topics: list[str], other: str) -> str:

@@ -23,6 +23,7 @@ from pandapose_ros.node.distributions import steady_clock
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view, camera_info_from_file
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.running import spin, start_ros
+from pandapose_ros.node.webcam import WebcamReader
 
 _DEFAULT_RATE = 30.0
 _SUBSCRIBER_POLL = 0.1
@@ -66,13 +67,14 @@ class VideoSource:
         if not 0 < self.rate <= 1000:
             self.rate = _DEFAULT_RATE
 
-    def read(self, now: Callable[[], Time]) -> tuple[NDArray[np.uint8], Time] | None:
-        """Return the next image, BGR uint8 [H, W, 3], and when it was taken; None at the end."""
-        if not self._capture.grab():
-            return None
-        stamp = now()  # before decoding, which takes milliseconds
+    def grab(self) -> bool:
+        """Go to the next image, of a webcam once it is there; False at the end."""
+        return self._capture.grab()
+
+    def retrieve(self) -> NDArray[np.uint8] | None:
+        """Decode the image that was grabbed, BGR uint8 [H, W, 3]; None if that fails."""
         is_read, image = self._capture.retrieve()
-        return (np.asarray(image, np.uint8), stamp) if is_read else None
+        return np.asarray(image, np.uint8) if is_read else None
 
     def rewind(self) -> None:
         """Go back to a file's first image."""
@@ -115,6 +117,7 @@ class VideoCamera(Node):
         self.published = 0
         self.finished = Future()
         self._timer: Timer | None = None
+        self._reader: WebcamReader | None = None
         self._schedule(_SUBSCRIBER_POLL, self._wait)
         topic, wanted = self._image_publisher.topic_name, self._config.wait_for_subscribers
         self.get_logger().info(
@@ -124,15 +127,21 @@ class VideoCamera(Node):
 
     def destroy_node(self) -> None:
         """Let go of the source too."""
-        self._source.close()
+        # What hangs in a grab must not be released under it: it goes with the process.
+        if self._reader is None or self._reader.close():
+            self._source.close()
         super().destroy_node()
 
     def _schedule(self, period: float, callback: Callable[[], None]) -> None:
         """Have only this callback called, every `period` seconds of steady time."""
-        if self._timer is not None:
-            self.destroy_timer(self._timer)
+        self._stop_timer()
         clock = steady_clock()
         self._timer = self.create_timer(period, callback, clock=clock)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+            self._timer = None
 
     def _wait(self) -> None:
         wanted = self._config.wait_for_subscribers
@@ -140,7 +149,27 @@ class VideoCamera(Node):
             self._schedule(_SETTLE_TIME if wanted else 1 / self._rate, self._begin)
 
     def _begin(self) -> None:
-        self._schedule(1 / self._rate, self._publish_next)
+        """Publish from now on: a file by a timer, a webcam as it delivers."""
+        if self._source.is_webcam:
+            self._stop_timer()
+            self._reader = WebcamReader(
+                self._source, self._config.rate, self._publish_grabbed, self._finish_webcam
+            )
+        else:
+            self._schedule(1 / self._rate, self._publish_next)
+
+    def _publish_grabbed(self) -> None:
+        """Publish what was grabbed from a webcam."""
+        frame = self._retrieve()
+        if frame is None:
+            raise self._no_more_images()
+        self._publish(*frame)
+
+    def _finish_webcam(self, error: Exception | None) -> None:
+        self._finish(error or self._no_more_images())
+
+    def _no_more_images(self) -> OSError:
+        return OSError(f"webcam {self._source.name} gives no more images")
 
     def _publish_next(self) -> None:
         try:
@@ -150,13 +179,11 @@ class VideoCamera(Node):
 
     def _try_to_publish_next(self) -> None:
         frame = self._read()
-        if frame is None and self._config.loop and not self._source.is_webcam:
+        if frame is None and self._config.loop:
             self._source.rewind()
             frame = self._read()
         if frame is not None:
             self._publish(*frame)
-        elif self._source.is_webcam:
-            self._finish(OSError(f"webcam {self._source.name} gives no more images"))
         elif not self.published:
             self._finish(ValueError(f"{self._source.name} holds no images"))
         else:
@@ -164,7 +191,12 @@ class VideoCamera(Node):
             self._schedule(_DRAIN_TIME, self._finish)
 
     def _read(self) -> tuple[NDArray[np.uint8], Time] | None:
-        return self._source.read(lambda: self.get_clock().now().to_msg())
+        return self._retrieve() if self._source.grab() else None
+
+    def _retrieve(self) -> tuple[NDArray[np.uint8], Time] | None:
+        stamp = self.get_clock().now().to_msg()  # before decoding, which takes milliseconds
+        image = self._source.retrieve()
+        return None if image is None else (image, stamp)
 
     def _publish(self, image: NDArray[np.uint8], stamp: Time) -> None:
         height, width = image.shape[:2]
@@ -197,9 +229,7 @@ class VideoCamera(Node):
 
     def _finish(self, error: Exception | None = None) -> None:
         """End `main`, with an error or without."""
-        if self._timer is not None:
-            self.destroy_timer(self._timer)
-            self._timer = None
+        self._stop_timer()
         if error is None:
             self.finished.set_result(None)
         else:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _SEARCH_PERIOD = 1.0
 # People vanish when their node has said nothing for this long.
 _SILENCE = 1.5
-# Longest wait for what has the same stamp as skeletons that are there.
+# Longest time from picture to picture that is spent on waiting for what has the same stamp.
 _PATIENCE = 0.3
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -58,6 +58,7 @@ class Viewer(Node):
         self.scene: LiveScene | None = None
         self._listener: Listener | None = None
         self._drawn: Skeleton3DArray | None = None
+        self._drawn_at = 0.0
         self._frames = ("", "")
         self._next_search = 0.0
 
@@ -129,11 +130,13 @@ class Viewer(Node):
         if message is None or message is self._drawn or listener.info is None:
             return
         anchors, image = listener.anchors_of(message), listener.image_of(message)
-        is_whole = (anchors is not None or not scene.wants_anchors) and image is not None
-        if not is_whole and listener.silence < _PATIENCE and self._drawn is not None:
+        is_patient = self._drawn is not None and time.monotonic() < self._drawn_at + _PATIENCE
+        if is_patient and listener.awaits(message, image=scene.wants_image):
             return
-        self._drawn = message
-        frames = (message.header.frame_id, image.header.frame_id if image else "")
+        self._drawn, self._drawn_at = message, time.monotonic()
+        # An image that is lost has changed no frame: the view would be turned back each time.
+        image_frame = image.header.frame_id if image is not None else self._frames[1]
+        frames = (message.header.frame_id, image_frame)
         scene.set_skeleton(skeleton_from_message(listener.info))
         if frames != self._frames:
             self._frames = frames
@@ -141,16 +144,13 @@ class Viewer(Node):
             scene.set_up(optical=frames[0].endswith("optical_frame") or frames[0] == frames[1])
         poses = _poses(message, anchors)
         scene.draw_people(poses)
-        if image is not None:
-            self._draw_camera(scene, listener, image, is_placed=frames[0] == frames[1])
+        if not scene.wants_image or (image is not None and frames[0] != frames[1]):
+            scene.draw_camera(None)
+        elif image is not None:
+            self._draw_camera(scene, listener, image)
         scene.set_status(self._status(listener, message, poses))
 
-    def _draw_camera(
-        self, scene: "LiveScene", listener: Listener, image: Any, *, is_placed: bool
-    ) -> None:
-        if not is_placed or not scene.wants_image:
-            scene.draw_camera(None)
-            return
+    def _draw_camera(self, scene: "LiveScene", listener: Listener, image: Any) -> None:
         try:
             pixels = decode(image)
         except ValueError as error:
