@@ -221,6 +221,9 @@ class FramePipeline:
             )
             self.estimator.reset(self.camera)
             self.world.clear(transforms=True)
+            if self.depths is not None:
+                # Not those that belong to the images to come: they may be there already.
+                self.depths.forget_after((stamp_ns + self._last_stamp_ns) // 2)
         self._last_stamp_ns = stamp_ns
 
     def _follow_size(self, size: tuple[int, int]) -> None:
