@@ -1,18 +1,22 @@
 """Depth images beside the images, over real DDS."""
 
 import array
+import functools
 import threading
 import time
 
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import Image
 
 from pandapose_ros.msg import Skeleton3D
 from pandapose_ros.node.depth import DepthBuffer, depth_from_message
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
 from pandapose_ros.node.stamps import nanoseconds
+
+WARN = DiagnosticStatus.WARN
 
 
 def depth_message(depth, encoding, *, padding=0, big_endian=False, stamp_ns=0):
@@ -203,3 +207,33 @@ def test_depth_that_comes_after_its_image_is_waited_for(graph, rgbd):
     seen = camera.person_before(camera.wall(distance), 10 * 10**9)
     assert seen.root_source == Skeleton3D.ROOT_DEPTH
     assert camera.node.statistics.missed_depth == 0
+
+
+def test_a_depth_camera_that_dies_is_told_as_long_as_it_is_away(graph, rgbd, log):
+    camera = rgbd(depth_window=0.3)
+    arrays = camera.camera.listen(DiagnosticArray, "/diagnostics")
+    surface = camera.wall(camera.person().root_position.z - 0.4)
+    assert camera.person(surface).root_source == Skeleton3D.ROOT_DEPTH
+    counts = camera.node.statistics
+
+    def is_told(old):
+        missed = counts.missed_depth
+        assert camera.person().root_source == Skeleton3D.ROOT_INTRINSICS
+        assert counts.missed_depth == missed + 1
+        inputs = [s for a in arrays[old:] for s in a.status if s.name == "pose_node: input"]
+        return any("depth none for" in s.message and s.level == WARN for s in inputs)
+
+    for _ in range(2):  # a warning that ends by itself would not be there the second time
+        graph.spin_for(1.2)
+        graph.spin_until(functools.partial(is_told, len(arrays)))
+    assert "no depth image for " in log.text
+    # A pause in which nothing could come is no silence.
+    missed = counts.missed_depth
+    camera.node.enable(False)
+    graph.spin_until(lambda: camera.publisher.get_subscription_count() == 0)
+    graph.spin_for(1.2)
+    camera.node.enable(True)
+    camera.wait_for_node()
+    stamp_ns = nanoseconds(camera.camera.message(camera.pixels).header.stamp)
+    assert camera.person_before(surface, stamp_ns).root_source == Skeleton3D.ROOT_DEPTH
+    assert counts.missed_depth == missed

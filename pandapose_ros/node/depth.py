@@ -1,5 +1,6 @@
 """Depth images beside the colour images: from message to metres, and which belongs to which."""
 
+import math
 import threading
 import time
 from collections import deque
@@ -51,14 +52,21 @@ class DepthBuffer:
     def __init__(self) -> None:
         self._messages: deque[Image] = deque(maxlen=_KEPT)
         self._condition = threading.Condition()
-        self._last_arrival = -_ALIVE
+        self._has_come = False
+        self._silent_since = 0.0
 
     def add(self, message: Image) -> None:
         """Take a depth image in."""
         with self._condition:
             self._messages.append(message)
-            self._last_arrival = time.monotonic()
+            self._silent_since = time.monotonic()
+            self._has_come = True
             self._condition.notify_all()
+
+    def resume(self) -> None:
+        """Begin the silence anew: there was no subscription by which any could have come."""
+        with self._condition:
+            self._silent_since = time.monotonic()
 
     def forget_after(self, stamp_ns: int) -> None:
         """Forget depth images of later than a stamp, as when time has gone back.
@@ -72,9 +80,14 @@ class DepthBuffer:
             self._messages.extend(kept)
 
     @property
+    def silence(self) -> float:
+        """Seconds since the last depth image, or since `resume`; infinite if none ever came."""
+        return time.monotonic() - self._silent_since if self._has_come else math.inf
+
+    @property
     def is_alive(self) -> bool:
         """Whether depth images have come lately."""
-        return time.monotonic() - self._last_arrival < _ALIVE
+        return self.silence < _ALIVE
 
     def find(self, stamp_ns: int, window: float) -> Image | None:
         """Return the depth image nearest to a stamp, after waiting for it if it may still come.
