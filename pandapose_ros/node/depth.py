@@ -47,12 +47,16 @@ def depth_from_message(message: Image) -> NDArray[np.float32]:
 
 
 class DepthBuffer:
-    """Keep the last few depth images, filled in the executor and asked by the worker."""
+    """Keep the last few depth images, filled in the executor and asked by the worker.
+
+    Attributes:
+        received: How many have come.
+    """
 
     def __init__(self) -> None:
         self._messages: deque[Image] = deque(maxlen=_KEPT)
         self._condition = threading.Condition()
-        self._has_come = False
+        self.received = 0
         self._silent_since = 0.0
 
     def add(self, message: Image) -> None:
@@ -60,7 +64,7 @@ class DepthBuffer:
         with self._condition:
             self._messages.append(message)
             self._silent_since = time.monotonic()
-            self._has_come = True
+            self.received += 1
             self._condition.notify_all()
 
     def resume(self) -> None:
@@ -82,7 +86,7 @@ class DepthBuffer:
     @property
     def silence(self) -> float:
         """Seconds since the last depth image, or since `resume`; infinite if none ever came."""
-        return time.monotonic() - self._silent_since if self._has_come else math.inf
+        return time.monotonic() - self._silent_since if self.received else math.inf
 
     @property
     def is_alive(self) -> bool:
