@@ -50,6 +50,11 @@ class BagJob:
     depth: str = ""
     anchors: bool = False
 
+    @property
+    def losses(self) -> Path:
+        """File beside `out` that tells what became of the images, as `Losses` has it."""
+        return Path(f"{self.out}.json")
+
     def to_json(self) -> str:
         """Return one line that `from_json` reads."""
         return json.dumps(asdict(self))
@@ -58,6 +63,28 @@ class BagJob:
     def from_json(line: str) -> "BagJob":
         """Read what `to_json` wrote."""
         return BagJob(**json.loads(line))
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Count by cause, without zeros, which images of a topic came off badly.
+
+    Attributes:
+        lost: Images that gave no skeletons.
+        impaired: Images whose skeletons are without depth or calibration that was there.
+    """
+
+    lost: dict[str, int]
+    impaired: dict[str, int]
+
+    def save(self, path: Path) -> None:
+        """Write a file that `load` reads."""
+        path.write_text(json.dumps(asdict(self)))
+
+    @staticmethod
+    def load(path: Path) -> "Losses":
+        """Read what `save` wrote."""
+        return Losses(**json.loads(path.read_text()))
 
 
 class TopicQueues:

@@ -158,7 +158,7 @@ def write_robot(path, frames, distances):
             write("/cam/depth", time + 3 * 10**7, depth)
 
 
-def test_depth_and_tf_after_an_image_count_for_it(frames, tmp_path):
+def test_depth_and_tf_after_an_image_count_and_losses_are_told(frames, tmp_path):
     K = np.array(next(messages(frames))[1].k).reshape(3, 3)
     (person,) = PoseEstimator().estimate(frames[0], K)
     distances = person.root[2] - 0.4 + 0.3 * (np.arange(FRAMES) % 2)
@@ -168,6 +168,9 @@ def test_depth_and_tf_after_an_image_count_for_it(frames, tmp_path):
     options = ("--depth", "/cam/depth", "--params-file", settings)
     done = run_tool(tmp_path / "in", tmp_path / "out", *options)
     assert done.returncode == 0, done.stderr
+    assert f"/cam/image_raw: 1 of {FRAMES} images gave no skeletons" in done.stdout
+    assert "no skeletons: dropped untransformed 1\n" in done.stdout
+    assert "without their depth" not in done.stdout
     said = read_skeletons(tmp_path / "out")
     assert [m.header.frame_id for m in said] == ["base"] * (FRAMES - 1)
     for message, distance in zip(said, distances, strict=False):

@@ -19,7 +19,7 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from pandapose_ros.bags import BagJob, new_bag, quality
+from pandapose_ros.bags import BagJob, Losses, new_bag, quality
 from pandapose_ros.node.bag_player import BagPlayer, class_of, spin_until
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.running import keep_freed_memory, start_ros
@@ -96,6 +96,7 @@ class BagWorker:
                 on_image()
                 if self._is_ending():
                     raise KeyboardInterrupt
+            self._losses().save(self._job.losses)
 
     def _outputs(self, writer: Writer) -> dict[str, Connection]:
         store = get_typestore(Stores.ROS2_JAZZY)
@@ -120,6 +121,14 @@ class BagWorker:
         expected = counts.processed - self._written
         names = ("skeletons", "anchors") if self._job.anchors else ("skeletons",)
         return all(len(self._heard[name]) >= expected for name in names)
+
+    def _losses(self) -> Losses:
+        counts = self._node.statistics
+        impaired = ("missed_depth", "refused_depth", "refused_camera_info")
+        return Losses(
+            lost={cause: count for cause, count in counts.losses().items() if count},
+            impaired={name: count for name in impaired if (count := getattr(counts, name))},
+        )
 
     def _write(self, writer: Writer, outputs: dict[str, Connection], stamp: int) -> None:
         """Write what has been heard, at the time of its image."""

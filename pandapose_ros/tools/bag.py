@@ -16,7 +16,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.errors import ReaderError
 from tqdm import tqdm
 
-from pandapose_ros.bags import STORAGES, BagJob, join_bags
+from pandapose_ros.bags import STORAGES, BagJob, Losses, join_bags
 from pandapose_ros.tools.processes import find_shared, node_command
 
 _IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
@@ -81,6 +81,9 @@ def run(args: argparse.Namespace) -> int:
         print("interrupted: the same command goes on after the topics that are done")
         raise
     messages = join_bags([Path(job.out) for job in jobs], args.output, args.storage)
+    for job in jobs:
+        for line in explain_losses(job, counts[job.image]):
+            print(line)
     shutil.rmtree(folder)
     print(f"{messages} messages written to {args.output}")
     return 0
@@ -175,6 +178,28 @@ def _connections(bag: Path) -> list[Connection]:
             return list(reader.connections)
     except (ReaderError, OSError) as error:
         raise ValueError(f"cannot read the recording {bag}: {error}") from error
+
+
+def explain_losses(job: BagJob, images: int) -> list[str]:
+    """Say which images of a topic gave no skeletons or came off badly; empty if all went well.
+
+    Args:
+        job: That is done.
+        images: How many images there are.
+    """
+    losses = Losses.load(job.losses)
+    lost, impaired = _listing(losses.lost), _listing(losses.impaired)
+    lines = []
+    if lost:
+        count = sum(losses.lost.values())
+        lines.append(f"{job.image}: {count} of {images} images gave no skeletons: {lost}")
+    if impaired:
+        lines.append(f"{job.image}: images without their depth or camera_info: {impaired}")
+    return lines
+
+
+def _listing(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{cause.replace('_', ' ')} {count}" for cause, count in counts.items())
 
 
 def choose_namespaces(topics: Sequence[str]) -> dict[str, str]:
