@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 import sqlite3
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -36,6 +37,7 @@ class BagJob:
         storage: A key of `STORAGES`.
         definitions: Folder of the message definitions, `msg/`.
         namespace: Of the node whose topics are written.
+        depth: Topic of the depth images; empty: the node's own, `depth` in the namespace.
         anchors: Whether to write the anchors too.
     """
 
@@ -45,7 +47,13 @@ class BagJob:
     storage: str
     definitions: str
     namespace: str = ""
+    depth: str = ""
     anchors: bool = False
+
+    @property
+    def losses(self) -> Path:
+        """File beside `out` that tells what became of the images, as `Losses` has it."""
+        return Path(f"{self.out}.json")
 
     def to_json(self) -> str:
         """Return one line that `from_json` reads."""
@@ -55,6 +63,62 @@ class BagJob:
     def from_json(line: str) -> "BagJob":
         """Read what `to_json` wrote."""
         return BagJob(**json.loads(line))
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Count by cause, without zeros, which images of a topic came off badly.
+
+    Attributes:
+        lost: Images that gave no skeletons.
+        impaired: Images whose skeletons are without depth or calibration that was there.
+    """
+
+    lost: dict[str, int]
+    impaired: dict[str, int]
+
+    def save(self, path: Path) -> None:
+        """Write a file that `load` reads."""
+        path.write_text(json.dumps(asdict(self)))
+
+    @staticmethod
+    def load(path: Path) -> "Losses":
+        """Read what `save` wrote."""
+        return Losses(**json.loads(path.read_text()))
+
+
+class TopicQueues:
+    """Hand out the messages of a recording, of each topic up to a time of its own.
+
+    What is read on the way to one topic's messages waits until its own topic is asked for.
+    """
+
+    def __init__(self, messages: Iterator[tuple[Connection, int, bytes]]) -> None:
+        """Start at the beginning.
+
+        Args:
+            messages: Of a reader, in the order of their times.
+        """
+        self._messages = messages
+        self._next = next(messages, None)
+        self._waiting: defaultdict[str, deque[tuple[int, bytes]]] = defaultdict(deque)
+
+    def take(self, topic: str, end: int) -> Iterator[bytes]:
+        """Yield the next messages of a topic; those that nobody asked for stay.
+
+        Args:
+            topic: Which.
+            end: Time of recording of the last one to yield, nanoseconds.
+        """
+        waiting = self._waiting[topic]
+        while True:
+            while not waiting and self._next is not None and self._next[1] <= end:
+                connection, time, data = self._next
+                self._waiting[connection.topic].append((time, bytes(data)))
+                self._next = next(self._messages, None)
+            if not waiting or waiting[0][0] > end:
+                return
+            yield waiting.popleft()[1]
 
 
 @contextmanager

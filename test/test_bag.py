@@ -1,5 +1,6 @@
 """The bag tool, on bags in both formats, against the live node."""
 
+import array
 import signal
 import subprocess
 import sys
@@ -9,16 +10,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from geometry_msgs.msg import TransformStamped
 from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.time import Time
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
 
 from pandapose_ros.bags import join_bags, new_bag
-from pandapose_ros.msg import Skeleton3DArray
+from pandapose_ros.estimator import PoseEstimator
+from pandapose_ros.msg import Skeleton3D, Skeleton3DArray
 from pandapose_ros.node.conversions import image_message
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
 from pandapose_ros.node.pose_node import PoseNode
+from pandapose_ros.node.stamps import nanoseconds
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "config" / "demo" / "walk.mp4"
@@ -109,6 +116,69 @@ def test_a_bag_gives_what_the_live_node_gives(graph, make_camera, frames, tmp_pa
     assert not list(tmp_path.glob(".*"))
 
 
+def depth_image(header, size, distance):
+    height, width = size
+    values = np.full(size, round(distance * 1000), "<u2")
+    return Image(
+        header=header,
+        height=height,
+        width=width,
+        encoding="16UC1",
+        step=2 * width,
+        data=array.array("B", values.tobytes()),
+    )
+
+
+def write_robot(path, frames, distances):
+    """A camera of colours and depth on a robot that moves: depth and tf come after each image.
+
+    The transform for the last image is not in the recording any more.
+    """
+    kinds = {
+        "/cam/image_raw": "sensor_msgs/msg/Image",
+        "/cam/camera_info": "sensor_msgs/msg/CameraInfo",
+        "/cam/depth": "sensor_msgs/msg/Image",
+        "/tf": "tf2_msgs/msg/TFMessage",
+    }
+    place = TransformStamped(child_frame_id="lens")
+    place.header.frame_id = "base"
+    with Writer(path, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        topics = {t: writer.add_connection(t, kind, typestore=STORE) for t, kind in kinds.items()}
+
+        def write(topic, time, message):
+            writer.write(topics[topic], time, serialize_message(message))
+
+        for (image, info), distance in zip(messages(frames), distances, strict=True):
+            time = nanoseconds(image.header.stamp)
+            place.header.stamp = Time(nanoseconds=time - 5 * 10**7).to_msg()
+            write("/tf", time - 4 * 10**7, TFMessage(transforms=[place]))
+            write("/cam/camera_info", time, info)
+            write("/cam/image_raw", time + 1, image)
+            depth = depth_image(image.header, (image.height, image.width), distance)
+            write("/cam/depth", time + 3 * 10**7, depth)
+
+
+def test_depth_and_tf_after_an_image_count_and_losses_are_told(frames, tmp_path):
+    K = np.array(next(messages(frames))[1].k).reshape(3, 3)
+    (person,) = PoseEstimator().estimate(frames[0], K)
+    distances = person.root[2] - 0.4 + 0.3 * (np.arange(FRAMES) % 2)
+    write_robot(tmp_path / "in", frames, distances)
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("/**:\n  ros__parameters:\n    target_frame: base\n")
+    options = ("--depth", "/cam/depth", "--params-file", settings)
+    done = run_tool(tmp_path / "in", tmp_path / "out", *options)
+    assert done.returncode == 0, done.stderr
+    assert f"/cam/image_raw: 1 of {FRAMES} images gave no skeletons" in done.stdout
+    assert "no skeletons: dropped untransformed 1\n" in done.stdout
+    assert "without their depth" not in done.stdout
+    said = read_skeletons(tmp_path / "out")
+    assert [m.header.frame_id for m in said] == ["base"] * (FRAMES - 1)
+    for message, distance in zip(said, distances, strict=False):
+        (skeleton,) = message.skeletons
+        assert skeleton.root_source == Skeleton3D.ROOT_DEPTH
+        assert 0.05 < skeleton.root_position.z - distance < 0.25
+
+
 def test_an_interrupted_run_goes_on_after_what_is_done(frames, tmp_path):
     recording, out = tmp_path / "in", tmp_path / "out"
     write_recording(recording, frames[:1], cameras=("left", "right"))
@@ -138,7 +208,19 @@ def test_an_interrupted_run_goes_on_after_what_is_done(frames, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [(("--image", "/nose"), "/cam/image_raw"), ((), "say which topics with --image")],
+    [
+        (("--image", "/nose"), "/cam/image_raw"),
+        ((), "say which topics with --image"),
+        (("--image", "/cam/image_raw", "--depth", "/nose"), "/other/image_raw"),
+        (
+            ("--image", "/cam/image_raw", "--depth", "/cam/camera_info"),
+            "of sensor_msgs/msg/CameraInfo",
+        ),
+        (
+            ("--image", "/cam/image_raw", "/other/image_raw", "--depth", "/nose"),
+            "2 image topics, 1 of",
+        ),
+    ],
 )
 def test_a_wrong_topic_is_answered_with_those_there_are(frames, tmp_path, arguments, reason):
     write_recording(tmp_path / "in", frames[:1], cameras=("cam", "other"))

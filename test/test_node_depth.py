@@ -1,19 +1,22 @@
 """Depth images beside the images, over real DDS."""
 
 import array
+import functools
 import threading
 import time
 
 import numpy as np
 import pytest
-from rclpy.parameter import Parameter
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import Image
 
 from pandapose_ros.msg import Skeleton3D
 from pandapose_ros.node.depth import DepthBuffer, depth_from_message
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
-from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.stamps import nanoseconds
+
+WARN = DiagnosticStatus.WARN
 
 
 def depth_message(depth, encoding, *, padding=0, big_endian=False, stamp_ns=0):
@@ -56,15 +59,19 @@ def test_other_depth_images_are_refused_with_the_reason():
             depth_from_message(Image(**{"encoding": "16UC1", **values, **changes}))
 
 
+def stamped(milliseconds):
+    return depth_message(np.ones((1, 1)), "16UC1", stamp_ns=milliseconds * 10**6)
+
+
 def test_the_buffer_finds_the_nearest_within_the_window():
     buffer = DepthBuffer()
     assert not buffer.is_alive
     for milliseconds in (1000, 1033, 1066):
-        buffer.add(depth_message(np.ones((1, 1)), "16UC1", stamp_ns=milliseconds * 10**6))
+        buffer.add(stamped(milliseconds))
     assert buffer.is_alive
     found = buffer.find(1040 * 10**6, 0.02)
     assert nanoseconds(found.header.stamp) == 1033 * 10**6
-    buffer.add(depth_message(np.ones((1, 1)), "16UC1", stamp_ns=1000 * 10**9))
+    buffer.add(stamped(1000 * 1000))
     started = time.monotonic()
     assert buffer.find(900 * 10**9, 60.0) is None  # later ones have come: no use in waiting
     assert time.monotonic() - started < 30
@@ -72,8 +79,8 @@ def test_the_buffer_finds_the_nearest_within_the_window():
 
 def test_the_buffer_waits_for_what_may_still_come():
     buffer = DepthBuffer()
-    buffer.add(depth_message(np.ones((1, 1)), "16UC1", stamp_ns=10**9))
-    late = depth_message(np.ones((1, 1)), "16UC1", stamp_ns=2 * 10**9)
+    buffer.add(stamped(1000))
+    late = stamped(2000)
     timer = threading.Timer(0.05, buffer.add, [late])
     timer.start()
     assert buffer.find(2 * 10**9, 0.5) is late
@@ -86,41 +93,147 @@ def test_the_buffer_waits_for_what_may_still_come():
     timer.join()
 
 
-def test_depth_places_people_and_its_absence_is_counted(graph, make_camera, walker, capfd):
-    overrides = {"threads": 1, "depth_window": 0.3}
-    parameters = [Parameter(name, value=value) for name, value in overrides.items()]
-    node = graph.add(PoseNode(context=graph.context, parameter_overrides=parameters))
-    camera = make_camera()
-    depths = camera.node.create_publisher(Image, "depth", 5)
-    assert node.start()
-    camera.wait_for_node()
-    graph.spin_until(lambda: depths.get_subscription_count() == 1)
-    height, width = walker.shape[:2]
-    camera.infos.publish(camera_info_from_field_of_view(1.0, width, height))
-    graph.spin_until(lambda: node.cameras[0].input._camera_info is not None)
+def test_the_depth_before_an_images_own_is_the_last_resort(monkeypatch):
+    buffer = DepthBuffer()
+    before, own = stamped(967), stamped(1000)
+    for message in (stamped(934), before):
+        buffer.add(message)
+    started = time.monotonic()
+    # The next one comes at 1000, which is further away.
+    assert buffer.find(980 * 10**6, 60.0) is before
+    assert time.monotonic() - started < 30
+    started = time.monotonic()
+    assert buffer.find(1000 * 10**6, 0.1) is before  # its own is lost
+    assert time.monotonic() - started > 0.09
+    timer = threading.Timer(0.05, buffer.add, [own])
+    timer.start()
+    assert buffer.find(1000 * 10**6, 5.0) is own
+    timer.join()
+    monkeypatch.setattr("pandapose_ros.node.depth._ALIVE", 0.0)
+    started = time.monotonic()
+    assert buffer.find(1033 * 10**6, 60.0) is own  # nobody sends any more
+    assert time.monotonic() - started < 30
 
-    def source(depth=None, *, apart=0):
-        message = camera.message(walker)
+
+class DepthCamera:
+    """A node, and the camera of colours and depth that it listens to."""
+
+    def __init__(self, graph, camera, node, pixels):
+        self.graph, self.camera, self.node, self.pixels = graph, camera, node, pixels
+        self.height, self.width = pixels.shape[:2]
+        self.publisher = camera.node.create_publisher(Image, "depth", 5)
+        assert node.start()
+        self.wait_for_node()
+        camera.infos.publish(camera_info_from_field_of_view(1.0, self.width, self.height))
+        graph.spin_until(lambda: node.cameras[0].input._camera_info is not None)
+
+    def wait_for_node(self):
+        self.camera.wait_for_node()
+        self.graph.spin_until(lambda: self.publisher.get_subscription_count() == 1)
+
+    def wall(self, distance):
+        return np.full((self.height, self.width), distance, np.float32)
+
+    def send_depth(self, depth, stamp_ns):
+        self.publisher.publish(depth_message(depth, "16UC1", stamp_ns=stamp_ns))
+
+    def person(self, depth=None, *, apart=0):
+        """Send an image after its depth, and return who is there."""
+        message = self.camera.message(self.pixels)
         if depth is not None:
-            stamp_ns = nanoseconds(message.header.stamp) + apart
-            depths.publish(depth_message(depth, "16UC1", stamp_ns=stamp_ns))
-        (skeleton,) = camera.exchange(message).skeletons
+            self.send_depth(depth, nanoseconds(message.header.stamp) + apart)
+        (skeleton,) = self.camera.exchange(message).skeletons
         return skeleton
 
-    plain = source()
+    def person_before(self, depth, stamp_ns):
+        """Send an image before its depth, and return who is there."""
+        message = self.camera.message(self.pixels)
+        message.header.stamp = Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
+        count = self.node.statistics.received + 1
+        self.camera.images.publish(message)
+        self.graph.spin_until(lambda: self.node.statistics.received == count)
+        self.graph.spin_for(0.1)  # what depth lags behind
+        self.send_depth(depth, stamp_ns)
+
+        def has_come():
+            return self.camera.skeletons[-1:] and (
+                self.camera.skeletons[-1].header.stamp == message.header.stamp
+            )
+
+        self.graph.spin_until(has_come)
+        return self.camera.skeletons[-1].skeletons[0]
+
+
+@pytest.fixture
+def rgbd(graph, make_camera, make_node, walker):
+    def make(**overrides):
+        node = make_node(threads=1, **overrides)
+        return DepthCamera(graph, make_camera(), node, walker)
+
+    return make
+
+
+def test_depth_places_people_and_its_absence_is_counted(graph, rgbd, capfd):
+    camera = rgbd(depth_window=0.3)
+    counts = camera.node.statistics
+    plain = camera.person()
     assert plain.root_source == Skeleton3D.ROOT_INTRINSICS
-    assert node.statistics.missed_depth == 0  # nobody sends any
+    assert counts.missed_depth == 0  # nobody sends any
     distance = plain.root_position.z - 0.4
-    surface = np.full((height, width), distance, np.float32)
-    placed = source(surface)
+    surface = camera.wall(distance)
+    placed = camera.person(surface)
     assert placed.root_source == Skeleton3D.ROOT_DEPTH
     assert 0.05 < placed.root_position.z - distance < 0.25
     assert placed.root_position_covariance[0] > 0
     graph.spin_for(0.4)  # the last depth image leaves the window
-    assert source(surface, apart=10**9).root_source == Skeleton3D.ROOT_INTRINSICS
-    assert source(surface[:100]).root_source == Skeleton3D.ROOT_INTRINSICS
+    assert camera.person(surface, apart=10**9).root_source == Skeleton3D.ROOT_INTRINSICS
+    assert camera.person(surface[:100]).root_source == Skeleton3D.ROOT_INTRINSICS
     log = capfd.readouterr().err
     assert "no depth image within 0.3 s of an image (depth_window)" in log
     assert "100 is not registered to the image of" in log
-    counts = node.statistics
     assert (counts.missed_depth, counts.refused_depth, counts.failed) == (1, 1, 0)
+
+
+def test_depth_that_comes_after_its_image_is_waited_for(graph, rgbd):
+    camera = rgbd(depth_window=1.0)
+    distance = camera.person().root_position.z - 0.4
+    stamp_ns = 50 * 10**9
+    camera.send_depth(camera.wall(distance + 0.8), stamp_ns - 33 * 10**6)
+    graph.spin_until(lambda: camera.node.cameras[0].pipeline.depths.is_alive)
+    seen = camera.person_before(camera.wall(distance), stamp_ns)
+    assert seen.root_source == Skeleton3D.ROOT_DEPTH
+    assert 0.05 < seen.root_position.z - distance < 0.25
+    # A recording starts again: that later ones have come says nothing now.
+    seen = camera.person_before(camera.wall(distance), 10 * 10**9)
+    assert seen.root_source == Skeleton3D.ROOT_DEPTH
+    assert camera.node.statistics.missed_depth == 0
+
+
+def test_a_depth_camera_that_dies_is_told_as_long_as_it_is_away(graph, rgbd, log):
+    camera = rgbd(depth_window=0.3)
+    arrays = camera.camera.listen(DiagnosticArray, "/diagnostics")
+    surface = camera.wall(camera.person().root_position.z - 0.4)
+    assert camera.person(surface).root_source == Skeleton3D.ROOT_DEPTH
+    counts = camera.node.statistics
+
+    def is_told(old):
+        missed = counts.missed_depth
+        assert camera.person().root_source == Skeleton3D.ROOT_INTRINSICS
+        assert counts.missed_depth == missed + 1
+        inputs = [s for a in arrays[old:] for s in a.status if s.name == "pose_node: input"]
+        return any("depth none for" in s.message and s.level == WARN for s in inputs)
+
+    for _ in range(2):  # a warning that ends by itself would not be there the second time
+        graph.spin_for(1.2)
+        graph.spin_until(functools.partial(is_told, len(arrays)))
+    assert "no depth image for " in log.text
+    # A pause in which nothing could come is no silence.
+    missed = counts.missed_depth
+    camera.node.enable(False)
+    graph.spin_until(lambda: camera.publisher.get_subscription_count() == 0)
+    graph.spin_for(1.2)
+    camera.node.enable(True)
+    camera.wait_for_node()
+    stamp_ns = nanoseconds(camera.camera.message(camera.pixels).header.stamp)
+    assert camera.person_before(surface, stamp_ns).root_source == Skeleton3D.ROOT_DEPTH
+    assert counts.missed_depth == missed

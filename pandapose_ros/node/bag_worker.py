@@ -1,33 +1,29 @@
 """A process that plays a recording to `pose_node`, image by image, and records its skeletons.
 
 It is the live node itself, with all its parameters, in a graph of its own that nobody outside of
-the process sees. The next image is sent when the last one is done: none is dropped, and the
-result is the live node's for the same images.
+the process sees. The next image is sent when the last one is done: none is dropped as the node is
+busy, and the result is the live node's for the same images.
 """
 
-import importlib
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.utilities import try_shutdown
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from rosgraph_msgs.msg import Clock
 
-from pandapose_ros.bags import BagJob, new_bag, quality
+from pandapose_ros.bags import BagJob, Losses, new_bag, quality
+from pandapose_ros.node.bag_player import BagPlayer, class_of, spin_until
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.running import keep_freed_memory, start_ros
 
-_PATIENCE = 120.0  # s, for one image
 _TYPES = {
     "skeletons": "pandapose_ros/msg/Skeleton3DArray",
     "skeleton_info": "pandapose_ros/msg/SkeletonInfo",
@@ -63,9 +59,8 @@ class BagWorker:
                 qos = latched if name == "skeleton_info" else QoSProfile(depth=100)
                 topic = f"{self._node.get_fully_qualified_name()}/{name}"
                 self._player.create_subscription(
-                    _class_of(kind), topic, self._heard[name].append, qos, raw=True
+                    class_of(kind), topic, self._heard[name].append, qos, raw=True
                 )
-        self._clock = self._player.create_publisher(Clock, "/clock", 1)
         for node in (self._player, self._node):
             self._executor.add_node(node)
         if not self._node.start():
@@ -87,51 +82,21 @@ class BagWorker:
             TimeoutError: If the node does not finish an image.
             OSError: If the disk is full; see `new_bag`.
         """
+        bag = Path(self._job.bag)
         with (
-            Reader(Path(self._job.bag)) as reader,
+            Reader(bag) as reader,
+            Reader(bag) as beside,
             new_bag(Path(self._job.out), self._job.storage) as writer,
         ):
-            connections, publishers = self._connect(reader)
+            player = BagPlayer(self._player, self._node, self._executor, beside, self._job.image)
             outputs = self._outputs(writer)
-            images = 0
-            for connection, stamp, data in reader.messages(connections):
-                self._set_time(stamp)
-                publishers[connection.topic].publish(bytes(data))
-                if connection.topic != self._job.image:
-                    self._executor.spin_once(timeout_sec=0.0)
-                    continue
-                images += 1
-                self._wait_until(lambda count=images: self._has_done(count))
-                self._write(writer, outputs, stamp)
+            for count, time_ns in enumerate(player.play(reader), start=1):
+                spin_until(self._executor, lambda count=count: self._has_done(count))
+                self._write(writer, outputs, time_ns)
                 on_image()
                 if self._is_ending():
                     raise KeyboardInterrupt
-
-    def _connect(self, reader: Reader) -> tuple[list[Connection], dict[str, Publisher]]:
-        """Return the recorded topics that the node subscribes to, with publishers for them."""
-        node = self._node
-        subscribed = dict(
-            self._player.get_subscriber_names_and_types_by_node(
-                node.get_name(), node.get_namespace()
-            )
-        )
-        connections = [
-            c
-            for c in reader.connections
-            if c.msgtype in subscribed.get(c.topic, ()) and c.msgcount
-        ]
-        publishers: dict[str, Publisher] = {}
-        for connection in connections:
-            static = connection.topic.endswith("tf_static")
-            durability = DurabilityPolicy.TRANSIENT_LOCAL if static else DurabilityPolicy.VOLATILE
-            publishers[connection.topic] = self._player.create_publisher(
-                _class_of(connection.msgtype),
-                connection.topic,
-                QoSProfile(depth=100, durability=durability),
-            )
-        for publisher in publishers.values():
-            self._wait_until(lambda p=publisher: p.get_subscription_count() > 0)
-        return connections, publishers
+            self._losses().save(self._job.losses)
 
     def _outputs(self, writer: Writer) -> dict[str, Connection]:
         store = get_typestore(Stores.ROS2_JAZZY)
@@ -148,13 +113,6 @@ class BagWorker:
             if name != "anchors" or self._job.anchors
         }
 
-    def _set_time(self, stamp: int) -> None:
-        """Let the node's clock show the time of the recording, if it goes by that."""
-        message = Clock()
-        message.clock.sec, message.clock.nanosec = divmod(stamp, 10**9)
-        self._clock.publish(message)
-        self._executor.spin_once(timeout_sec=0.0)
-
     def _has_done(self, images: int) -> bool:
         counts = self._node.statistics
         if counts.processed + sum(counts.losses().values()) < images:
@@ -164,12 +122,13 @@ class BagWorker:
         names = ("skeletons", "anchors") if self._job.anchors else ("skeletons",)
         return all(len(self._heard[name]) >= expected for name in names)
 
-    def _wait_until(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + _PATIENCE
-        while not condition():
-            if time.monotonic() > end:
-                raise TimeoutError(f"pose_node has not finished an image in {_PATIENCE:g} s")
-            self._executor.spin_once(timeout_sec=0.05)
+    def _losses(self) -> Losses:
+        counts = self._node.statistics
+        impaired = ("missed_depth", "refused_depth", "refused_camera_info")
+        return Losses(
+            lost={cause: count for cause, count in counts.losses().items() if count},
+            impaired={name: count for name in impaired if (count := getattr(counts, name))},
+        )
 
     def _write(self, writer: Writer, outputs: dict[str, Connection], stamp: int) -> None:
         """Write what has been heard, at the time of its image."""
@@ -178,12 +137,6 @@ class BagWorker:
             for data in self._heard[name]:
                 writer.write(connection, stamp, data)
             self._heard[name].clear()
-
-
-def _class_of(name: str) -> type:
-    """Return the class of a message type such as sensor_msgs/msg/Image."""
-    package, _, kind = name.split("/")
-    return getattr(importlib.import_module(f"{package}.msg"), kind)
 
 
 def _tell(text: str) -> None:

@@ -88,7 +88,7 @@ class Camera:
             self._node,
             self.name,
             lambda frame: on_frame(self, frame),
-            depths.add,
+            depths,
             lambda: self._parameters.get(NodeConfig),
             lambda: not self.why_paused(enabled=is_enabled()),
         )

@@ -1,8 +1,10 @@
 """Depth images beside the colour images: from message to metres, and which belongs to which."""
 
+import math
 import threading
 import time
 from collections import deque
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,27 +47,57 @@ def depth_from_message(message: Image) -> NDArray[np.float32]:
 
 
 class DepthBuffer:
-    """Keep the last few depth images, filled in the executor and asked by the worker."""
+    """Keep the last few depth images, filled in the executor and asked by the worker.
+
+    Attributes:
+        received: How many have come.
+    """
 
     def __init__(self) -> None:
         self._messages: deque[Image] = deque(maxlen=_KEPT)
         self._condition = threading.Condition()
-        self._last_arrival = -_ALIVE
+        self.received = 0
+        self._silent_since = 0.0
 
     def add(self, message: Image) -> None:
         """Take a depth image in."""
         with self._condition:
             self._messages.append(message)
-            self._last_arrival = time.monotonic()
+            self._silent_since = time.monotonic()
+            self.received += 1
             self._condition.notify_all()
+
+    def resume(self) -> None:
+        """Begin the silence anew: there was no subscription by which any could have come."""
+        with self._condition:
+            self._silent_since = time.monotonic()
+
+    def forget_after(self, stamp_ns: int) -> None:
+        """Forget depth images of later than a stamp, as when time has gone back.
+
+        Args:
+            stamp_ns: Of the last one to keep, nanoseconds.
+        """
+        with self._condition:
+            kept = [m for m in self._messages if nanoseconds(m.header.stamp) <= stamp_ns]
+            self._messages.clear()
+            self._messages.extend(kept)
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last depth image, or since `resume`; infinite if none ever came."""
+        return time.monotonic() - self._silent_since if self.received else math.inf
 
     @property
     def is_alive(self) -> bool:
         """Whether depth images have come lately."""
-        return time.monotonic() - self._last_arrival < _ALIVE
+        return self.silence < _ALIVE
 
     def find(self, stamp_ns: int, window: float) -> Image | None:
         """Return the depth image nearest to a stamp, after waiting for it if it may still come.
+
+        The one before may be within the window too, but shows people where they were: it is
+        taken only if a nearer one cannot come, or has not come in time.
 
         Args:
             stamp_ns: Of the colour image, nanoseconds.
@@ -78,14 +110,21 @@ class DepthBuffer:
             deadline = time.monotonic() + window
             while True:
                 best = min(self._messages, key=lambda m: _distance(m, stamp_ns), default=None)
-                if best is not None and _distance(best, stamp_ns) <= window * 1e9:
-                    return best
-                # Once a later one has come, this image's own will not.
-                is_past = any(nanoseconds(m.header.stamp) > stamp_ns for m in self._messages)
+                if best is not None and _distance(best, stamp_ns) > window * 1e9:
+                    best = None
                 left = deadline - time.monotonic()
-                if left <= 0 or is_past or not self.is_alive:
-                    return None
+                if left <= 0 or not self.is_alive or self._is_final(best, stamp_ns):
+                    return best
                 self._condition.wait(left)
+
+    def _is_final(self, best: Image | None, stamp_ns: int) -> bool:
+        """Tell whether nothing nearer to a stamp can come than the best within the window."""
+        stamps = sorted({nanoseconds(m.header.stamp) for m in self._messages})
+        if stamps and stamps[-1] >= stamp_ns:
+            return True
+        # The next one will be further away. Some may have been lost: the least gap counts.
+        gap = min((after - before for before, after in pairwise(stamps)), default=0)
+        return best is not None and 2 * _distance(best, stamp_ns) <= gap
 
 
 def _distance(message: Image, stamp_ns: int) -> int:

@@ -36,7 +36,7 @@ class InputReport:
         timeout: Seconds of silence that are an error.
         age: From stamp to arrival of the last image, seconds; None without a stamp.
         age_limit: What is more is worth a warning, seconds.
-        depth: In use, none, late, or refused, and why.
+        depth: In use, none and since when, late, or refused, and why.
         camera_info: In use, none, or refused, and why.
     """
 

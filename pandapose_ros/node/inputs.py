@@ -11,6 +11,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pandapose_ros.config import NodeConfig
+from pandapose_ros.node.depth import DepthBuffer
 from pandapose_ros.node.distributions import SubscriptionEventCallbacks, steady_clock
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.qos_report import endpoint_names, explain_publishers
@@ -35,7 +36,7 @@ class ImageInput:
         node: Node,
         camera: str,
         on_frame: Callable[[Frame], None],
-        on_depth: Callable[[Image], None],
+        depths: DepthBuffer,
         config: Callable[[], NodeConfig],
         is_wanted: Callable[[], bool],
     ) -> None:
@@ -47,12 +48,12 @@ class ImageInput:
             node: The node to subscribe from.
             camera: Prefix of the topics; empty: none.
             on_frame: Called in the executor with every image; has to return at once.
-            on_depth: Called in the executor with every depth image.
+            depths: Filled in the executor with the depth images.
             config: Returns the present settings.
             is_wanted: Whether images are taken at present; asked twice a second.
         """
         self._node = node
-        self._on_frame, self._on_depth = on_frame, on_depth
+        self._on_frame, self._depths = on_frame, depths
         self._config = config
         self._is_wanted = is_wanted
         self._camera_info: CameraInfo | None = None
@@ -151,7 +152,8 @@ class ImageInput:
             self._subscribe(self._kind, self.topic, self._on_image),
         ]
         if self._config().depth_window > 0:
-            depth = self._subscribe(Image, f"{self._prefix}depth", self._on_depth)
+            self._depths.resume()
+            depth = self._subscribe(Image, f"{self._prefix}depth", self._depths.add)
             self._subscriptions.append(depth)
 
     def _hang_up(self) -> None:

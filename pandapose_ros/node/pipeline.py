@@ -1,5 +1,6 @@
 """What happens to one frame: decode, estimate, publish."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -221,6 +222,9 @@ class FramePipeline:
             )
             self.estimator.reset(self.camera)
             self.world.clear(transforms=True)
+            if self.depths is not None:
+                # Not those that belong to the images to come: they may be there already.
+                self.depths.forget_after((stamp_ns + self._last_stamp_ns) // 2)
         self._last_stamp_ns = stamp_ns
 
     def _follow_size(self, size: tuple[int, int]) -> None:
@@ -239,18 +243,9 @@ class FramePipeline:
         """Return the depths that belong to an image, or None after having said why."""
         if self.depths is None:
             return None
-        if not self.depths.is_alive:
-            self.depth_state = "none"
-            return None
         message = self.depths.find(nanoseconds(header.stamp), window)
         if message is None:
-            self.depth_state = "late"
-            self.statistics.missed_depth += 1
-            self._notices.warn(
-                f"no depth image within {window:g} s of an image (depth_window): the distance of "
-                "people rests on their size there",
-                again_after=10.0,
-            )
+            self._miss_depth(self.depths, window)
             return None
         try:
             depth = depth_from_message(message)
@@ -262,3 +257,19 @@ class FramePipeline:
             return None
         self.depth_state = "in use"
         return depth
+
+    def _miss_depth(self, depths: DepthBuffer, window: float) -> None:
+        """Count and log that an image has no depth, unless there has never been any."""
+        silence = depths.silence
+        if math.isinf(silence):
+            self.depth_state = "none"
+            return
+        self.depth_state, when = "late", f"within {window:g} s of an image (depth_window)"
+        if not depths.is_alive:
+            when = f"for {silence:.1f} s"
+            self.depth_state = f"none {when}"
+        self.statistics.missed_depth += 1
+        self._notices.warn(
+            f"no depth image {when}: the distance of people rests on their size there",
+            again_after=10.0,
+        )

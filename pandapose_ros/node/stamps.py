@@ -1,5 +1,7 @@
 """Stamps of messages as numbers, and numbers as durations."""
 
+import struct
+
 from builtin_interfaces.msg import Duration, Time
 
 
@@ -10,6 +12,17 @@ def nanoseconds(stamp: Time) -> int:
         stamp: Of any message.
     """
     return stamp.sec * 10**9 + stamp.nanosec
+
+
+def stamp_of_serialized(data: bytes) -> int:
+    """Return the stamp of a message as it is recorded, in nanoseconds.
+
+    Args:
+        data: CDR of a message that begins with a header, after four bytes about the encoding.
+    """
+    order = "<" if data[1] & 1 else ">"
+    sec, nanosec = struct.unpack_from(f"{order}iI", data, 4)
+    return sec * 10**9 + nanosec
 
 
 def duration(seconds: float) -> Duration:

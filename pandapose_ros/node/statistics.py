@@ -40,7 +40,7 @@ class NodeStatistics:
         dropped_inactive: Waiting when the node was deactivated.
         failed: The estimator raised an error.
         refused_camera_info: Images processed without intrinsics because camera_info was unusable.
-        missed_depth: Images processed without a depth image, although such images come.
+        missed_depth: Images processed without a depth image, although such images come or came.
         refused_depth: Images processed without depth because the depth image was unusable.
     """
 

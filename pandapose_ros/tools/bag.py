@@ -6,19 +6,21 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.errors import ReaderError
 from tqdm import tqdm
 
-from pandapose_ros.bags import STORAGES, BagJob, join_bags
+from pandapose_ros.bags import STORAGES, BagJob, Losses, join_bags
 from pandapose_ros.tools.processes import find_shared, node_command
 
 _IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+_DEPTH = _IMAGES[0]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, help="recording to write, a folder that is not there")
     parser.add_argument(
         "--image", nargs="+", default=[], help="image topics; default: the only one there is"
+    )
+    parser.add_argument(
+        "--depth",
+        nargs="+",
+        default=[],
+        help="topics of depth images that are registered to the images: one for each image topic, "
+        "in the same order (default: as the node, what is on `depth`)",
     )
     parser.add_argument(
         "--workers",
@@ -58,22 +67,11 @@ def run(args: argparse.Namespace) -> int:
     if args.output.exists():
         raise FileExistsError(f"{args.output} exists already; remove it or give another name")
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    counts = count_images(args.input, args.image)
+    counts = count_images(args.input, args.image, args.depth)
+    depths = choose_depths(args.input, list(counts), args.depth)
     folder = args.output.parent / f".{args.output.name}.parts-{fingerprint(args)}"
     folder.mkdir(exist_ok=True)
-    namespaces = choose_namespaces(list(counts))
-    jobs = [
-        BagJob(
-            bag=str(args.input),
-            image=topic,
-            out=str(folder / re.sub(r"\W+", "_", topic).strip("_")),
-            storage=args.storage,
-            definitions=str(find_shared(Path("msg"))),
-            namespace=namespaces[topic],
-            anchors=args.anchors,
-        )
-        for topic in counts
-    ]
+    jobs = make_jobs(args, depths, folder)
     left = [job for job in jobs if not Path(job.out).exists()]
     if len(left) < len(jobs):
         print(f"{len(jobs) - len(left)} of {len(jobs)} topics were done before")
@@ -83,26 +81,54 @@ def run(args: argparse.Namespace) -> int:
         print("interrupted: the same command goes on after the topics that are done")
         raise
     messages = join_bags([Path(job.out) for job in jobs], args.output, args.storage)
+    for job in jobs:
+        for line in explain_losses(job, counts[job.image]):
+            print(line)
     shutil.rmtree(folder)
     print(f"{messages} messages written to {args.output}")
     return 0
 
 
-def count_images(bag: Path, topics: Sequence[str]) -> dict[str, int]:
+def make_jobs(args: argparse.Namespace, depths: Mapping[str, str], folder: Path) -> list[BagJob]:
+    """Return what is to be done, a job for each image topic.
+
+    Args:
+        args: As declared by `add_arguments`.
+        depths: Topic of the depth images for each of the images; empty: the node's own.
+        folder: Where to write the parts.
+    """
+    namespaces = choose_namespaces(list(depths))
+    return [
+        BagJob(
+            bag=str(args.input),
+            image=topic,
+            out=str(folder / re.sub(r"\W+", "_", topic).strip("_")),
+            storage=args.storage,
+            definitions=str(find_shared(Path("msg"))),
+            namespace=namespaces[topic],
+            depth=depth,
+            anchors=args.anchors,
+        )
+        for topic, depth in depths.items()
+    ]
+
+
+def count_images(bag: Path, topics: Sequence[str], depths: Sequence[str] = ()) -> dict[str, int]:
     """Return how many images there are on each topic that is to be done.
 
     Args:
         bag: The recording.
         topics: Those asked for; empty: the only one there is.
+        depths: Topics of depth images, which are none of these.
 
     Raises:
         ValueError: If the recording cannot be read, or the topics cannot be told.
     """
-    try:
-        with Reader(bag) as reader:
-            found = {c.topic: c.msgcount for c in reader.connections if c.msgtype in _IMAGES}
-    except (ReaderError, OSError) as error:
-        raise ValueError(f"cannot read the recording {bag}: {error}") from error
+    found = {
+        c.topic: c.msgcount
+        for c in _connections(bag)
+        if c.msgtype in _IMAGES and c.topic not in depths
+    }
     listing = ", ".join(sorted(found)) or "none"
     for topic in topics:
         if topic not in found:
@@ -110,6 +136,70 @@ def count_images(bag: Path, topics: Sequence[str]) -> dict[str, int]:
     if not topics and len(found) != 1:
         raise ValueError(f"say which topics with --image; image topics of {bag}: {listing}")
     return {topic: found[topic] for topic in topics or found}
+
+
+def choose_depths(bag: Path, images: Sequence[str], depths: Sequence[str]) -> dict[str, str]:
+    """Return the topic of the depth images for each of the images; empty where none is given.
+
+    Args:
+        bag: The recording.
+        images: Topics of the images.
+        depths: Topics asked for, in the same order; empty: none.
+
+    Raises:
+        ValueError: If there are more or less of them, or one is not of depth images.
+    """
+    if not depths:
+        return dict.fromkeys(images, "")
+    if len(depths) != len(images):
+        raise ValueError(
+            f"--depth needs one topic for each image topic, in the same order: {len(images)} "
+            f"image topics, {len(depths)} of depth"
+        )
+    kinds = {c.topic: c.msgtype for c in _connections(bag)}
+    listing = ", ".join(t for t in sorted(kinds) if kinds[t] == _DEPTH and t not in images)
+    for topic in depths:
+        if topic not in kinds:
+            raise ValueError(
+                f"{bag} has no topic {topic} for --depth; its other topics of {_DEPTH}: "
+                f"{listing or 'none'}"
+            )
+        if kinds[topic] != _DEPTH:
+            raise ValueError(
+                f"{topic} is of {kinds[topic]}, but --depth needs {_DEPTH} (16UC1 or 32FC1); "
+                f"other topics of that type: {listing or 'none'}"
+            )
+    return dict(zip(images, depths, strict=True))
+
+
+def _connections(bag: Path) -> list[Connection]:
+    try:
+        with Reader(bag) as reader:
+            return list(reader.connections)
+    except (ReaderError, OSError) as error:
+        raise ValueError(f"cannot read the recording {bag}: {error}") from error
+
+
+def explain_losses(job: BagJob, images: int) -> list[str]:
+    """Say which images of a topic gave no skeletons or came off badly; empty if all went well.
+
+    Args:
+        job: That is done.
+        images: How many images there are.
+    """
+    losses = Losses.load(job.losses)
+    lost, impaired = _listing(losses.lost), _listing(losses.impaired)
+    lines = []
+    if lost:
+        count = sum(losses.lost.values())
+        lines.append(f"{job.image}: {count} of {images} images gave no skeletons: {lost}")
+    if impaired:
+        lines.append(f"{job.image}: images without their depth or camera_info: {impaired}")
+    return lines
+
+
+def _listing(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{cause.replace('_', ' ')} {count}" for cause, count in counts.items())
 
 
 def choose_namespaces(topics: Sequence[str]) -> dict[str, str]:
@@ -134,7 +224,9 @@ def fingerprint(args: argparse.Namespace) -> str:
     files = sorted(path for path in args.input.rglob("*") if path.is_file())
     state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     parameters = args.params_file.read_bytes() if args.params_file else b""
-    what = (state, args.storage, args.anchors, len(args.image) > 1, parameters)
+    depths = sorted(zip(args.image or [""], args.depth, strict=False))
+    options = (args.storage, args.anchors, len(args.image) > 1, depths)
+    what = (state, options, parameters)
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
 
@@ -166,6 +258,8 @@ def run_job(job: BagJob, args: argparse.Namespace, bar: tqdm, threads: int, endi
         "image_transport": "compressed" if is_compressed else "raw",
     }
     remaps = {"image": job.image, "camera_info": f"{_folder(job.image)}/camera_info"}
+    if job.depth:
+        remaps["depth"] = job.depth
     command = node_command("bag_worker", "", parameters, remaps)
     if args.params_file:
         command += ["--params-file", str(args.params_file)]

@@ -1,0 +1,147 @@
+"""How a recording is played to a node in the same process: each image after what counts for it."""
+
+import importlib
+import time
+from collections.abc import Callable, Iterator
+
+from rclpy.executors import Executor
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import Reader
+from rosgraph_msgs.msg import Clock
+
+from pandapose_ros.bags import TopicQueues
+from pandapose_ros.config import NodeConfig, WorldConfig
+from pandapose_ros.node.pose_node import PoseNode
+from pandapose_ros.node.stamps import stamp_of_serialized
+
+_PATIENCE = 120.0  # s, for one image
+_TF = "tf2_msgs/msg/TFMessage"
+
+
+def spin_until(executor: Executor, condition: Callable[[], bool]) -> None:
+    """Let the nodes work until a condition holds.
+
+    Args:
+        executor: Of the nodes.
+        condition: Asked again and again.
+
+    Raises:
+        TimeoutError: If it does not hold within two minutes.
+    """
+    end = time.monotonic() + _PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"pose_node has not finished an image in {_PATIENCE:g} s")
+        executor.spin_once(timeout_sec=0.05)
+
+
+def class_of(name: str) -> type:
+    """Return the class of a message type such as sensor_msgs/msg/Image."""
+    package, _, kind = name.split("/")
+    return getattr(importlib.import_module(f"{package}.msg"), kind)
+
+
+class BagPlayer:
+    """Send a recording's images to a node one by one, and all else that it listens to.
+
+    For transforms and depth the live node waits, so that what comes after an image counts for it
+    still. Here they are sent before it, or nothing would come while the player waits for the node.
+    """
+
+    def __init__(
+        self, player: Node, node: PoseNode, executor: Executor, reader: Reader, image: str
+    ) -> None:
+        """Connect to the node.
+
+        Args:
+            player: Publishes.
+            node: Listens; has to be active.
+            executor: Of both.
+            reader: Of what is played beside the images, for this object alone.
+            image: Topic of the images.
+        """
+        self._player, self._node, self._executor = player, node, executor
+        self._clock = player.create_publisher(Clock, "/clock", 1)
+        subscribed = dict(
+            player.get_subscriber_names_and_types_by_node(node.get_name(), node.get_namespace())
+        )
+        connections = [
+            c
+            for c in reader.connections
+            if c.msgtype in subscribed.get(c.topic, ()) and c.msgcount
+        ]
+        self._publishers = {c.topic: self._publisher(c) for c in connections}
+        for publisher in self._publishers.values():
+            spin_until(executor, lambda p=publisher: p.get_subscription_count() > 0)
+        self._images = [c for c in connections if c.topic == image]
+        others = [c for c in connections if c.topic != image]
+        self._beside = TopicQueues(reader.messages(others) if others else iter(()))
+        self._depth = node.resolve_topic_name("depth")
+        self._last_depth_ns = 0
+        self._transforms = [c.topic for c in others if c.msgtype == _TF]
+        self._at_once = [
+            c.topic for c in others if c.topic not in (self._depth, *self._transforms)
+        ]
+
+    def play(self, reader: Reader) -> Iterator[int]:
+        """Send one image after the other; go on when the node is done with it.
+
+        Args:
+            reader: Of the images; another one than that of the rest, which is ahead of it.
+
+        Yields:
+            The image's time of recording, nanoseconds.
+        """
+        for connection, time_ns, data in reader.messages(self._images) if self._images else ():
+            self._send_beside(time_ns, stamp_of_serialized(data))
+            message = Clock()
+            message.clock.sec, message.clock.nanosec = divmod(time_ns, 10**9)
+            self._clock.publish(message)
+            self._executor.spin_once(timeout_sec=0.0)
+            self._publishers[connection.topic].publish(bytes(data))
+            yield time_ns
+
+    def _send_beside(self, time_ns: int, stamp_ns: int) -> None:
+        """Send what the live node would have by the time that it needs it for an image.
+
+        Args:
+            time_ns: When the image was recorded.
+            stamp_ns: The image's own.
+        """
+        parameters = self._node.parameters
+        timeout = round(parameters.get(WorldConfig).transform_timeout * 1e9)
+        window = round(parameters.get(NodeConfig).depth_window * 1e9)
+        for topics, end in ((self._at_once, time_ns), (self._transforms, time_ns + timeout)):
+            for topic in topics:
+                for data in self._beside.take(topic, end):
+                    self._publishers[topic].publish(data)
+                    self._executor.spin_once(timeout_sec=0.0)
+        for data in self._beside.take(self._depth, time_ns):
+            self._send_depth(data)
+        late = self._beside.take(self._depth, time_ns + window)
+        # No further than the node waits, as it keeps the last few only.
+        while self._last_depth_ns < stamp_ns and (data := next(late, None)) is not None:
+            self._send_depth(data)
+
+    def _send_depth(self, data: bytes) -> None:
+        """Send a depth image and see it arrive: the subscription holds one at a time."""
+        self._last_depth_ns = stamp_of_serialized(data)
+        before = self._received_depths()
+        self._publishers[self._depth].publish(data)
+        spin_until(self._executor, lambda: self._received_depths() > before)
+
+    def _received_depths(self) -> int:
+        pipeline = self._node.cameras[0].pipeline
+        return pipeline.depths.received if pipeline and pipeline.depths else 0
+
+    def _publisher(self, connection: Connection) -> Publisher:
+        static = connection.topic.endswith("tf_static")
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if static else DurabilityPolicy.VOLATILE
+        return self._player.create_publisher(
+            class_of(connection.msgtype),
+            connection.topic,
+            QoSProfile(depth=100, durability=durability),
+        )
