@@ -1,5 +1,6 @@
 """The lifecycle node: images in, skeletons out."""
 
+import itertools
 import sys
 import time
 from typing import Any
@@ -47,6 +48,8 @@ class PoseNode(LifecycleNode):
         self._is_enabled = True
         self._fault = ""
         self._fault_guard = self.create_guard_condition(self._on_fault)
+        # For as long as the node lives, so that it gives no id twice.
+        self._numbers = itertools.count()
         self._estimator: PoseEstimator | None = None
         self._controls: Services | None = None
         self._diagnostics: Diagnostics | None = None
@@ -74,7 +77,8 @@ class PoseNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         started = time.monotonic()
         try:
-            self._estimator = PoseEstimator(self.parameters.get(EstimatorConfig))
+            config = self.parameters.get(EstimatorConfig)
+            self._estimator = PoseEstimator(config, numbers=self._numbers)
             for name in names:
                 self.cameras.append(Camera(self, name, self.parameters, self._estimator.skeleton))
             self._estimator.warm_up()
