@@ -8,7 +8,7 @@ from rclpy.lifecycle import LifecycleNode
 from pandapose_ros.config import NodeConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.depth import DepthBuffer
-from pandapose_ros.node.diagnostics import InputReport, PipelineReport
+from pandapose_ros.node.diagnostics import InputReport, PipelineReport, Report
 from pandapose_ros.node.inputs import ImageInput
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
@@ -16,6 +16,7 @@ from pandapose_ros.node.pipeline import FramePipeline
 from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.worker import Frame
 from pandapose_ros.node.world import World
+from pandapose_ros.runtime.memory import device_memory, resident_memory
 from pandapose_ros.skeleton import Skeleton
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -125,12 +126,30 @@ class Camera:
         self._world.destroy()
         self.outputs.destroy()
 
-    def report(self, *, pause: str) -> tuple[InputReport | None, PipelineReport | None]:
-        """Gather what the diagnostics tell of this camera; None while it is inactive.
+    def report(self, estimator: PoseEstimator, *, is_enabled: bool, fault: str) -> Report:
+        """Gather what the diagnostics tell of this camera.
 
         Args:
-            pause: Why no images are taken, as was asked for; empty if they are.
+            estimator: Of the node.
+            is_enabled: Whether `~/enable` lets the node work.
+            fault: Why the node has stopped by itself; empty if it has not.
         """
+        pause = self.why_paused(enabled=is_enabled)
+        images, pipeline = self._report_work(pause)
+        return Report(
+            input=images,
+            pipeline=pipeline,
+            counts=self.statistics,
+            device=str(estimator.device),
+            model=estimator.model_info,
+            memory=resident_memory(),
+            device_memory=device_memory(estimator.device),
+            camera=self.name,
+            fault=fault,
+            pause=pause,
+        )
+
+    def _report_work(self, pause: str) -> tuple[InputReport | None, PipelineReport | None]:
         if self.input is None or self.pipeline is None:
             return None, None
         config = self._parameters.get(NodeConfig)

@@ -3,6 +3,7 @@
 import itertools
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -19,7 +20,7 @@ from pandapose_ros.node.running import keep_freed_memory, spin, start_ros
 from pandapose_ros.node.services import Services
 from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.node.worker import Frame, LatestFrameWorker
-from pandapose_ros.runtime.memory import device_memory, resident_memory
+from pandapose_ros.runtime.device_faults import free_device_memory
 
 # Longest time to wait for the image at work when the node is deactivated.
 _STOP_TIMEOUT = 10.0
@@ -69,31 +70,17 @@ class PoseNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the estimator and run it once; fails with the remedy in the log."""
         logger = self.get_logger()
-        names = self.parameters.get(NodeConfig).cameras
-        problems = self.parameters.problems + name_problems(names)
+        problems = self.parameters.problems + name_problems(
+            self.parameters.get(NodeConfig).cameras
+        )
         for problem in problems:
             logger.error(problem)
         if problems:
             return TransitionCallbackReturn.FAILURE
-        started = time.monotonic()
-        try:
-            config = self.parameters.get(EstimatorConfig)
-            self._estimator = PoseEstimator(config, numbers=self._numbers)
-            for name in names:
-                self.cameras.append(Camera(self, name, self.parameters, self._estimator.skeleton))
-            self._estimator.warm_up()
-        except Exception as error:  # rclpy would swallow it without a word
-            logger.error(f"cannot be configured: {error or type(error).__name__}")
+        if failure := _why_failed(self._load):
+            logger.error(f"cannot be configured: {failure}")
             self._free()
             return TransitionCallbackReturn.FAILURE
-        self._is_enabled = True
-        self._controls = Services(self, self.enable, self.reset_people)
-        self._diagnostics = Diagnostics(self, self._reports)
-        networks = self._estimator.networks
-        logger.info(
-            f"loaded {self._estimator.model_info.name} on {self._estimator.device} "
-            f"({networks.runtime}, {networks.precision}) in {time.monotonic() - started:.1f} s"
-        )
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -101,19 +88,7 @@ class PoseNode(LifecycleNode):
         if self._estimator is None:
             return TransitionCallbackReturn.ERROR
         result = super().on_activate(state)
-        self._estimator.reset()
-        self._fault = ""
-        pipelines = {
-            c.name: c.activate(self._estimator, self._on_frame, lambda: self._is_enabled)
-            for c in self.cameras
-        }
-        self._batch = Batch(
-            self._estimator, self.parameters, pipelines, self._stop_for, self.get_logger()
-        )
-        self._worker = LatestFrameWorker(self._batch.process)
-        self._worker.start()
-        for camera in self.cameras:
-            self.get_logger().info(f"active: {camera.topics}")
+        self._listen()
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -174,6 +149,46 @@ class PoseNode(LifecycleNode):
         self._stop()
         super().destroy_node()
 
+    @property
+    def _loaded(self) -> PoseEstimator:
+        if self._estimator is None:
+            raise RuntimeError("there is no estimator before configure")
+        return self._estimator
+
+    def _load(self) -> None:
+        """Create all that lives from configure to cleanup."""
+        started = time.monotonic()
+        config = self.parameters.get(EstimatorConfig)
+        estimator = self._estimator = PoseEstimator(config, numbers=self._numbers)
+        for name in self.parameters.get(NodeConfig).cameras:
+            self.cameras.append(Camera(self, name, self.parameters, estimator.skeleton))
+        estimator.warm_up()
+        self._is_enabled = True
+        self._controls = Services(self, self.enable, self.reset_people)
+        self._diagnostics = Diagnostics(self, self._reports)
+        networks = estimator.networks
+        self.get_logger().info(
+            f"loaded {estimator.model_info.name} on {estimator.device} "
+            f"({networks.runtime}, {networks.precision}) in {time.monotonic() - started:.1f} s"
+        )
+
+    def _listen(self) -> None:
+        """Create all that lives from activate to deactivate."""
+        estimator = self._loaded
+        estimator.reset()
+        self._fault = ""
+        pipelines = {
+            c.name: c.activate(estimator, self._on_frame, lambda: self._is_enabled)
+            for c in self.cameras
+        }
+        self._batch = Batch(
+            estimator, self.parameters, pipelines, self._stop_for, self.get_logger()
+        )
+        self._worker = LatestFrameWorker(self._batch.process)
+        self._worker.start()
+        for camera in self.cameras:
+            self.get_logger().info(f"active: {camera.topics}")
+
     def _stop(self) -> None:
         for camera in self.cameras:
             camera.deactivate()
@@ -199,6 +214,7 @@ class PoseNode(LifecycleNode):
                 part.destroy()
         self.cameras = []
         self._controls = self._diagnostics = self._estimator = None
+        free_device_memory()
 
     def _camera(self, frame: Frame) -> Camera:
         return next(camera for camera in self.cameras if camera.name == frame.camera)
@@ -228,27 +244,22 @@ class PoseNode(LifecycleNode):
 
     def _reports(self) -> list[Report]:
         """Gather what the diagnostics tell, one report for each camera."""
-        if self._estimator is None:
-            raise RuntimeError("there is nothing to report before configure")
-        reports = []
-        for camera in self.cameras:
-            pause = camera.why_paused(enabled=self._is_enabled)
-            images, pipeline = camera.report(pause=pause)
-            reports.append(
-                Report(
-                    input=images,
-                    pipeline=pipeline,
-                    counts=camera.statistics,
-                    device=str(self._estimator.device),
-                    model=self._estimator.model_info,
-                    memory=resident_memory(),
-                    device_memory=device_memory(self._estimator.device),
-                    camera=camera.name,
-                    fault=self._fault,
-                    pause=pause,
-                )
-            )
-        return reports
+        return [
+            c.report(self._loaded, is_enabled=self._is_enabled, fault=self._fault)
+            for c in self.cameras
+        ]
+
+
+def _why_failed(action: Callable[[], None]) -> str:
+    """Do something and say why that failed; empty if it did not. rclpy would swallow the error.
+
+    Only the text leaves, as the error itself would hold on to the networks.
+    """
+    try:
+        action()
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return ""
 
 
 def main() -> int:
