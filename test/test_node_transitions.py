@@ -1,13 +1,77 @@
 """What becomes of people, memory and a busy worker when the node changes its state."""
 
 import gc
+import threading
 import weakref
 
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from pandapose_ros.msg import Skeleton3D
+from pandapose_ros.node import pose_node
+from pandapose_ros.node.worker import Frame
 
-SUCCESS = TransitionCallbackReturn.SUCCESS
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+@pytest.fixture
+def hold(graph):
+    """Return a function that gets a node's worker stuck, and returns what lets it go on."""
+    events = []
+
+    def hold(node, image):
+        is_stuck, go_on = threading.Event(), threading.Event()
+        events.append(go_on)
+        estimate = node._estimator.estimate_together
+
+        def slow_estimate(images):
+            is_stuck.set()
+            assert go_on.wait(60)
+            return estimate(images)
+
+        node._estimator.estimate_together = slow_estimate
+        node._on_frame(node.cameras[0], Frame(image, None))
+        graph.spin_until(is_stuck.is_set)
+        return go_on.set
+
+    yield hold
+    for event in events:
+        event.set()
+
+
+def test_a_worker_that_does_not_end_costs_a_cleanup_and_not_the_process(
+    graph, make_node, make_camera, hold, blank, monkeypatch, log
+):
+    monkeypatch.setattr(pose_node, "_STOP_TIMEOUT", 0.2)
+    node, camera = make_node(threads=1), make_camera()
+    arrays = camera.listen(DiagnosticArray, "/diagnostics")
+    assert node.start()
+    go_on = hold(node, camera.message(blank))
+    assert node.trigger_deactivate() == SUCCESS
+    remedy = "the worker is still busy after 0.2 s: cleanup and configure anew"
+    assert remedy in log.text
+
+    def is_told():
+        statuses = [status for array in arrays[-1:] for status in array.status]
+        return statuses and all(
+            (s.level, s.message) == (DiagnosticStatus.ERROR, f"inactive: {remedy}")
+            for s in statuses
+        )
+
+    graph.spin_until(is_told)  # the diagnostics go on
+    assert node.trigger_activate() == FAILURE
+    assert f"cannot be activated: {remedy}" in log.text
+    assert node.trigger_cleanup() == SUCCESS
+    assert node.start()
+    camera.wait_for_node()
+    assert camera.exchange(camera.message(blank)).skeletons == []
+    # The old worker wakes up, and finds that nobody wants its result.
+    go_on()
+    graph.spin_for(0.5)
+    assert camera.exchange(camera.message(blank)).skeletons == []
+    assert node.statistics.processed == 2
+    assert len(camera.skeletons) == 2
 
 
 def test_cleanup_collects_what_holds_on_to_memory(make_node):

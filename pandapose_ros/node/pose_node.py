@@ -49,6 +49,7 @@ class PoseNode(LifecycleNode):
         self._is_enabled = True
         self._fault = ""
         self._fault_guard = self.create_guard_condition(self._on_fault)
+        self._is_stuck = False
         # For as long as the node lives, so that it gives no id twice.
         self._numbers = itertools.count()
         self._estimator: PoseEstimator | None = None
@@ -84,9 +85,10 @@ class PoseNode(LifecycleNode):
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start to listen and to publish."""
-        if self._estimator is None:
-            return TransitionCallbackReturn.ERROR
+        """Start to listen and to publish; fails with the reason in the log."""
+        if self._is_stuck:
+            self.get_logger().error(f"cannot be activated: {self._fault}")
+            return TransitionCallbackReturn.FAILURE
         result = super().on_activate(state)
         self._listen()
         return result
@@ -200,10 +202,11 @@ class PoseNode(LifecycleNode):
             self._camera(frame).statistics.dropped_inactive += 1
         if not has_ended:
             # It still holds the estimator; another worker beside it would share its state.
-            self._estimator = None
-            self.get_logger().error(
+            self._is_stuck = True
+            self._fault = (
                 f"the worker is still busy after {_STOP_TIMEOUT:g} s: cleanup and configure anew"
             )
+            self.get_logger().error(self._fault)
         for camera in self.cameras:
             label = f"images of {camera.name}" if camera.name else "images"
             self.get_logger().info(f"{label}: {camera.statistics}")
@@ -214,6 +217,7 @@ class PoseNode(LifecycleNode):
                 part.destroy()
         self.cameras = []
         self._controls = self._diagnostics = self._estimator = None
+        self._is_stuck, self._fault = False, ""
         free_device_memory()
 
     def _camera(self, frame: Frame) -> Camera:
