@@ -74,6 +74,25 @@ def test_a_worker_that_does_not_end_costs_a_cleanup_and_not_the_process(
     assert len(camera.skeletons) == 2
 
 
+def test_an_activation_that_fails_says_why_and_leaves_nothing_behind(
+    graph, make_node, make_camera, log
+):
+    node, camera = make_node(threads=1), make_camera()
+    assert node.trigger_configure() == SUCCESS
+    # Set by a program, not by what a user writes, which is checked before.
+    name = "qos_overrides./image.subscription.reliability"
+    node.declare_parameter(name, "relable")
+    for _ in range(2):
+        assert node.trigger_activate() == FAILURE
+        assert "cannot be activated: Unexpected QoS override for policy `reliability`" in log.text
+        assert [s.topic_name for s in node.subscriptions if "camera_info" in s.topic_name] == []
+    graph.spin_for(1.2)  # inactive, with diagnostics
+    assert camera.infos.get_subscription_count() == 0
+    node.undeclare_parameter(name)
+    assert node.trigger_activate() == SUCCESS
+    camera.wait_for_node()
+
+
 def test_cleanup_collects_what_holds_on_to_memory(make_node):
     node = make_node(threads=1)
     assert node.trigger_configure() == SUCCESS

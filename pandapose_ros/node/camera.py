@@ -9,10 +9,16 @@ from pandapose_ros.config import NodeConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.depth import DepthBuffer
 from pandapose_ros.node.diagnostics import InputReport, PipelineReport, Report
-from pandapose_ros.node.inputs import ImageInput
+from pandapose_ros.node.inputs import ImageInput, input_topics
+from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.pipeline import FramePipeline
+from pandapose_ros.node.qos_overrides import (
+    ignored_overrides,
+    override_names,
+    override_problems,
+)
 from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.worker import Frame
 from pandapose_ros.node.world import World
@@ -175,7 +181,28 @@ class Camera:
         return images, pipeline
 
 
-def name_problems(names: tuple[str, ...]) -> list[str]:
+def find_problems(node: LifecycleNode, parameters: Parameters, notices: Notices) -> list[str]:
+    """Say what is wrong with the parameters; warn of what is set but not read.
+
+    Args:
+        node: Resolves the names of topics.
+        parameters: Of the node.
+        notices: Where to warn.
+    """
+    config = parameters.get(NodeConfig)
+    problems = parameters.problems + _name_problems(config.cameras)
+    if problems:
+        return problems
+    topics = [t for name in config.cameras for t in input_topics(node, name, config)]
+    names, overrides = override_names(topics), parameters.qos_overrides
+    # Only a warning: a file for all nodes may hold what is meant for another.
+    undeclared = {n: value for n, value in overrides.items() if not node.has_parameter(n)}
+    for text in ignored_overrides(undeclared, names):
+        notices.warn(text)
+    return override_problems(overrides, names)
+
+
+def _name_problems(names: tuple[str, ...]) -> list[str]:
     """Say what is wrong with the names of the cameras; one empty name means no name."""
     if names == ("",):
         return []

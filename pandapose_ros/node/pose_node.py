@@ -12,7 +12,7 @@ from rclpy.utilities import try_shutdown
 from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.batch import Batch
-from pandapose_ros.node.camera import Camera, name_problems
+from pandapose_ros.node.camera import Camera, find_problems
 from pandapose_ros.node.diagnostics import Diagnostics, Report
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.parameters import Parameters
@@ -71,9 +71,7 @@ class PoseNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the estimator and run it once; fails with the remedy in the log."""
         logger = self.get_logger()
-        problems = self.parameters.problems + name_problems(
-            self.parameters.get(NodeConfig).cameras
-        )
+        problems = find_problems(self, self.parameters, self._notices)
         for problem in problems:
             logger.error(problem)
         if problems:
@@ -90,7 +88,10 @@ class PoseNode(LifecycleNode):
             self.get_logger().error(f"cannot be activated: {self._fault}")
             return TransitionCallbackReturn.FAILURE
         result = super().on_activate(state)
-        self._listen()
+        if failure := _why_failed(self._listen):
+            self.get_logger().error(f"cannot be activated: {failure}")
+            self.on_deactivate(state)
+            return TransitionCallbackReturn.FAILURE
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
