@@ -134,3 +134,12 @@ def test_names_that_make_no_topics_are_refused(make_node, capfd, names, text):
     node = make_node(names)
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert text in capfd.readouterr().err
+
+
+def test_cameras_share_one_listener_to_tf(make_node):
+    node = make_node(["left", "right"], target_frame="map")
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    heard = [subscription.topic_name for subscription in node.subscriptions]
+    assert [heard.count(topic) for topic in ("/tf", "/tf_static")] == [1, 1]
+    assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    assert "/tf" not in [subscription.topic_name for subscription in node.subscriptions]

@@ -21,7 +21,7 @@ from pandapose_ros.node.qos_overrides import (
 )
 from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.worker import Frame
-from pandapose_ros.node.world import World
+from pandapose_ros.node.world import SharedWorld, World
 from pandapose_ros.runtime.memory import device_memory, resident_memory
 from pandapose_ros.skeleton import Skeleton
 
@@ -42,7 +42,12 @@ class Camera:
     """
 
     def __init__(
-        self, node: LifecycleNode, name: str, parameters: Parameters, skeleton: Skeleton
+        self,
+        node: LifecycleNode,
+        name: str,
+        parameters: Parameters,
+        skeleton: Skeleton,
+        shared: SharedWorld,
     ) -> None:
         """Create the publishers.
 
@@ -51,6 +56,7 @@ class Camera:
             name: Prefix of the topics, or empty.
             parameters: Of the node.
             skeleton: What the joints of all poses mean.
+            shared: What the node's cameras have in common.
 
         Raises:
             RuntimeError: As `World`.
@@ -61,7 +67,7 @@ class Camera:
         self.input: ImageInput | None = None
         self._node = node
         self._parameters = parameters
-        self._world = World(node, parameters.get(WorldConfig))
+        self._world = World(node, parameters.get(WorldConfig), shared, name)
         self.outputs = Outputs(node, skeleton, name)
 
     def activate(

@@ -20,6 +20,7 @@ from pandapose_ros.node.running import keep_freed_memory, spin, start_ros
 from pandapose_ros.node.services import Services
 from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.node.worker import Frame, LatestFrameWorker
+from pandapose_ros.node.world import SharedWorld
 from pandapose_ros.runtime.device_faults import free_device_memory
 
 # Longest time to wait for the image at work when the node is deactivated.
@@ -53,6 +54,7 @@ class PoseNode(LifecycleNode):
         # For as long as the node lives, so that it gives no id twice.
         self._numbers = itertools.count()
         self._estimator: PoseEstimator | None = None
+        self._shared_world: SharedWorld | None = None
         self._controls: Services | None = None
         self._diagnostics: Diagnostics | None = None
         self._batch: Batch | None = None
@@ -163,8 +165,10 @@ class PoseNode(LifecycleNode):
         started = time.monotonic()
         config = self.parameters.get(EstimatorConfig)
         estimator = self._estimator = PoseEstimator(config, numbers=self._numbers)
+        world = self.parameters.get(WorldConfig)
+        shared = self._shared_world = SharedWorld(self, world)
         for name in self.parameters.get(NodeConfig).cameras:
-            self.cameras.append(Camera(self, name, self.parameters, estimator.skeleton))
+            self.cameras.append(Camera(self, name, self.parameters, estimator.skeleton, shared))
         estimator.warm_up()
         self._is_enabled = True
         self._controls = Services(self, self.enable, self.reset_people)
@@ -213,11 +217,11 @@ class PoseNode(LifecycleNode):
             self.get_logger().info(f"{label}: {camera.statistics}")
 
     def _free(self) -> None:
-        for part in (self._controls, self._diagnostics, *self.cameras):
+        for part in (self._controls, self._diagnostics, *self.cameras, self._shared_world):
             if part is not None:
                 part.destroy()
         self.cameras = []
-        self._controls = self._diagnostics = self._estimator = None
+        self._controls = self._diagnostics = self._shared_world = self._estimator = None
         self._is_stuck, self._fault = False, ""
         free_device_memory()
 
