@@ -147,3 +147,34 @@ def test_the_people_of_all_cameras_are_on_one_list(
     count = len(tracked)
     pair.send(left=np.zeros_like(walker))
     graph.spin_until(lambda: len(tracked) > count and set(tracked[-1].ids) == right)
+    node.reset_people()
+    graph.spin_until(lambda: not tracked[-1].ids)
+
+
+@pytest.mark.parametrize("how", ["disabled", "inactive", "not tracking"])
+def test_nobody_stays_on_the_list(messages, graph, make_node, make_camera, walker, log, how):
+    import hri_msgs.msg as hri
+
+    node, camera = make_node(threads=1, publish_hri=True), make_camera()
+    tracked = camera.listen(hri.IdsList, "/humans/bodies/tracked")
+    assert node.start()
+    camera.wait_for_node()
+    for _ in range(60):  # until the list is discovered
+        camera.exchange(camera.message(walker))
+        graph.spin_for(0.1)
+        if tracked:
+            break
+    assert list(tracked[-1].ids) == ["person_0"]
+    warning = "publish_tf and publish_hri need tracking"
+    if how == "disabled":
+        node.enable(False)
+    elif how == "inactive":
+        node.trigger_deactivate()
+    elif how == "not tracking":
+        assert warning not in log.text
+        node.set_parameters([Parameter("tracking", value=False)])
+        for _ in range(2):
+            assert len(camera.exchange(camera.message(walker)).skeletons) >= 1
+    graph.spin_until(lambda: not tracked[-1].ids)
+    graph.spin_until(lambda: node.count_publishers("/humans/bodies/person_0/roi") == 0)
+    assert log.text.count(warning) == (how == "not tracking")

@@ -7,6 +7,7 @@ import weakref
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
+from tf2_msgs.msg import TFMessage
 
 from pandapose_ros.msg import Skeleton3D
 from pandapose_ros.node import pose_node
@@ -72,6 +73,24 @@ def test_a_worker_that_does_not_end_costs_a_cleanup_and_not_the_process(
     assert camera.exchange(camera.message(blank)).skeletons == []
     assert node.statistics.processed == 2
     assert len(camera.skeletons) == 2
+
+
+def test_a_worker_that_wakes_up_in_an_inactive_node_publishes_nothing(
+    graph, make_node, make_camera, hold, walker, monkeypatch
+):
+    monkeypatch.setattr(pose_node, "_STOP_TIMEOUT", 0.2)
+    node, camera = make_node(threads=1, publish_tf=True), make_camera()
+    frames = camera.listen(TFMessage, "/tf")
+    assert node.start()
+    camera.wait_for_node()
+    camera.exchange(camera.message(walker))
+    graph.spin_until(lambda: frames)
+    go_on = hold(node, camera.message(walker))
+    assert node.trigger_deactivate() == SUCCESS
+    go_on()
+    graph.spin_until(lambda: node.statistics.processed == 2)
+    graph.spin_for(0.5)
+    assert (len(frames), len(camera.skeletons)) == (1, 1)
 
 
 def test_an_activation_that_fails_says_why_and_leaves_nothing_behind(

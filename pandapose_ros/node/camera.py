@@ -85,6 +85,7 @@ class Camera:
         """
         self.statistics, self.timings = NodeStatistics(), Timings()
         self.outputs.publish_info(estimator.model_info)
+        self._world.open()
         depths = DepthBuffer()
         self.pipeline = FramePipeline(
             node=self._node,
@@ -131,6 +132,11 @@ class Camera:
         if self.input is not None:
             self.input.destroy()
         self.input = self.pipeline = None
+
+    def clear(self) -> None:
+        """Delete all markers and name nobody any more; for after the last image."""
+        self.outputs.clear_markers()
+        self._world.close()
 
     def destroy(self) -> None:
         """Remove the publishers."""

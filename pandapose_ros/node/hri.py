@@ -107,6 +107,10 @@ class HriBridge:
             bodies = self._bodies.pop(camera, {})
             for body in bodies.values():
                 self._remove(body)
+            if bodies:
+                # Otherwise whoever listens would go on with people whom nobody sees any more.
+                now = self._node.get_clock().now().to_msg()
+                self._tracked.publish(self._ids(Header(stamp=now)))
 
     def destroy(self) -> None:
         """Remove all publishers."""

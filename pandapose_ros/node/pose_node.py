@@ -97,10 +97,10 @@ class PoseNode(LifecycleNode):
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop listening, then publish nothing more but the deletion of all markers."""
+        """Stop listening, then publish nothing more but that all people and markers are gone."""
         self._stop()
         for camera in self.cameras:
-            camera.outputs.clear_markers()
+            camera.clear()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -13,6 +13,7 @@ from pandapose_ros.frames.transform import IDENTITY, Transform, move_pose
 from pandapose_ros.frames.transform_tree import TransformError
 from pandapose_ros.node.body_frames import BodyFrames
 from pandapose_ros.node.hri import HriBridge
+from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import Send
 from pandapose_ros.node.transforms import open_transforms
@@ -41,6 +42,7 @@ class SharedWorld:
         target: The frame to publish in; empty: the camera's own.
         transforms: None without a target.
         hri: None unless asked for.
+        notices: Where to say things once.
     """
 
     def __init__(self, node: Node, config: WorldConfig) -> None:
@@ -54,6 +56,7 @@ class SharedWorld:
             RuntimeError: If a ROS package is missing that is needed; the message names the remedy.
         """
         self.target = config.target_frame.lstrip("/")
+        self.notices = Notices(node.get_logger())
         self.hri = HriBridge(node) if config.publish_hri else None
         self.transforms = open_transforms(node) if self.target else None
 
@@ -70,7 +73,7 @@ class World:
     def __init__(
         self, node: Node, config: WorldConfig, shared: SharedWorld, camera: str = ""
     ) -> None:
-        """Create the publisher of frames, if configured.
+        """Create the publisher of frames, if configured; nothing is published before `open`.
 
         Args:
             node: Publishes.
@@ -84,6 +87,7 @@ class World:
         self._shared = shared
         self._camera = camera
         self._frames = BodyFrames(node) if config.publish_tf else None
+        self._is_open = False
         target = shared.target
         self.state = f"no image placed in {target} yet" if target else "not used"
 
@@ -91,6 +95,15 @@ class World:
     def is_published(self) -> bool:
         """Whether people are published in a way that needs no subscription to the node."""
         return self._frames is not None or self._shared.hri is not None
+
+    def open(self) -> None:
+        """Begin to publish."""
+        self._is_open = True
+
+    def close(self) -> None:
+        """Name nobody any more, and publish nothing more: not even what is at work still."""
+        self._is_open = False
+        self.clear(transforms=False)
 
     def place(self, poses: Sequence[Pose], header: Header, timeout: float) -> Placed:
         """Move people to the target frame.
@@ -129,10 +142,20 @@ class World:
             image: RGB uint8 [H, W, 3].
             send: Called with a publisher and its message.
         """
+        if not self._is_open:
+            return
         if self._frames is not None:
             self._frames.publish(placed.poses, placed.header, send)
         if self._shared.hri is not None:
             self._shared.hri.publish(self._camera, placed.poses, header, image, send)
+
+    def withdraw(self) -> None:
+        """Name nobody, as names of people who are not tracked do not hold."""
+        self.clear(transforms=False)
+        if self.is_published:
+            self._shared.notices.warn(
+                "publish_tf and publish_hri need tracking: nothing comes of them while it is false"
+            )
 
     def clear(self, *, transforms: bool) -> None:
         """Forget all people, and all that moves in the world if time has gone back."""
@@ -142,7 +165,7 @@ class World:
             self._shared.transforms.clear()
 
     def destroy(self) -> None:
-        """Remove the camera's publisher, and its people."""
-        self.clear(transforms=False)
+        """Remove the camera's publisher."""
+        self.close()
         if self._frames is not None:
             self._frames.destroy()
