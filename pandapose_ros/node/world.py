@@ -97,8 +97,9 @@ class World:
         return self._frames is not None or self._shared.hri is not None
 
     def open(self) -> None:
-        """Begin to publish."""
+        """Begin to publish, at a time that may lie before that of the last activation."""
         self._is_open = True
+        self.clear(transforms=True)
 
     def close(self) -> None:
         """Name nobody any more, and publish nothing more: not even what is at work still."""
