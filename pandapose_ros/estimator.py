@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,11 +77,18 @@ class PoseEstimator:
 
     skeleton: Skeleton = H36M_17
 
-    def __init__(self, config: EstimatorConfig = EstimatorConfig()) -> None:
+    def __init__(
+        self,
+        config: EstimatorConfig = EstimatorConfig(),
+        *,
+        numbers: Iterator[int] | None = None,
+    ) -> None:
         """Load the detector, the landmark net and the lifter.
 
         Args:
             config: Settings; the defaults work without any file but the fetched BlazePose ones.
+            numbers: Gives the people's ids, each one once; None: from 0 on. For estimators one
+                after another that are to give no id twice.
 
         Raises:
             FileNotFoundError: If weights or BlazePose files are missing; the message names the
@@ -112,7 +119,7 @@ class PoseEstimator:
         )
         self._detector = PersonDetector(detector_file, config.threads)
         # Shared, so that no two people have one id, whichever camera sees them.
-        self._numbers = itertools.count()
+        self._numbers = itertools.count() if numbers is None else numbers
         self._cameras: dict[str, _Camera] = {}
 
     def reset(self, camera_name: str | None = None) -> None:

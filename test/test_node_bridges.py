@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
+from test_node_cameras import Pair
 
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.skeleton import H36M_17
@@ -116,3 +117,64 @@ def check_annotations(foxglove, annotations, seen, message):
     assert {a.timestamp.nanosec for a in (lines, dots)} == {message.header.stamp.nanosec}
     (label,) = annotations.texts
     assert label.text.startswith("person_0 ")
+
+
+def test_the_people_of_all_cameras_are_on_one_list(
+    messages, graph, make_node, make_camera, walker
+):
+    import hri_msgs.msg as hri
+
+    names = ["left", "right"]
+    node = make_node(threads=1, publish_hri=True, cameras=names, prediction_time=0.0)
+    camera = make_camera()
+    tracked = camera.listen(hri.IdsList, "/humans/bodies/tracked")
+    assert node.start()
+    pair = Pair(camera, names)
+    assert node.count_publishers("/humans/bodies/tracked") == 1
+    for _ in range(60):  # until the list is discovered
+        seen = pair.send(left=walker, right=walker)
+        graph.spin_for(0.1)
+        if tracked and len(tracked[-1].ids) == 2:
+            break
+    left, right = ({s.id for s in seen[name].skeletons} for name in names)
+    assert set(tracked[-1].ids) == left | right
+    count = len(tracked)
+    for name in names * 3:
+        pair.send(**{name: walker})
+    graph.spin_until(lambda: len(tracked) > count + 3)
+    assert all(set(t.ids) == left | right for t in tracked[count:])
+    # One of them sees nobody any more: the other's stay.
+    count = len(tracked)
+    pair.send(left=np.zeros_like(walker))
+    graph.spin_until(lambda: len(tracked) > count and set(tracked[-1].ids) == right)
+    node.reset_people()
+    graph.spin_until(lambda: not tracked[-1].ids)
+
+
+@pytest.mark.parametrize("how", ["disabled", "inactive", "not tracking"])
+def test_nobody_stays_on_the_list(messages, graph, make_node, make_camera, walker, log, how):
+    import hri_msgs.msg as hri
+
+    node, camera = make_node(threads=1, publish_hri=True), make_camera()
+    tracked = camera.listen(hri.IdsList, "/humans/bodies/tracked")
+    assert node.start()
+    camera.wait_for_node()
+    for _ in range(60):  # until the list is discovered
+        camera.exchange(camera.message(walker))
+        graph.spin_for(0.1)
+        if tracked:
+            break
+    assert list(tracked[-1].ids) == ["person_0"]
+    warning = "publish_tf and publish_hri need tracking"
+    if how == "disabled":
+        node.enable(False)
+    elif how == "inactive":
+        node.trigger_deactivate()
+    elif how == "not tracking":
+        assert warning not in log.text
+        node.set_parameters([Parameter("tracking", value=False)])
+        for _ in range(2):
+            assert len(camera.exchange(camera.message(walker)).skeletons) >= 1
+    graph.spin_until(lambda: not tracked[-1].ids)
+    graph.spin_until(lambda: node.count_publishers("/humans/bodies/person_0/roi") == 0)
+    assert log.text.count(warning) == (how == "not tracking")

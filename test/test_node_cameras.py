@@ -144,3 +144,12 @@ def test_batches_for_the_people_of_all_cameras_are_ready_at_the_start(make_node,
     node = make_node(cameras, runtime="one_pass", max_people=1)
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert sorted(node._estimator.networks.landmark_net.batches._batches) == sizes
+
+
+def test_cameras_share_one_listener_to_tf(make_node):
+    node = make_node(["left", "right"], target_frame="map")
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    heard = [subscription.topic_name for subscription in node.subscriptions]
+    assert [heard.count(topic) for topic in ("/tf", "/tf_static")] == [1, 1]
+    assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    assert "/tf" not in [subscription.topic_name for subscription in node.subscriptions]

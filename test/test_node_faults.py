@@ -9,7 +9,11 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from pandapose_ros.msg import Skeleton3D
 from pandapose_ros.node.pose_node import PoseNode
-from pandapose_ros.runtime.device_faults import explain_device_fault, is_device_fault
+from pandapose_ros.runtime.device_faults import (
+    explain_device_fault,
+    free_device_memory,
+    is_device_fault,
+)
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 
@@ -123,3 +127,12 @@ def test_errors_of_an_image_are_not_those_of_the_device():
         "cuda:1 failed: CUDA error: an illegal memory access was encountered (restart the "
         "process, or set device to cpu)"
     )
+
+
+def test_a_broken_device_does_not_stop_the_cleanup(monkeypatch):
+    def fail():
+        raise BROKEN
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", fail)
+    free_device_memory()

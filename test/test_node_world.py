@@ -146,6 +146,34 @@ def test_without_a_transform_nothing_is_published_and_the_frame_is_named(
     assert {s.header.frame_id for s in camera.skeletons} == {"map"}
 
 
+def test_after_a_deactivation_time_may_start_anew(graph, make_node, make_camera, blank):
+    node, camera = make_node(target_frame="map", transform_timeout=2.0), make_camera()
+    robot = Robot(camera)
+    assert node.start()
+    camera.wait_for_node()
+
+    def run(second):
+        message = camera.message(blank)
+        stamp = message.header.stamp = Time(sec=second)
+
+        def is_heard():
+            for delta in (-(10**8), 10**8):
+                robot.moving.publish(robot.message("lens", "map", stamp=shifted(stamp, delta)))
+            return is_placed(node, "lens", message.header)
+
+        graph.spin_until(is_heard)
+        assert camera.exchange(message).header.frame_id == "map"
+        return message.header
+
+    for second in (1000, 995, 500):
+        header = run(second)
+        assert node.trigger_deactivate() == SUCCESS
+        assert node.trigger_activate() == SUCCESS
+        assert not is_placed(node, "lens", header)
+        camera.wait_for_node()
+        graph.spin_until(lambda: camera.infos.get_subscription_count() == 1)
+
+
 @pytest.mark.parametrize(
     ("overrides", "missing", "text"),
     [

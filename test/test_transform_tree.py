@@ -118,3 +118,24 @@ def test_nonsense_is_ignored_and_loops_end(tree):
     tree.add("q", "p", motion(0), is_static=True)
     with pytest.raises(TransformError, match="not connected"):
         tree.look_up("odom", "p", 0)
+
+
+def test_time_that_goes_back_by_more_than_is_kept_counts_from_its_first_message():
+    tree = TransformTree()
+    for seconds in (100.0, 101.0, 50.0, 50.2):
+        tree.add("b", "a", motion(seconds, (seconds, 0, 0)), is_static=False)
+    found = tree.look_up("a", "b", round(50.1 * SECOND)).translation[0]
+    assert found == pytest.approx(50.1)
+    assert tree.look_up("a", "b", 0).translation[0] == pytest.approx(50.2)
+    with pytest.raises(TransformError, match="after the last"):
+        tree.look_up("a", "b", 100 * SECOND)
+
+
+def test_stamps_that_stand_still_replace_each_other(tree):
+    for place in range(5):
+        for seconds in (1.0, 2.0):
+            tree.add("base", "odom", motion(seconds, (place, seconds, 0)), is_static=False)
+    assert len(tree._edges["base"].motions) == 2
+    for seconds in (1.0, 2.0):
+        found = tree.look_up("odom", "base", round(seconds * SECOND)).translation
+        np.testing.assert_allclose(found, [4, seconds, 0])

@@ -20,8 +20,8 @@ class WorldConfig:
         live=True,
     )
     publish_tf: bool = option(
-        False, "Publish a frame body_ID per person on /tf: REP 155, x forward, z to the head"
+        False, "A frame body_ID per tracked person on /tf: REP 155, x forward, z to the head"
     )
     publish_hri: bool = option(
-        False, "Publish the people on /humans/bodies as REP 155 asks; needs hri_msgs"
+        False, "Publish the tracked people on /humans/bodies as REP 155 asks; needs hri_msgs"
     )

@@ -1,7 +1,7 @@
 """The frames of a robot and their motions over time: what tf2 keeps, where tf2 is missing."""
 
 import threading
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,7 +55,11 @@ class TransformTree:
         self._changed = threading.Condition()
 
     def add(self, child: str, parent: str, motion: Motion, *, is_static: bool) -> None:
-        """Take over a frame's place at a time; what is no rotation or not finite is ignored."""
+        """Take over a frame's place at a time; what is no rotation or not finite is ignored.
+
+        The later of two messages with one stamp counts. One that is older than all that would be
+        kept means that time has gone back: only the new time counts from then on.
+        """
         length = float(np.linalg.norm(motion.quaternion))
         if not 0 < length < np.inf or not np.isfinite(motion.translation).all():
             return
@@ -67,10 +71,7 @@ class TransformTree:
             if is_static:
                 edge.motions = [motion]
             else:
-                insort(edge.motions, motion)
-                oldest = edge.motions[-1].stamp_ns - KEPT_NS
-                while edge.motions[0].stamp_ns < oldest:
-                    edge.motions.pop(0)
+                _insert(edge.motions, motion)
             self._changed.notify_all()
 
     def clear(self) -> None:
@@ -156,6 +157,20 @@ class TransformTree:
         if after == len(edge.motions):
             return last.transform()
         return _between(edge.motions[after - 1], edge.motions[after], stamp_ns).transform()
+
+
+def _insert(motions: list[Motion], motion: Motion) -> None:
+    """Put a motion in its place, and drop what it makes too old."""
+    if motions and motion.stamp_ns < motions[-1].stamp_ns - KEPT_NS:
+        # A simulator was reset: beside the old time, the new one would be too old for long.
+        motions.clear()
+    place = bisect_left(motions, motion)
+    # While a simulator pauses, its stamps stand still: a list of them would grow without end.
+    is_known = place < len(motions) and motions[place].stamp_ns == motion.stamp_ns
+    motions[place : place + is_known] = [motion]
+    oldest = motions[-1].stamp_ns - KEPT_NS
+    while motions[0].stamp_ns < oldest:
+        motions.pop(0)
 
 
 def _between(a: Motion, b: Motion, stamp_ns: int) -> Motion:

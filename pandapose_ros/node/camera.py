@@ -8,14 +8,21 @@ from rclpy.lifecycle import LifecycleNode
 from pandapose_ros.config import NodeConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.depth import DepthBuffer
-from pandapose_ros.node.diagnostics import InputReport, PipelineReport
-from pandapose_ros.node.inputs import ImageInput
+from pandapose_ros.node.diagnostics import InputReport, PipelineReport, Report
+from pandapose_ros.node.inputs import ImageInput, input_topics
+from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.pipeline import FramePipeline
+from pandapose_ros.node.qos_overrides import (
+    ignored_overrides,
+    override_names,
+    override_problems,
+)
 from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.worker import Frame
-from pandapose_ros.node.world import World
+from pandapose_ros.node.world import SharedWorld, World
+from pandapose_ros.runtime.memory import device_memory, resident_memory
 from pandapose_ros.skeleton import Skeleton
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -35,7 +42,12 @@ class Camera:
     """
 
     def __init__(
-        self, node: LifecycleNode, name: str, parameters: Parameters, skeleton: Skeleton
+        self,
+        node: LifecycleNode,
+        name: str,
+        parameters: Parameters,
+        skeleton: Skeleton,
+        shared: SharedWorld,
     ) -> None:
         """Create the publishers.
 
@@ -44,6 +56,7 @@ class Camera:
             name: Prefix of the topics, or empty.
             parameters: Of the node.
             skeleton: What the joints of all poses mean.
+            shared: What the node's cameras have in common.
 
         Raises:
             RuntimeError: As `World`.
@@ -54,7 +67,7 @@ class Camera:
         self.input: ImageInput | None = None
         self._node = node
         self._parameters = parameters
-        self._world = World(node, parameters.get(WorldConfig))
+        self._world = World(node, parameters.get(WorldConfig), shared, name)
         self.outputs = Outputs(node, skeleton, name)
 
     def activate(
@@ -72,6 +85,7 @@ class Camera:
         """
         self.statistics, self.timings = NodeStatistics(), Timings()
         self.outputs.publish_info(estimator.model_info)
+        self._world.open()
         depths = DepthBuffer()
         self.pipeline = FramePipeline(
             node=self._node,
@@ -119,18 +133,41 @@ class Camera:
             self.input.destroy()
         self.input = self.pipeline = None
 
+    def clear(self) -> None:
+        """Delete all markers and name nobody any more; for after the last image."""
+        self.outputs.clear_markers()
+        self._world.close()
+
     def destroy(self) -> None:
         """Remove the publishers."""
         self.deactivate()
         self._world.destroy()
         self.outputs.destroy()
 
-    def report(self, *, pause: str) -> tuple[InputReport | None, PipelineReport | None]:
-        """Gather what the diagnostics tell of this camera; None while it is inactive.
+    def report(self, estimator: PoseEstimator, *, is_enabled: bool, fault: str) -> Report:
+        """Gather what the diagnostics tell of this camera.
 
         Args:
-            pause: Why no images are taken, as was asked for; empty if they are.
+            estimator: Of the node.
+            is_enabled: Whether `~/enable` lets the node work.
+            fault: Why the node has stopped by itself; empty if it has not.
         """
+        pause = self.why_paused(enabled=is_enabled)
+        images, pipeline = self._report_work(pause)
+        return Report(
+            input=images,
+            pipeline=pipeline,
+            counts=self.statistics,
+            device=str(estimator.device),
+            model=estimator.model_info,
+            memory=resident_memory(),
+            device_memory=device_memory(estimator.device),
+            camera=self.name,
+            fault=fault,
+            pause=pause,
+        )
+
+    def _report_work(self, pause: str) -> tuple[InputReport | None, PipelineReport | None]:
         if self.input is None or self.pipeline is None:
             return None, None
         config = self._parameters.get(NodeConfig)
@@ -156,7 +193,28 @@ class Camera:
         return images, pipeline
 
 
-def name_problems(names: tuple[str, ...]) -> list[str]:
+def find_problems(node: LifecycleNode, parameters: Parameters, notices: Notices) -> list[str]:
+    """Say what is wrong with the parameters; warn of what is set but not read.
+
+    Args:
+        node: Resolves the names of topics.
+        parameters: Of the node.
+        notices: Where to warn.
+    """
+    config = parameters.get(NodeConfig)
+    problems = parameters.problems + _name_problems(config.cameras)
+    if problems:
+        return problems
+    topics = [t for name in config.cameras for t in input_topics(node, name, config)]
+    names, overrides = override_names(topics), parameters.qos_overrides
+    # Only a warning: a file for all nodes may hold what is meant for another.
+    undeclared = {n: value for n, value in overrides.items() if not node.has_parameter(n)}
+    for text in ignored_overrides(undeclared, names):
+        notices.warn(text)
+    return override_problems(overrides, names)
+
+
+def _name_problems(names: tuple[str, ...]) -> list[str]:
     """Say what is wrong with the names of the cameras; one empty name means no name."""
     if names == ("",):
         return []

@@ -5,6 +5,7 @@ piece of the image, all normalised to the image. Joint angles, which need a mode
 are not provided.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ class _Body:
 
 
 class HriBridge:
-    """Publish people on /humans/bodies."""
+    """Publish the people of all cameras in one list on /humans/bodies; safe between threads."""
 
     def __init__(self, node: Node) -> None:
         """Create the publisher of the list of bodies.
@@ -62,44 +63,65 @@ class HriBridge:
             ) from error
         self._msg = msg
         self._node = node
-        self._bodies: dict[str, _Body] = {}
+        # By camera, then by name.
+        self._bodies: dict[str, dict[str, _Body]] = {}
+        self._lock = threading.Lock()
         self._tracked = node.create_publisher(msg.IdsList, f"{_TOPIC}/tracked", _QOS)
 
     def publish(
-        self, poses: Sequence[Pose], header: Header, image: NDArray[np.uint8], send: Send
+        self,
+        camera: str,
+        poses: Sequence[Pose],
+        header: Header,
+        image: NDArray[np.uint8],
+        send: Send,
     ) -> None:
         """Publish the people of an image; the publishers of those who are gone go too.
 
         Args:
-            poses: People; may be empty. Pixels as in the image.
+            camera: Whose image; the people of the others stay in the list.
+            poses: People; may be empty. Pixels as in the image. No camera knows another's names.
             header: Of the image.
             image: RGB uint8 [H, W, 3].
             send: Called with a publisher and its message.
         """
         people = {person_name(p): p for p in poses if p.state is not TrackState.LOST}
-        for name in self._bodies.keys() - people.keys():
-            self._remove(self._bodies.pop(name))
-        for name, pose in people.items():
-            body = self._bodies.get(name)
-            if body is None:
-                body = self._bodies[name] = self._add(name)
-            size = np.array([image.shape[1], image.shape[0]])
-            send(body.roi, self._region(pose, header, size))
-            send(body.skeleton, self._skeleton(pose, header, size))
-            if body.cropped.get_subscription_count():
-                send(body.cropped, _cropped(pose, header, image))
-        send(self._tracked, self._msg.IdsList(header=header, ids=list(people)))
+        size = np.array([image.shape[1], image.shape[0]])
+        with self._lock:
+            bodies = self._bodies.setdefault(camera, {})
+            for name in bodies.keys() - people.keys():
+                self._remove(bodies.pop(name))
+            for name, pose in people.items():
+                body = bodies.get(name)
+                if body is None:
+                    body = bodies[name] = self._add(name)
+                send(body.roi, self._region(pose, header, size))
+                send(body.skeleton, self._skeleton(pose, header, size))
+                if body.cropped.get_subscription_count():
+                    send(body.cropped, _cropped(pose, header, image))
+            send(self._tracked, self._ids(header))
 
-    def clear(self) -> None:
-        """Remove the publishers of all people."""
-        for body in self._bodies.values():
-            self._remove(body)
-        self._bodies.clear()
+    def clear(self, camera: str) -> None:
+        """Take a camera's people off the list, and remove their publishers."""
+        with self._lock:
+            bodies = self._bodies.pop(camera, {})
+            for body in bodies.values():
+                self._remove(body)
+            if bodies:
+                # Otherwise whoever listens would go on with people whom nobody sees any more.
+                now = self._node.get_clock().now().to_msg()
+                self._tracked.publish(self._ids(Header(stamp=now)))
 
     def destroy(self) -> None:
         """Remove all publishers."""
-        self.clear()
+        for camera in list(self._bodies):
+            self.clear(camera)
         self._node.destroy_publisher(self._tracked)
+
+    def _ids(self, header: Header) -> object:
+        """Return the list of all cameras' people."""
+        ids = [name for bodies in self._bodies.values() for name in bodies]
+        return self._msg.IdsList(header=header, ids=ids)
 
     def _add(self, name: str) -> _Body:
         create = self._node.create_publisher

@@ -25,6 +25,22 @@ _COMPRESSED = "/compressed"
 _LEAST_CROWD = 30.0
 
 
+def input_topics(node: Node, camera: str, config: NodeConfig) -> list[str]:
+    """Return the resolved names of all that is subscribed to, the image first.
+
+    Args:
+        node: The node to subscribe from.
+        camera: Prefix of the topics; empty: none.
+        config: Whether images are compressed, and whether depth is asked for.
+    """
+    prefix = f"{camera}/" if camera else ""
+    image = node.resolve_topic_name(f"{prefix}image")
+    if config.image_transport == "compressed" and not image.endswith(_COMPRESSED):
+        image = node.resolve_topic_name(image + _COMPRESSED)
+    others = ["camera_info", "depth"] if config.depth_window > 0 else ["camera_info"]
+    return [image, *(node.resolve_topic_name(f"{prefix}{name}") for name in others)]
+
+
 class ImageInput:
     """Subscribe to an image and its camera_info, and tell when images stop.
 
@@ -57,15 +73,12 @@ class ImageInput:
         self._config = config
         self._is_wanted = is_wanted
         self._camera_info: CameraInfo | None = None
-        self._kind = Image
         self._camera = camera
         self._prefix = f"{camera}/" if camera else ""
         self._base = f"{self._prefix}image"
-        self.topic = node.resolve_topic_name(self._base)
-        if config().image_transport == "compressed":
-            self._kind = CompressedImage
-            if not self.topic.endswith(_COMPRESSED):
-                self.topic = node.resolve_topic_name(self.topic + _COMPRESSED)
+        self.topic = input_topics(node, camera, config())[0]
+        is_compressed = config().image_transport == "compressed"
+        self._kind = CompressedImage if is_compressed else Image
         self.image_age: float | None = None
         self._last_image = time.monotonic()
         self._is_silent = False
@@ -147,14 +160,19 @@ class ImageInput:
         self._is_silent = False
         self._conflict = ""
         # The calibration first, so that the first image does not come without it.
-        self._subscriptions = [
-            self._subscribe(CameraInfo, f"{self._prefix}camera_info", self._on_camera_info),
-            self._subscribe(self._kind, self.topic, self._on_image),
+        wanted: list[tuple[type, str, Callable]] = [
+            (CameraInfo, f"{self._prefix}camera_info", self._on_camera_info),
+            (self._kind, self.topic, self._on_image),
         ]
         if self._config().depth_window > 0:
             self._depths.resume()
-            depth = self._subscribe(Image, f"{self._prefix}depth", self._depths.add)
-            self._subscriptions.append(depth)
+            wanted.append((Image, f"{self._prefix}depth", self._depths.add))
+        try:
+            for kind, topic, callback in wanted:
+                self._subscriptions.append(self._subscribe(kind, topic, callback))
+        except Exception:
+            self._hang_up()  # nobody would know of those that were made
+            raise
 
     def _hang_up(self) -> None:
         for subscription in self._subscriptions:

@@ -19,6 +19,8 @@ from rclpy.parameter import Parameter
 
 Config = TypeVar("Config")
 
+# rclpy declares and reads these itself, when it subscribes.
+_QOS_PREFIX = "qos_overrides."
 _TYPE_NAMES = {
     bool: "true or false",
     int: "a whole number",
@@ -59,6 +61,15 @@ class Parameters:
         self._hears_changes = hasattr(node, "add_post_set_parameters_callback")
         if self._hears_changes:
             node.add_post_set_parameters_callback(self._forget)
+
+    @property
+    def qos_overrides(self) -> dict[str, Any]:
+        """What YAML files and the command line set of topics' quality of service, by name."""
+        return {
+            name: override.value
+            for name, override in self._overrides.items()
+            if name.startswith(_QOS_PREFIX)
+        }
 
     def get(self, config_type: type[Config]) -> Config:
         """Return the parameters' present values as one of the declared dataclasses."""
@@ -111,7 +122,7 @@ class Parameters:
         # The declared ones include rclpy's own, such as use_sim_time.
         known = list(self._node.get_parameters_by_prefix(""))
         for name in self._overrides:
-            if name in known or name.startswith("qos_overrides."):
+            if name in known or name.startswith(_QOS_PREFIX):
                 continue
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"

@@ -145,7 +145,6 @@ class FramePipeline:
 
     def _publish(self, prepared: PreparedFrame, poses: list[Pose]) -> None:
         header, image = prepared.header, prepared.image.image
-        settings = self.parameters.get(EstimatorConfig)
         style = self.parameters.get(PictureConfig)
         publication = self.timings.publication
         with publication.measure():
@@ -161,8 +160,11 @@ class FramePipeline:
                     raise
                 self.timings.images_out.count()
                 self.people_in_view = people
-                if settings.tracking:
+                # What the poses were made with; the parameter may have changed since.
+                if self.estimator.config.tracking:
                     self.world.publish(placed, header, image, publication.send)
+                else:
+                    self.world.withdraw()
             caption = self._caption(header)
             self.outputs.pictures.publish(image, poses, header, style, caption, publication.send)
 

@@ -1,7 +1,9 @@
 """The lifecycle node: images in, skeletons out."""
 
+import itertools
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -10,7 +12,7 @@ from rclpy.utilities import try_shutdown
 from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.batch import Batch
-from pandapose_ros.node.camera import Camera, name_problems
+from pandapose_ros.node.camera import Camera, find_problems
 from pandapose_ros.node.diagnostics import Diagnostics, Report
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.parameters import Parameters
@@ -18,7 +20,8 @@ from pandapose_ros.node.running import keep_freed_memory, spin, start_ros
 from pandapose_ros.node.services import Services
 from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.node.worker import Frame, LatestFrameWorker
-from pandapose_ros.runtime.memory import device_memory, resident_memory
+from pandapose_ros.node.world import SharedWorld
+from pandapose_ros.runtime.device_faults import free_device_memory
 
 # Longest time to wait for the image at work when the node is deactivated.
 _STOP_TIMEOUT = 10.0
@@ -47,7 +50,11 @@ class PoseNode(LifecycleNode):
         self._is_enabled = True
         self._fault = ""
         self._fault_guard = self.create_guard_condition(self._on_fault)
+        self._is_stuck = False
+        # For as long as the node lives, so that it gives no id twice.
+        self._numbers = itertools.count()
         self._estimator: PoseEstimator | None = None
+        self._shared_world: SharedWorld | None = None
         self._controls: Services | None = None
         self._diagnostics: Diagnostics | None = None
         self._batch: Batch | None = None
@@ -66,57 +73,34 @@ class PoseNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the estimator and run it once; fails with the remedy in the log."""
         logger = self.get_logger()
-        names = self.parameters.get(NodeConfig).cameras
-        problems = self.parameters.problems + name_problems(names)
+        problems = find_problems(self, self.parameters, self._notices)
         for problem in problems:
             logger.error(problem)
         if problems:
             return TransitionCallbackReturn.FAILURE
-        started = time.monotonic()
-        try:
-            self._estimator = PoseEstimator(self.parameters.get(EstimatorConfig))
-            for name in names:
-                self.cameras.append(Camera(self, name, self.parameters, self._estimator.skeleton))
-            self._estimator.warm_up(len(names))
-        except Exception as error:  # rclpy would swallow it without a word
-            logger.error(f"cannot be configured: {error or type(error).__name__}")
+        if failure := _why_failed(self._load):
+            logger.error(f"cannot be configured: {failure}")
             self._free()
             return TransitionCallbackReturn.FAILURE
-        self._is_enabled = True
-        self._controls = Services(self, self.enable, self.reset_people)
-        self._diagnostics = Diagnostics(self, self._reports)
-        networks = self._estimator.networks
-        logger.info(
-            f"loaded {self._estimator.model_info.name} on {self._estimator.device} "
-            f"({networks.runtime}, {networks.precision}) in {time.monotonic() - started:.1f} s"
-        )
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start to listen and to publish."""
-        if self._estimator is None:
-            return TransitionCallbackReturn.ERROR
+        """Start to listen and to publish; fails with the reason in the log."""
+        if self._is_stuck:
+            self.get_logger().error(f"cannot be activated: {self._fault}")
+            return TransitionCallbackReturn.FAILURE
         result = super().on_activate(state)
-        self._estimator.reset()
-        self._fault = ""
-        pipelines = {
-            c.name: c.activate(self._estimator, self._on_frame, lambda: self._is_enabled)
-            for c in self.cameras
-        }
-        self._batch = Batch(
-            self._estimator, self.parameters, pipelines, self._stop_for, self.get_logger()
-        )
-        self._worker = LatestFrameWorker(self._batch.process)
-        self._worker.start()
-        for camera in self.cameras:
-            self.get_logger().info(f"active: {camera.topics}")
+        if failure := _why_failed(self._listen):
+            self.get_logger().error(f"cannot be activated: {failure}")
+            self.on_deactivate(state)
+            return TransitionCallbackReturn.FAILURE
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop listening, then publish nothing more but the deletion of all markers."""
+        """Stop listening, then publish nothing more but that all people and markers are gone."""
         self._stop()
         for camera in self.cameras:
-            camera.outputs.clear_markers()
+            camera.clear()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -170,6 +154,48 @@ class PoseNode(LifecycleNode):
         self._stop()
         super().destroy_node()
 
+    @property
+    def _loaded(self) -> PoseEstimator:
+        if self._estimator is None:
+            raise RuntimeError("there is no estimator before configure")
+        return self._estimator
+
+    def _load(self) -> None:
+        """Create all that lives from configure to cleanup."""
+        started = time.monotonic()
+        config = self.parameters.get(EstimatorConfig)
+        estimator = self._estimator = PoseEstimator(config, numbers=self._numbers)
+        world = self.parameters.get(WorldConfig)
+        shared = self._shared_world = SharedWorld(self, world)
+        for name in self.parameters.get(NodeConfig).cameras:
+            self.cameras.append(Camera(self, name, self.parameters, estimator.skeleton, shared))
+        estimator.warm_up(len(self.cameras))
+        self._is_enabled = True
+        self._controls = Services(self, self.enable, self.reset_people)
+        self._diagnostics = Diagnostics(self, self._reports)
+        networks = estimator.networks
+        self.get_logger().info(
+            f"loaded {estimator.model_info.name} on {estimator.device} "
+            f"({networks.runtime}, {networks.precision}) in {time.monotonic() - started:.1f} s"
+        )
+
+    def _listen(self) -> None:
+        """Create all that lives from activate to deactivate."""
+        estimator = self._loaded
+        estimator.reset()
+        self._fault = ""
+        pipelines = {
+            c.name: c.activate(estimator, self._on_frame, lambda: self._is_enabled)
+            for c in self.cameras
+        }
+        self._batch = Batch(
+            estimator, self.parameters, pipelines, self._stop_for, self.get_logger()
+        )
+        self._worker = LatestFrameWorker(self._batch.process)
+        self._worker.start()
+        for camera in self.cameras:
+            self.get_logger().info(f"active: {camera.topics}")
+
     def _stop(self) -> None:
         for camera in self.cameras:
             camera.deactivate()
@@ -181,20 +207,23 @@ class PoseNode(LifecycleNode):
             self._camera(frame).statistics.dropped_inactive += 1
         if not has_ended:
             # It still holds the estimator; another worker beside it would share its state.
-            self._estimator = None
-            self.get_logger().error(
+            self._is_stuck = True
+            self._fault = (
                 f"the worker is still busy after {_STOP_TIMEOUT:g} s: cleanup and configure anew"
             )
+            self.get_logger().error(self._fault)
         for camera in self.cameras:
             label = f"images of {camera.name}" if camera.name else "images"
             self.get_logger().info(f"{label}: {camera.statistics}")
 
     def _free(self) -> None:
-        for part in (self._controls, self._diagnostics, *self.cameras):
+        for part in (self._controls, self._diagnostics, *self.cameras, self._shared_world):
             if part is not None:
                 part.destroy()
         self.cameras = []
-        self._controls = self._diagnostics = self._estimator = None
+        self._controls = self._diagnostics = self._shared_world = self._estimator = None
+        self._is_stuck, self._fault = False, ""
+        free_device_memory()
 
     def _camera(self, frame: Frame) -> Camera:
         return next(camera for camera in self.cameras if camera.name == frame.camera)
@@ -224,27 +253,22 @@ class PoseNode(LifecycleNode):
 
     def _reports(self) -> list[Report]:
         """Gather what the diagnostics tell, one report for each camera."""
-        if self._estimator is None:
-            raise RuntimeError("there is nothing to report before configure")
-        reports = []
-        for camera in self.cameras:
-            pause = camera.why_paused(enabled=self._is_enabled)
-            images, pipeline = camera.report(pause=pause)
-            reports.append(
-                Report(
-                    input=images,
-                    pipeline=pipeline,
-                    counts=camera.statistics,
-                    device=str(self._estimator.device),
-                    model=self._estimator.model_info,
-                    memory=resident_memory(),
-                    device_memory=device_memory(self._estimator.device),
-                    camera=camera.name,
-                    fault=self._fault,
-                    pause=pause,
-                )
-            )
-        return reports
+        return [
+            c.report(self._loaded, is_enabled=self._is_enabled, fault=self._fault)
+            for c in self.cameras
+        ]
+
+
+def _why_failed(action: Callable[[], None]) -> str:
+    """Do something and say why that failed; empty if it did not. rclpy would swallow the error.
+
+    Only the text leaves, as the error itself would hold on to the networks.
+    """
+    try:
+        action()
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return ""
 
 
 def main() -> int:

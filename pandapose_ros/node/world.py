@@ -13,6 +13,7 @@ from pandapose_ros.frames.transform import IDENTITY, Transform, move_pose
 from pandapose_ros.frames.transform_tree import TransformError
 from pandapose_ros.node.body_frames import BodyFrames
 from pandapose_ros.node.hri import HriBridge
+from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import Send
 from pandapose_ros.node.transforms import open_transforms
@@ -34,8 +35,15 @@ class Placed:
     camera: Transform
 
 
-class World:
-    """Place people in `target_frame`, and publish their frames and what REP 155 asks for."""
+class SharedWorld:
+    """Hold what all cameras of a node share: one listener to tf, one list of people for REP 155.
+
+    Attributes:
+        target: The frame to publish in; empty: the camera's own.
+        transforms: None without a target.
+        hri: None unless asked for.
+        notices: Where to say things once.
+    """
 
     def __init__(self, node: Node, config: WorldConfig) -> None:
         """Subscribe and create publishers as configured.
@@ -47,16 +55,56 @@ class World:
         Raises:
             RuntimeError: If a ROS package is missing that is needed; the message names the remedy.
         """
-        self._target = config.target_frame.lstrip("/")
-        self._transforms = open_transforms(node) if self._target else None
+        self.target = config.target_frame.lstrip("/")
+        self.notices = Notices(node.get_logger())
+        self.hri = HriBridge(node) if config.publish_hri else None
+        self.transforms = open_transforms(node) if self.target else None
+
+    def destroy(self) -> None:
+        """Unsubscribe and remove the publishers."""
+        for part in (self.transforms, self.hri):
+            if part is not None:
+                part.destroy()
+
+
+class World:
+    """Place a camera's people in `target_frame`, publish their frames and what REP 155 wants."""
+
+    def __init__(
+        self, node: Node, config: WorldConfig, shared: SharedWorld, camera: str = ""
+    ) -> None:
+        """Create the publisher of frames, if configured; nothing is published before `open`.
+
+        Args:
+            node: Publishes.
+            config: Of which only `transform_timeout` may change later.
+            shared: What the node's cameras have in common.
+            camera: Name of the camera; empty for a node with one.
+
+        Raises:
+            RuntimeError: If a ROS package is missing that is needed; the message names the remedy.
+        """
+        self._shared = shared
+        self._camera = camera
         self._frames = BodyFrames(node) if config.publish_tf else None
-        self._hri = HriBridge(node) if config.publish_hri else None
-        self.state = f"no image placed in {self._target} yet" if self._target else "not used"
+        self._is_open = False
+        target = shared.target
+        self.state = f"no image placed in {target} yet" if target else "not used"
 
     @property
     def is_published(self) -> bool:
         """Whether people are published in a way that needs no subscription to the node."""
-        return self._frames is not None or self._hri is not None
+        return self._frames is not None or self._shared.hri is not None
+
+    def open(self) -> None:
+        """Begin to publish, at a time that may lie before that of the last activation."""
+        self._is_open = True
+        self.clear(transforms=True)
+
+    def close(self) -> None:
+        """Name nobody any more, and publish nothing more: not even what is at work still."""
+        self._is_open = False
+        self.clear(transforms=False)
 
     def place(self, poses: Sequence[Pose], header: Header, timeout: float) -> Placed:
         """Move people to the target frame.
@@ -70,18 +118,18 @@ class World:
             TransformError: If there is no transform at the image's time; the message names
                 the frame that is missing. Nothing may be published then.
         """
-        if self._transforms is None:
+        if self._shared.transforms is None:
             return Placed(poses, header, IDENTITY)
         source = header.frame_id.lstrip("/")
         try:
-            camera = self._transforms.look_up(
-                self._target, source, nanoseconds(header.stamp), timeout
+            camera = self._shared.transforms.look_up(
+                self._shared.target, source, nanoseconds(header.stamp), timeout
             )
         except TransformError as error:
-            self.state = f"no transform from '{source}' to '{self._target}': {error}"
+            self.state = f"no transform from '{source}' to '{self._shared.target}': {error}"
             raise TransformError(self.state) from error
-        self.state = f"from {source} to {self._target}"
-        target = Header(stamp=header.stamp, frame_id=self._target)
+        self.state = f"from {source} to {self._shared.target}"
+        target = Header(stamp=header.stamp, frame_id=self._shared.target)
         return Placed([move_pose(pose, camera) for pose in poses], target, camera)
 
     def publish(
@@ -95,20 +143,30 @@ class World:
             image: RGB uint8 [H, W, 3].
             send: Called with a publisher and its message.
         """
+        if not self._is_open:
+            return
         if self._frames is not None:
             self._frames.publish(placed.poses, placed.header, send)
-        if self._hri is not None:
-            self._hri.publish(placed.poses, header, image, send)
+        if self._shared.hri is not None:
+            self._shared.hri.publish(self._camera, placed.poses, header, image, send)
+
+    def withdraw(self) -> None:
+        """Name nobody, as names of people who are not tracked do not hold."""
+        self.clear(transforms=False)
+        if self.is_published:
+            self._shared.notices.warn(
+                "publish_tf and publish_hri need tracking: nothing comes of them while it is false"
+            )
 
     def clear(self, *, transforms: bool) -> None:
         """Forget all people, and all that moves in the world if time has gone back."""
-        if self._hri is not None:
-            self._hri.clear()
-        if transforms and self._transforms is not None:
-            self._transforms.clear()
+        if self._shared.hri is not None:
+            self._shared.hri.clear(self._camera)
+        if transforms and self._shared.transforms is not None:
+            self._shared.transforms.clear()
 
     def destroy(self) -> None:
-        """Unsubscribe and remove the publishers."""
-        for part in (self._transforms, self._frames, self._hri):
-            if part is not None:
-                part.destroy()
+        """Remove the camera's publisher."""
+        self.close()
+        if self._frames is not None:
+            self._frames.destroy()

@@ -1,5 +1,6 @@
 """Errors of the device that networks run on, as opposed to errors of one image."""
 
+import contextlib
 import gc
 
 import torch
@@ -32,5 +33,8 @@ def explain_device_fault(error: BaseException, device: torch.device) -> str:
 def free_device_memory() -> None:
     """Give memory that no tensor holds back to the device."""
     gc.collect()
-    if torch.cuda.is_available():
+    if not torch.cuda.is_available():
+        return
+    # After a CUDA error every call fails, and there is nothing more to be had.
+    with contextlib.suppress(RuntimeError):
         torch.cuda.empty_cache()
