@@ -134,14 +134,16 @@ class DepthCamera:
     def wall(self, distance):
         return np.full((self.height, self.width), distance, np.float32)
 
-    def send_depth(self, depth, stamp_ns):
-        self.publisher.publish(depth_message(depth, "16UC1", stamp_ns=stamp_ns))
+    def send_depth(self, depth, stamp_ns, frame=""):
+        message = depth_message(depth, "16UC1", stamp_ns=stamp_ns)
+        message.header.frame_id = frame
+        self.publisher.publish(message)
 
-    def person(self, depth=None, *, apart=0):
+    def person(self, depth=None, *, apart=0, frame=""):
         """Send an image after its depth, and return who is there."""
         message = self.camera.message(self.pixels)
         if depth is not None:
-            self.send_depth(depth, nanoseconds(message.header.stamp) + apart)
+            self.send_depth(depth, nanoseconds(message.header.stamp) + apart, frame)
         (skeleton,) = self.camera.exchange(message).skeletons
         return skeleton
 
@@ -188,10 +190,13 @@ def test_depth_places_people_and_its_absence_is_counted(graph, rgbd, capfd):
     graph.spin_for(0.4)  # the last depth image leaves the window
     assert camera.person(surface, apart=10**9).root_source == Skeleton3D.ROOT_INTRINSICS
     assert camera.person(surface[:100]).root_source == Skeleton3D.ROOT_INTRINSICS
+    assert camera.person(surface, frame="depth_lens").root_source == Skeleton3D.ROOT_INTRINSICS
+    assert camera.person(surface, frame="lens").root_source == Skeleton3D.ROOT_DEPTH
     log = capfd.readouterr().err
+    assert "it is in depth_lens, not in the images' lens: give the topic" in log
     assert "no depth image within 0.3 s of an image (depth_window)" in log
     assert "100 is not registered to the image of" in log
-    assert (counts.missed_depth, counts.refused_depth, counts.failed) == (1, 1, 0)
+    assert (counts.missed_depth, counts.refused_depth, counts.failed) == (1, 2, 0)
 
 
 def test_depth_that_comes_after_its_image_is_waited_for(graph, rgbd):

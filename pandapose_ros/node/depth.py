@@ -46,6 +46,21 @@ def depth_from_message(message: Image) -> NDArray[np.float32]:
     return depth if metres == 1.0 else depth * np.float32(metres)
 
 
+def check_registered(message: Image, frame_id: str) -> None:
+    """Raise ValueError if a depth image is that of another camera than the image's.
+
+    Args:
+        message: The depth image.
+        frame_id: Of the image. Where one of the two frames has no name, all is well.
+    """
+    frame = message.header.frame_id
+    if frame and frame_id and frame != frame_id:
+        raise ValueError(
+            f"it is in {frame}, not in the images' {frame_id}: give the topic of depth that is "
+            "registered (aligned) to the images"
+        )
+
+
 class DepthBuffer:
     """Keep the last few depth images, filled in the executor and asked by the worker.
 
