@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from pandapose_ros.frames.frame_names import is_z_up
+
 
 def camera_names(text: str) -> list[str]:
     """Return the names in `left,right` or `[left, right]`; whether they are good, the node says.
@@ -21,7 +23,7 @@ def input_topics(image: str, camera_info: str, depth: str) -> dict[str, str]:
         camera_info: Of their calibration; empty: camera_info beside the image.
         depth: Of the depth images.
     """
-    beside_image = "/".join([*image.split("/")[:-1], "camera_info"])
+    beside_image = "/".join([*image.removesuffix("/compressed").split("/")[:-1], "camera_info"])
     return {"image": image, "camera_info": camera_info or beside_image, "depth": depth}
 
 
@@ -32,12 +34,9 @@ def upright_frame(frame: str) -> str:
         frame: What RViz was to show everything in.
 
     Returns:
-        Empty if z is up in that frame, which names of robots and maps say (REP 103, 105): in all
-        others -y is up, as in a camera's images.
+        Empty if z is up in that frame, which its name tells.
     """
-    name = frame.split("/")[-1]
-    is_upright = name in ("map", "odom", "earth", "world", "base") or name.startswith("base_")
-    return "" if is_upright or name.endswith("_link") else f"{frame}_upright"
+    return "" if is_z_up(frame) else f"{frame}_upright"
 
 
 def of_cameras(topics: Mapping[str, str], cameras: Sequence[str]) -> dict[str, str]:

@@ -11,10 +11,11 @@ from std_msgs.msg import Header
 from pandapose_ros.camera.depth_root import check_depth
 from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, WorldConfig
 from pandapose_ros.estimator import CameraImage, PoseEstimator
+from pandapose_ros.frames.frame_names import is_z_up
 from pandapose_ros.frames.transform_tree import TransformError
 from pandapose_ros.node.calibration import Calibration
 from pandapose_ros.node.compressed import decode
-from pandapose_ros.node.depth import DepthBuffer, depth_from_message
+from pandapose_ros.node.depth import DepthBuffer, check_registered, depth_from_message
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
@@ -136,7 +137,7 @@ class FramePipeline:
         # Where the field of view is a guess, a true depth would be put in a false direction.
         depth = None
         if K is not None:
-            depth = self._depth(header, image, config.depth_window)
+            depth = self._depth(frame.image.header, image, config.depth_window)
         elif self.depths is not None and self.depths.is_alive:
             self.depth_state = "not used without camera_info"
         stamp = nanoseconds(header.stamp) / 1e9
@@ -199,6 +200,12 @@ class FramePipeline:
                 "images come without a frame_id: RViz and tf cannot place the people; set it in "
                 "the camera's driver, or the parameter frame_id"
             )
+        elif is_z_up(frame_id):
+            self._notices.warn(
+                f"images come in {frame_id}, whose z is up by its name: people are published as "
+                "the camera sees them, z forward; set its optical frame in the camera's driver, "
+                "or the parameter frame_id"
+            )
         if header.stamp.sec == 0 and header.stamp.nanosec == 0:
             self._notices.warn("images come without a stamp: set it in the camera's driver")
         return Header(stamp=header.stamp, frame_id=frame_id)
@@ -250,6 +257,7 @@ class FramePipeline:
             self._miss_depth(self.depths, window)
             return None
         try:
+            check_registered(message, header.frame_id)
             depth = depth_from_message(message)
             check_depth(depth, (image.shape[1], image.shape[0]))
         except ValueError as error:
