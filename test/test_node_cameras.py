@@ -136,6 +136,14 @@ def test_names_that_make_no_topics_are_refused(make_node, capfd, names, text):
     assert text in capfd.readouterr().err
 
 
+def test_two_cameras_are_not_put_into_one_frame(make_node, capfd):
+    node = make_node(["left", "right"], frame_id="lens")
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert (
+        "'frame_id' would put the people of all cameras into one place" in capfd.readouterr().err
+    )
+
+
 @pytest.mark.parametrize(
     ("cameras", "sizes"), [([""], [1, 2, 4]), (["left", "right"], [1, 2, 4, 8])]
 )

@@ -203,6 +203,11 @@ def find_problems(node: LifecycleNode, parameters: Parameters, notices: Notices)
     """
     config = parameters.get(NodeConfig)
     problems = parameters.problems + _name_problems(config.cameras)
+    if config.frame_id and len(config.cameras) > 1:
+        problems.append(
+            "parameter 'frame_id' would put the people of all cameras into one place: set the "
+            "frames in the cameras' drivers"
+        )
     if problems:
         return problems
     topics = [t for name in config.cameras for t in input_topics(node, name, config)]
