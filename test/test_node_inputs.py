@@ -111,6 +111,9 @@ def test_topics_of_the_other_transport_are_named(
     camera.node.destroy_publisher(camera.images)
     name = "image" if transport == "raw" else "other"
     CompressedCamera(camera, f"{name}/compressed")
+    if transport == "raw":
+        # The camera's own images come first, though others are of the right kind.
+        make_camera(namespace="another")
     topic = "/image" if transport == "raw" else "/image/compressed"
     # After the cameras, so that they are known when the time is over.
     make_node(image_transport=transport, image_timeout=0.5)

@@ -198,6 +198,8 @@ class ImageInput:
         """Name image topics that exist, the most similar first."""
         other = CompressedImage if self._kind is Image else Image
         topics, other_topics = self._topics(self._kind), self._topics(other)
+        if (other_name := self._in_other_transport()) in other_topics:
+            topics, other_topics = [], [other_name]
         if topics:
             similar = difflib.get_close_matches(self.topic, topics, n=5, cutoff=0.0)
             return f"similar topics: {', '.join(similar)} (remap with {self._base}:=TOPIC)"
@@ -209,6 +211,12 @@ class ImageInput:
                 f"remap with {self._base}:=TOPIC without /compressed)"
             )
         return "similar topics: none, is the camera's node running?"
+
+    def _in_other_transport(self) -> str:
+        """Return the topic of the same images, compressed in place of raw or the reverse."""
+        if self._kind is Image:
+            return self.topic + _COMPRESSED
+        return self.topic.removesuffix(_COMPRESSED)
 
     def _topics(self, kind: type) -> list[str]:
         """Return the topics with images of a kind that somebody publishes, but not our own."""
