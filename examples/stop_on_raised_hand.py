@@ -18,7 +18,10 @@ LEAST_CONFIDENCE = 0.5
 
 
 class StopOnRaisedHand(Node):
-    """Compare rows of the image: they tell what is above whatever frame the joints are in."""
+    """Compare rows of the image: they tell what is above in whatever frame the joints are.
+
+    Not of a camera that is mounted sideways or upside down.
+    """
 
     def __init__(self) -> None:
         super().__init__("stop_on_raised_hand")

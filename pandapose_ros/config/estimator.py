@@ -24,7 +24,14 @@ class EstimatorConfig:
         "fp16 and bf16 need runtime one_pass or auto",
         choices=("auto", "fp32", "fp16", "bf16"),
     )
-    max_people: int = option(5, "People followed at a time, best first", low=1, high=30, live=True)
+    max_people: int = option(
+        5,
+        "People followed at a time; whoever is followed keeps the place, and while there is no "
+        "place nobody new is looked for: leave room for a poster or a mirror image",
+        low=1,
+        high=30,
+        live=True,
+    )
     detection_score: float = option(
         0.5, "Least score of the person detector", low=0.0, high=1.0, live=True
     )
@@ -36,7 +43,8 @@ class EstimatorConfig:
     )
     detection_interval: int = option(
         15,
-        "Frames between looks for new people while some are tracked",
+        "Images between looks for new people while some are tracked: half a second at 30 Hz; at 4 "
+        "Hz take 2",
         low=1,
         high=1000,
         live=True,
@@ -49,7 +57,8 @@ class EstimatorConfig:
     )
     prediction_time: float = option(
         0.3,
-        "How long somebody out of sight is predicted before being lost; 0: not at all [s]",
+        "How long somebody out of sight is predicted before being lost, two or three times the "
+        "interval of the images at least; 0: not at all [s]",
         low=0.0,
         high=10.0,
         live=True,

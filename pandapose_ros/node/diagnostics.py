@@ -213,7 +213,10 @@ def _judge_input(
         when = "after" if state.age > 0 else "before"
         why = "slow connection, or clocks out of step"
         if abs(state.age) > _DECADE:
-            why = "use_sim_time needs a publisher of /clock, and a camera that goes by it"
+            why = (
+                "the camera stamps by a clock of its own (PTP?), or use_sim_time is without a "
+                "/clock that the camera goes by"
+            )
         return _WARN, f"images come {abs(state.age):.3g} s {when} their stamp: {why}"
     faults = [state.hint] if state.hint else []
     faults += [f"camera_info {state.camera_info}"] if recent.refused_camera_info else []
