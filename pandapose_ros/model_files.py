@@ -80,7 +80,9 @@ def find_model_file(name: str, model_dir: str | Path = "") -> Path:
 
 def _fetch_command(directory: Path) -> str:
     """Return the command that fetches the files; in a colcon workspace only ros2 finds it."""
-    program = "pandapose" if shutil.which("pandapose") else "ros2 run pandapose_ros pandapose"
+    programs = {"pandapose": "pandapose", "ros2": "ros2 run pandapose_ros pandapose"}
+    found = (text for name, text in programs.items() if shutil.which(name))
+    program = next(found, "python3 -m pandapose_ros.tools.main")
     option = f" --dir {directory}" if directory != default_model_dir() else ""
     return f"{program} fetch-models{option}"
 

@@ -67,6 +67,9 @@ def test_a_missing_file_in_the_default_place_needs_no_option(monkeypatch, tmp_pa
     monkeypatch.setenv("PANDAPOSE_MODEL_DIR", str(tmp_path))
     # Nor is `pandapose` on the path of a colcon workspace.
     monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"`python3 -m pandapose_ros.tools.main fetch-mod"):
+        find_model_file(PERSON_DETECTOR.name)
+    (tmp_path / "ros2").touch(0o755)
     command = "`ros2 run pandapose_ros pandapose fetch-models`"
     with pytest.raises(FileNotFoundError, match=command):
         find_model_file(PERSON_DETECTOR.name)

@@ -120,8 +120,10 @@ def root_from_depth(
     """
     fit, _ = geometry.place_root(joints, keypoints, scores, K)
     rows = _seen_rows(scores)
+    if fit is None or not rows.any():
+        return None, None
     pixels = _on_torso(keypoints, rows)
-    if fit is None or not np.isfinite(pixels).all():
+    if not np.isfinite(pixels).all():
         return None, None
     seen = pixels if distortion is None else distort_pixels(pixels, K, distortion, K_lens)
     depths = image.at(seen) - _on_torso(joints, rows)[:, 2] + _surface_to_middle(joints, pixels, K)
