@@ -139,3 +139,25 @@ def test_stamps_that_stand_still_replace_each_other(tree):
     for seconds in (1.0, 2.0):
         found = tree.look_up("odom", "base", round(seconds * SECOND)).translation
         np.testing.assert_allclose(found, [4, seconds, 0])
+
+
+def test_what_has_come_of_the_new_time_stays_when_time_goes_back(tree):
+    for seconds in (100.0, 101.0, 50.0, 50.1):
+        tree.add("cart", "odom", motion(seconds), is_static=False)
+    tree.add("cart", "odom", motion(96.0), is_static=False)
+    tree.add("cart", "odom", motion(95.9), is_static=False)
+    tree.forget_after(98 * SECOND)
+    assert tree.look_up("odom", "cart", 96 * SECOND).translation[0] == 0
+    with pytest.raises(TransformError, match="after the last"):
+        tree.look_up("odom", "cart", 100 * SECOND)
+    tree.forget_after(0)
+    assert tree.look_up("base", "camera", 0).translation[2] == 1.5
+    with pytest.raises(TransformError, match="not known"):
+        tree.look_up("odom", "cart", 0)
+
+
+def test_people_who_have_left_are_forgotten(tree):
+    for number in range(50):
+        tree.add(f"body_{number}", "odom", motion(2.0 + 5 * number), is_static=False)
+    assert sum(frame.startswith("body") for frame in tree._edges) == 3
+    assert tree.look_up("base", "camera", 0).translation[2] == 1.5

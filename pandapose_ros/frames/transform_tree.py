@@ -67,6 +67,7 @@ class TransformTree:
         with self._changed:
             edge = self._edges.get(child)
             if edge is None or (edge.parent, edge.is_static) != (parent, is_static):
+                self._drop_ended(motion.stamp_ns - KEPT_NS)
                 edge = self._edges[child] = _Edge(parent, is_static)
             if is_static:
                 edge.motions = [motion]
@@ -78,6 +79,27 @@ class TransformTree:
         """Forget all that moves, as when time has gone back."""
         with self._changed:
             self._edges = {child: edge for child, edge in self._edges.items() if edge.is_static}
+
+    def forget_after(self, stamp_ns: int) -> None:
+        """Forget what moved later than a stamp, as when time has gone back.
+
+        Args:
+            stamp_ns: Between the old time and the new one, nanoseconds. What has come of the new
+                one stays.
+        """
+        with self._changed:
+            for edge in self._edges.values():
+                if not edge.is_static:
+                    edge.motions = [m for m in edge.motions if m.stamp_ns <= stamp_ns]
+            self._edges = {child: edge for child, edge in self._edges.items() if edge.motions}
+
+    def _drop_ended(self, oldest_ns: int) -> None:
+        """Drop what has not moved since a time, as the frames of people who have left."""
+        self._edges = {
+            child: edge
+            for child, edge in self._edges.items()
+            if edge.is_static or edge.motions[-1].stamp_ns >= oldest_ns
+        }
 
     def look_up(self, target: str, source: str, stamp_ns: int, timeout: float = 0.0) -> Transform:
         """Return the transform between two frames at a time.

@@ -26,7 +26,7 @@ from pandapose_ros.node.world import Placed, World
 from pandapose_ros.pose import Pose, TrackState
 
 # Stamps that go back further than this are another recording, or the same from its start.
-_TIME_JUMP_NS = 500_000_000
+TIME_JUMP_NS = 500_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ class FramePipeline:
         try:
             self.people_in_view = 0
             self.estimator.reset(self.camera)
-            self.world.clear(transforms=False)
+            self.world.clear()
             self.outputs.clear_markers()
         except Exception as error:  # the worker's thread has to live on
             self._notices.error(f"cannot start anew, {type(error).__name__}: {error}")
@@ -140,6 +140,7 @@ class FramePipeline:
             depth = self._depth(frame.image.header, image, config.depth_window)
         elif self.depths is not None and self.depths.is_alive:
             self.depth_state = "not used without camera_info"
+            self.statistics.missed_depth += 1
         stamp = nanoseconds(header.stamp) / 1e9
         item = CameraImage(image, K, distortion, depth, stamp, self.camera)
         return PreparedFrame(item, header)
@@ -225,15 +226,17 @@ class FramePipeline:
     def _follow_time(self, header: Header) -> None:
         """Forget all people when time goes back, as a recording played again does."""
         stamp_ns = nanoseconds(header.stamp)
-        if self._last_stamp_ns - stamp_ns > _TIME_JUMP_NS:
+        if self._last_stamp_ns - stamp_ns > TIME_JUMP_NS:
             self._notices.info(
                 "the images' stamps went back: tracking starts anew", again_after=10.0
             )
             self.estimator.reset(self.camera)
-            self.world.clear(transforms=True)
+            self.world.clear()
+            # Not what belongs to the images to come: it may be there already.
+            between_ns = (stamp_ns + self._last_stamp_ns) // 2
+            self.world.forget_after(between_ns)
             if self.depths is not None:
-                # Not those that belong to the images to come: they may be there already.
-                self.depths.forget_after((stamp_ns + self._last_stamp_ns) // 2)
+                self.depths.forget_after(between_ns)
         self._last_stamp_ns = stamp_ns
 
     def _follow_size(self, size: tuple[int, int]) -> None:

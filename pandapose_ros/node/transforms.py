@@ -33,7 +33,11 @@ class Transforms(Protocol):
         ...
 
     def clear(self) -> None:
-        """Forget all that moves, as when time has gone back."""
+        """Forget all that moves."""
+        ...
+
+    def forget_after(self, stamp_ns: int) -> None:
+        """Forget what moved later than a stamp, as when time has gone back."""
         ...
 
     def destroy(self) -> None:
@@ -99,6 +103,10 @@ class Tf2Transforms:
         """See `Transforms`."""
         self._buffer.clear()
 
+    def forget_after(self, stamp_ns: int) -> None:
+        """See `Transforms`; the little that has come of the new time goes too."""
+        self._buffer.clear()
+
     def destroy(self) -> None:
         """See `Transforms`."""
         self._listener.unregister()
@@ -137,6 +145,10 @@ class TreeTransforms:
     def clear(self) -> None:
         """See `Transforms`."""
         self._tree.clear()
+
+    def forget_after(self, stamp_ns: int) -> None:
+        """See `Transforms`."""
+        self._tree.forget_after(stamp_ns)
 
     def destroy(self) -> None:
         """See `Transforms`."""

@@ -99,12 +99,14 @@ class World:
     def open(self) -> None:
         """Begin to publish, at a time that may lie before that of the last activation."""
         self._is_open = True
-        self.clear(transforms=True)
+        self.clear()
+        if self._shared.transforms is not None:
+            self._shared.transforms.clear()
 
     def close(self) -> None:
         """Name nobody any more, and publish nothing more: not even what is at work still."""
         self._is_open = False
-        self.clear(transforms=False)
+        self.clear()
 
     def place(self, poses: Sequence[Pose], header: Header, timeout: float) -> Placed:
         """Move people to the target frame.
@@ -152,18 +154,21 @@ class World:
 
     def withdraw(self) -> None:
         """Name nobody, as names of people who are not tracked do not hold."""
-        self.clear(transforms=False)
+        self.clear()
         if self.is_published:
             self._shared.notices.warn(
                 "publish_tf and publish_hri need tracking: nothing comes of them while it is false"
             )
 
-    def clear(self, *, transforms: bool) -> None:
-        """Forget all people, and all that moves in the world if time has gone back."""
+    def clear(self) -> None:
+        """Forget all people."""
         if self._shared.hri is not None:
             self._shared.hri.clear(self._camera)
-        if transforms and self._shared.transforms is not None:
-            self._shared.transforms.clear()
+
+    def forget_after(self, stamp_ns: int) -> None:
+        """Forget how frames moved later than a stamp, as when time has gone back."""
+        if self._shared.transforms is not None:
+            self._shared.transforms.forget_after(stamp_ns)
 
     def destroy(self) -> None:
         """Remove the camera's publisher."""
