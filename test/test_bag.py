@@ -164,7 +164,9 @@ def test_depth_and_tf_after_an_image_count_and_losses_are_told(frames, tmp_path)
     distances = person.root[2] - 0.4 + 0.3 * (np.arange(FRAMES) % 2)
     write_robot(tmp_path / "in", frames, distances)
     settings = tmp_path / "settings.yaml"
-    settings.write_text("/**:\n  ros__parameters:\n    target_frame: base\n")
+    # What the recording decides counts, whatever the robot's own file says.
+    robots = "image_transport: compressed, cameras: [left, right], use_sim_time: false"
+    settings.write_text(f"/**:\n  ros__parameters: {{target_frame: base, {robots}}}\n")
     options = ("--depth", "/cam/depth", "--params-file", settings)
     done = run_tool(tmp_path / "in", tmp_path / "out", *options)
     assert done.returncode == 0, done.stderr
@@ -177,6 +179,17 @@ def test_depth_and_tf_after_an_image_count_and_losses_are_told(frames, tmp_path)
         (skeleton,) = message.skeletons
         assert skeleton.root_source == Skeleton3D.ROOT_DEPTH
         assert 0.05 < skeleton.root_position.z - distance < 0.25
+
+
+def test_what_cannot_be_used_is_no_success(frames, tmp_path):
+    write_robot(tmp_path / "in", frames[:1], [2.0])
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("/**:\n  ros__parameters: {depth_window: 0.0}\n")
+    options = ("--depth", "/cam/depth", "--params-file", settings)
+    done = run_tool(tmp_path / "in", tmp_path / "out", *options)
+    assert done.returncode == 1
+    assert "pose_node does not listen to /cam/depth of the recording" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_interrupted_run_goes_on_after_what_is_done(frames, tmp_path):

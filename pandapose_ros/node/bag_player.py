@@ -14,6 +14,7 @@ from rosgraph_msgs.msg import Clock
 
 from pandapose_ros.bags import TopicQueues
 from pandapose_ros.config import NodeConfig, WorldConfig
+from pandapose_ros.node.pipeline import TIME_JUMP_NS
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.stamps import stamp_of_serialized
 
@@ -21,12 +22,13 @@ _PATIENCE = 120.0  # s, for one image
 _TF = "tf2_msgs/msg/TFMessage"
 
 
-def spin_until(executor: Executor, condition: Callable[[], bool]) -> None:
+def spin_until(executor: Executor, condition: Callable[[], bool], otherwise: str) -> None:
     """Let the nodes work until a condition holds.
 
     Args:
         executor: Of the nodes.
         condition: Asked again and again.
+        otherwise: What is wrong if it never holds.
 
     Raises:
         TimeoutError: If it does not hold within two minutes.
@@ -34,7 +36,7 @@ def spin_until(executor: Executor, condition: Callable[[], bool]) -> None:
     end = time.monotonic() + _PATIENCE
     while not condition():
         if time.monotonic() > end:
-            raise TimeoutError(f"pose_node has not finished an image in {_PATIENCE:g} s")
+            raise TimeoutError(f"{otherwise} within {_PATIENCE:g} s")
         executor.spin_once(timeout_sec=0.05)
 
 
@@ -52,7 +54,14 @@ class BagPlayer:
     """
 
     def __init__(
-        self, player: Node, node: PoseNode, executor: Executor, reader: Reader, image: str
+        self,
+        player: Node,
+        node: PoseNode,
+        executor: Executor,
+        reader: Reader,
+        image: str,
+        *,
+        needs_depth: bool,
     ) -> None:
         """Connect to the node.
 
@@ -62,6 +71,10 @@ class BagPlayer:
             executor: Of both.
             reader: Of what is played beside the images, for this object alone.
             image: Topic of the images.
+            needs_depth: Whether depth was asked for.
+
+        Raises:
+            RuntimeError: If the node does not listen to what it is to work on.
         """
         self._player, self._node, self._executor = player, node, executor
         self._clock = player.create_publisher(Clock, "/clock", 1)
@@ -74,12 +87,23 @@ class BagPlayer:
             if c.msgtype in subscribed.get(c.topic, ()) and c.msgcount
         ]
         self._publishers = {c.topic: self._publisher(c) for c in connections}
-        for publisher in self._publishers.values():
-            spin_until(executor, lambda p=publisher: p.get_subscription_count() > 0)
+        depth = node.resolve_topic_name("depth")
+        wanted = [image, depth] if needs_depth else [image]
+        if unheard := [topic for topic in wanted if topic not in self._publishers]:
+            raise RuntimeError(
+                f"pose_node does not listen to {', '.join(unheard)} of the recording, or that is "
+                "empty: look at cameras, image_transport and depth_window in the parameters"
+            )
+        for topic, publisher in self._publishers.items():
+            spin_until(
+                executor,
+                lambda p=publisher: p.get_subscription_count() > 0,
+                f"pose_node has not been connected to {topic}",
+            )
         self._images = [c for c in connections if c.topic == image]
         others = [c for c in connections if c.topic != image]
         self._beside = TopicQueues(reader.messages(others) if others else iter(()))
-        self._depth = node.resolve_topic_name("depth")
+        self._depth = depth
         self._last_depth_ns = 0
         self._transforms = [c.topic for c in others if c.msgtype == _TF]
         self._at_once = [
@@ -111,6 +135,8 @@ class BagPlayer:
             time_ns: When the image was recorded.
             stamp_ns: The image's own.
         """
+        if self._last_depth_ns > stamp_ns + TIME_JUMP_NS:
+            self._last_depth_ns = 0  # time has gone back
         parameters = self._node.parameters
         timeout = round(parameters.get(WorldConfig).transform_timeout * 1e9)
         window = round(parameters.get(NodeConfig).depth_window * 1e9)
@@ -131,7 +157,11 @@ class BagPlayer:
         self._last_depth_ns = stamp_of_serialized(data)
         before = self._received_depths()
         self._publishers[self._depth].publish(data)
-        spin_until(self._executor, lambda: self._received_depths() > before)
+        spin_until(
+            self._executor,
+            lambda: self._received_depths() > before,
+            "pose_node has not heard a depth image",
+        )
 
     def _received_depths(self) -> int:
         pipeline = self._node.cameras[0].pipeline

@@ -88,10 +88,21 @@ class BagWorker:
             Reader(bag) as beside,
             new_bag(Path(self._job.out), self._job.storage) as writer,
         ):
-            player = BagPlayer(self._player, self._node, self._executor, beside, self._job.image)
+            player = BagPlayer(
+                self._player,
+                self._node,
+                self._executor,
+                beside,
+                self._job.image,
+                needs_depth=bool(self._job.depth),
+            )
             outputs = self._outputs(writer)
             for count, time_ns in enumerate(player.play(reader), start=1):
-                spin_until(self._executor, lambda count=count: self._has_done(count))
+                spin_until(
+                    self._executor,
+                    lambda count=count: self._has_done(count),
+                    "pose_node has not finished an image",
+                )
                 self._write(writer, outputs, time_ns)
                 on_image()
                 if self._is_ending():

@@ -256,15 +256,18 @@ def run_job(job: BagJob, args: argparse.Namespace, bar: tqdm, threads: int, endi
     parameters = {
         "use_sim_time": True,
         "image_transport": "compressed" if is_compressed else "raw",
+        "cameras": [""],
     }
     remaps = {"image": job.image, "camera_info": f"{_folder(job.image)}/camera_info"}
     if job.depth:
         remaps["depth"] = job.depth
     command = node_command("bag_worker", "", parameters, remaps)
+    start = command.index("--ros-args")
     if args.params_file:
-        command += ["--params-file", str(args.params_file)]
+        # Before the others, as what comes later counts.
+        command[start + 1 : start + 1] = ["--params-file", str(args.params_file)]
+    command.insert(start, job.to_json())
     environment = {"OMP_NUM_THREADS": str(threads)} | os.environ
-    command.insert(command.index("--ros-args"), job.to_json())
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         reason = "see its message above"
         for line in process.stdout or ():
