@@ -90,8 +90,9 @@ def start_camera(context: LaunchContext) -> list[Node]:
             f"camera:={camera} starts one camera only: give camera:=none and start those of "
             f"cameras:={values['cameras']} by themselves"
         )
+    files = [values["camera_params_file"]] if values["camera_params_file"] else []
     if camera == "video":
-        return [video_camera(values, image_topic, camera_info_topic)]
+        return [video_camera(values, files, image_topic, camera_info_topic)]
     package, program, names, device, frame = DRIVERS[camera]
     require_package(package)
     parameters = {}
@@ -103,7 +104,6 @@ def start_camera(context: LaunchContext) -> list[Node]:
         parameters[frame] = values["camera_frame"]
     if camera == "realsense2_camera":
         parameters["align_depth.enable"] = True
-    files = [values["camera_params_file"]] if values["camera_params_file"] else []
     return [
         Node(
             package=package,
@@ -122,7 +122,9 @@ def start_camera(context: LaunchContext) -> list[Node]:
     ]
 
 
-def video_camera(values: dict[str, str], image_topic: str, camera_info_topic: str) -> Node:
+def video_camera(
+    values: dict[str, str], files: list[str], image_topic: str, camera_info_topic: str
+) -> Node:
     """Return our own camera, which plays a file or a webcam."""
     if values["source"].isdigit() is False and not Path(values["source"]).is_file():
         raise RuntimeError(f"source:={values['source']} is neither a file nor a webcam's index")
@@ -135,7 +137,8 @@ def video_camera(values: dict[str, str], image_topic: str, camera_info_topic: st
                 "source": values["source"],
                 "loop": values["loop"] == "true",
                 "frame_id": values["camera_frame"],
-            }
+            },
+            *files,
         ],
         remappings=[("image_raw", image_topic), ("camera_info", camera_info_topic)],
         output="screen",

@@ -162,7 +162,7 @@ def test_launched_nodes_get_parameters_that_they_have(program, config):
         for n in calls(path, "Node")
         if keyword(n, "executable") == f"'{program}'"
     )
-    (dictionary,) = next(k.value for k in node.keywords if k.arg == "parameters").elts
+    dictionary, *_ = next(k.value for k in node.keywords if k.arg == "parameters").elts
     names = {ast.literal_eval(key) for key in dictionary.keys}
     assert names <= {item.name for item in fields(config)} | {"use_sim_time"}
 
