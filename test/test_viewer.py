@@ -62,7 +62,7 @@ class Browser:
         )
         self.messages = []
         camera = {"wxyz": (1, 0, 0, 0), "position": (0, 0, 0), "look_at": (0, 0, 1)}
-        camera |= {"up_direction": (0, -1, 0), "fov": 1.0, "near": 0.1, "far": 100.0}
+        camera |= {"up_direction": (1, 0, 0), "fov": 1.0, "near": 0.1, "far": 100.0}
         self.send("ViewerCameraMessage", **camera, image_height=100, image_width=100)
 
     def send(self, kind, **fields):
@@ -219,6 +219,29 @@ def test_an_image_that_is_lost_does_not_turn_the_view_back(graph, viewer, browse
     for turn in range(40):
         say(turn, is_whole=turn // 10 % 2 == 0)
     assert views() == before
+
+
+def shown_after(graph, browser, say):
+    """All that came until a browser looks at people, and a little longer, by type of message."""
+
+    def looks():
+        say()
+        graph.spin_for(0.05)
+        browser.receive()
+        return any(message["type"] == "SetCameraLookAtMessage" for message in browser.messages)
+
+    graph.spin_until(looks)
+    for _ in range(4):
+        looks()
+    return {message["type"]: message for message in browser.messages}
+
+
+@pytest.mark.parametrize("frame", ["default_cam", "camera", "lens_optical_frame", "map", "base"])
+def test_people_stand_upright_though_no_image_comes(graph, viewer, browser, frame):
+    talker = Talker(graph)
+    shown = shown_after(graph, browser, lambda: talker.say_skeletons([person()], frame))
+    up = (0, 0, 1) if frame in ("map", "base") else (0, -1, 0)
+    assert tuple(shown["SetCameraUpDirectionMessage"]["position"]) == up
 
 
 def test_the_page_is_served_on_loopback_only_and_not_shared(graph, viewer, browser):

@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rclpy.utilities import try_shutdown
 
 from pandapose_ros.config import EstimatorConfig, ViewerConfig
+from pandapose_ros.frames.frame_names import is_z_up
 from pandapose_ros.geometry import intrinsics_from_field_of_view
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray
 from pandapose_ros.node.compressed import decode
@@ -141,7 +142,7 @@ class Viewer(Node):
         if frames != self._frames:
             self._frames = frames
             # Skeletons may be in the world's frame: then the camera has no place that we know.
-            scene.set_up(optical=frames[0].endswith("optical_frame") or frames[0] == frames[1])
+            scene.set_up(optical=_is_optical(*frames))
         poses = _poses(message, anchors)
         scene.draw_people(poses)
         if not scene.wants_image or (image is not None and frames[0] != frames[1]):
@@ -178,6 +179,13 @@ class Viewer(Node):
         if any(pose.root is None for pose in poses):
             lines.append("People without a place are not shown: set `field_of_view`.")
         return "\n\n".join([*lines, f"`{listener.source.skeletons}`"])
+
+
+def _is_optical(frame: str, image_frame: str) -> bool:
+    """Tell whether people are in the camera's axes; where no image has come, by the name alone."""
+    if frame == image_frame or frame.endswith("optical_frame"):
+        return True
+    return not image_frame and not is_z_up(frame)
 
 
 def _poses(skeletons: Skeleton3DArray, anchors: AnchorSet3DArray | None) -> list[Pose]:
