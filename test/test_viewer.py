@@ -244,6 +244,20 @@ def test_people_stand_upright_though_no_image_comes(graph, viewer, browser, fram
     assert tuple(shown["SetCameraUpDirectionMessage"]["position"]) == up
 
 
+@pytest.mark.parametrize("frame", ["lens", "map", "tower"])
+def test_the_camera_is_at_the_origin_of_its_own_frame_only(graph, viewer, browser, frame):
+    talker, people = Talker(graph), [person((30.0, 0.0, 1.0)), person((32.0, 0.0, 1.0))]
+    shown = shown_after(graph, browser, lambda: talker.say(people, frame=frame))
+    assert "person_3" in str(browser.messages)
+    assert ("30.0 m" in str(browser.messages)) == (frame == "lens")
+    if frame != "lens":
+        look_at = np.array(shown["SetCameraLookAtMessage"]["look_at"])
+        np.testing.assert_allclose(look_at, (31, 0, 1))
+        eye = np.array(shown["SetCameraPositionMessage"]["position"])
+        assert 3 < np.linalg.norm(eye - look_at) < 6
+        assert tuple(shown["SetCameraUpDirectionMessage"]["position"]) == (0, 0, 1)
+
+
 def test_the_page_is_served_on_loopback_only_and_not_shared(graph, viewer, browser):
     assert viewer.scene.url.startswith("http://127.0.0.1:")
     with urllib.request.urlopen(viewer.scene.url, timeout=10) as page:
