@@ -17,6 +17,7 @@ from pandapose_ros.node import scene_shapes
 from pandapose_ros.node.live_scene import LiveScene
 from pandapose_ros.node.sources import find_source, skeleton_topics
 from pandapose_ros.node.viewer import Viewer
+from pandapose_ros.people.track import lost_pose
 from pandapose_ros.skeleton import H36M_17
 
 
@@ -256,6 +257,16 @@ def test_the_camera_is_at_the_origin_of_its_own_frame_only(graph, viewer, browse
         eye = np.array(shown["SetCameraPositionMessage"]["position"])
         assert 3 < np.linalg.norm(eye - look_at) < 6
         assert tuple(shown["SetCameraUpDirectionMessage"]["position"]) == (0, 0, 1)
+
+
+def test_who_has_left_is_not_taken_for_somebody_without_a_place(graph, viewer, browser):
+    talker, people = Talker(graph), [lost_pose(person()), person()]
+    shown_after(graph, browser, lambda: talker.say(people))
+    said = str(browser.messages)
+    assert "**1** in view" in said
+    assert "**2** in view" not in said
+    assert "without a place" not in said
+    assert "/people/0/anchors" in names_shown(browser)
 
 
 def test_the_page_is_served_on_loopback_only_and_not_shared(graph, viewer, browser):

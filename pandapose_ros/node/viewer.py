@@ -13,7 +13,7 @@ from rclpy.utilities import try_shutdown
 from pandapose_ros.config import EstimatorConfig, ViewerConfig
 from pandapose_ros.frames.frame_names import is_z_up
 from pandapose_ros.geometry import intrinsics_from_field_of_view
-from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray
+from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D, Skeleton3DArray
 from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.distributions import steady_clock
 from pandapose_ros.node.intrinsics import intrinsics_from_message
@@ -189,13 +189,13 @@ def _is_optical(frame: str, image_frame: str) -> bool:
 
 
 def _poses(skeletons: Skeleton3DArray, anchors: AnchorSet3DArray | None) -> list[Pose]:
-    """Convert everybody, each with the anchors at the same place of the other list."""
+    """Convert who is there, each with the anchors at the same place of the other list."""
     sets = list(anchors.sets) if anchors is not None else []
     has_anchors = len(sets) == len(skeletons.skeletons)
     return [
         pose_from_messages(skeleton, sets[number] if has_anchors else None)
         for number, skeleton in enumerate(skeletons.skeletons)
-        if len(skeleton.joints)
+        if len(skeleton.joints) and skeleton.tracking_state != Skeleton3D.TRACKING_LOST
     ]
 
 
