@@ -57,16 +57,17 @@ class Talker:
         for kind, topic in ((Image, depth), (Image, image), (CameraInfo, camera_info)):
             self.node.create_subscription(kind, topic, lambda _message: None, 1)
 
-    def say(self, poses, colour=(200, 200, 200)):
-        """Publish people with their anchors, and an image of one colour."""
+    def say(self, poses, colour=(200, 200, 200), frame="lens"):
+        """Publish people with their anchors in a frame, and the lens's image of one colour."""
         header = Header(stamp=self.node.get_clock().now().to_msg(), frame_id="lens")
         self.camera_infos.publish(camera_info_from_field_of_view(1.0, 64, 48))
         image = np.full((48, 64, 3), colour, np.uint8)
         self.images.publish(conversions.image_message(image, header))
+        header = Header(stamp=header.stamp, frame_id=frame)
         self.anchors.publish(conversions.anchors_message(poses, header))
         self.skeletons.publish(conversions.skeletons_message(poses, header, "h36m_17"))
 
-    def say_skeletons(self, poses):
+    def say_skeletons(self, poses, frame="lens"):
         """Publish people and nothing else, as where all the rest is lost."""
-        header = Header(stamp=self.node.get_clock().now().to_msg(), frame_id="lens")
+        header = Header(stamp=self.node.get_clock().now().to_msg(), frame_id=frame)
         self.skeletons.publish(conversions.skeletons_message(poses, header, "h36m_17"))

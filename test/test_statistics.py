@@ -28,6 +28,23 @@ def test_rates_and_durations():
     assert durations.percentiles()[1] < 0.01  # only the last 100 count
 
 
+def test_the_longest_of_the_last_pauses_counts(monkeypatch):
+    rate, now = Rate(), 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    assert rate.pause == 0.0
+    pauses = []
+    for moment in (100.0, 100.1, 102.1, 102.2, 102.3, 102.4):
+        now = moment
+        pauses.append(rate.pause)
+        rate.count()
+    assert pauses == pytest.approx([0.0, 0.1, 2.0, 2.0, 2.0, 0.1])
+    now = 104.0
+    assert rate.pause == pytest.approx(1.6)
+    # Whoever starts again after a break is not slow.
+    now = 112.5
+    assert rate.pause == 0.0
+
+
 class SlowPublisher:
     def __init__(self):
         self.sent = []

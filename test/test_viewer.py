@@ -17,6 +17,7 @@ from pandapose_ros.node import scene_shapes
 from pandapose_ros.node.live_scene import LiveScene
 from pandapose_ros.node.sources import find_source, skeleton_topics
 from pandapose_ros.node.viewer import Viewer
+from pandapose_ros.people.track import lost_pose
 from pandapose_ros.skeleton import H36M_17
 
 
@@ -62,7 +63,7 @@ class Browser:
         )
         self.messages = []
         camera = {"wxyz": (1, 0, 0, 0), "position": (0, 0, 0), "look_at": (0, 0, 1)}
-        camera |= {"up_direction": (0, -1, 0), "fov": 1.0, "near": 0.1, "far": 100.0}
+        camera |= {"up_direction": (1, 0, 0), "fov": 1.0, "near": 0.1, "far": 100.0}
         self.send("ViewerCameraMessage", **camera, image_height=100, image_width=100)
 
     def send(self, kind, **fields):
@@ -219,6 +220,53 @@ def test_an_image_that_is_lost_does_not_turn_the_view_back(graph, viewer, browse
     for turn in range(40):
         say(turn, is_whole=turn // 10 % 2 == 0)
     assert views() == before
+
+
+def shown_after(graph, browser, say):
+    """All that came until a browser looks at people, and a little longer, by type of message."""
+
+    def looks():
+        say()
+        graph.spin_for(0.05)
+        browser.receive()
+        return any(message["type"] == "SetCameraLookAtMessage" for message in browser.messages)
+
+    graph.spin_until(looks)
+    for _ in range(4):
+        looks()
+    return {message["type"]: message for message in browser.messages}
+
+
+@pytest.mark.parametrize("frame", ["default_cam", "camera", "lens_optical_frame", "map", "base"])
+def test_people_stand_upright_though_no_image_comes(graph, viewer, browser, frame):
+    talker = Talker(graph)
+    shown = shown_after(graph, browser, lambda: talker.say_skeletons([person()], frame))
+    up = (0, 0, 1) if frame in ("map", "base") else (0, -1, 0)
+    assert tuple(shown["SetCameraUpDirectionMessage"]["position"]) == up
+
+
+@pytest.mark.parametrize("frame", ["lens", "map", "tower"])
+def test_the_camera_is_at_the_origin_of_its_own_frame_only(graph, viewer, browser, frame):
+    talker, people = Talker(graph), [person((30.0, 0.0, 1.0)), person((32.0, 0.0, 1.0))]
+    shown = shown_after(graph, browser, lambda: talker.say(people, frame=frame))
+    assert "person_3" in str(browser.messages)
+    assert ("30.0 m" in str(browser.messages)) == (frame == "lens")
+    if frame != "lens":
+        look_at = np.array(shown["SetCameraLookAtMessage"]["look_at"])
+        np.testing.assert_allclose(look_at, (31, 0, 1))
+        eye = np.array(shown["SetCameraPositionMessage"]["position"])
+        assert 3 < np.linalg.norm(eye - look_at) < 6
+        assert tuple(shown["SetCameraUpDirectionMessage"]["position"]) == (0, 0, 1)
+
+
+def test_who_has_left_is_not_taken_for_somebody_without_a_place(graph, viewer, browser):
+    talker, people = Talker(graph), [lost_pose(person()), person()]
+    shown_after(graph, browser, lambda: talker.say(people))
+    said = str(browser.messages)
+    assert "**1** in view" in said
+    assert "**2** in view" not in said
+    assert "without a place" not in said
+    assert "/people/0/anchors" in names_shown(browser)
 
 
 def test_the_page_is_served_on_loopback_only_and_not_shared(graph, viewer, browser):

@@ -57,6 +57,13 @@ def test_rviz_and_foxglove_show_every_marker_and_the_picture(topics):
     assert named - set(topics) == {"/pose_node/annotations", "/diagnostics"}
 
 
+def test_foxglove_draws_no_skeletons_on_those_of_the_debug_image():
+    # Annotations are in pixels of the camera's image; the debug image may be smaller.
+    panel = FOXGLOVE["configById"]["Image!camera"]["imageMode"]
+    assert panel["imageTopic"] == "/pose_node/debug_image/compressed"
+    assert panel["annotations"] == {"/pose_node/annotations": {"visible": False}}
+
+
 def test_rviz_has_a_check_box_for_every_namespace():
     listed = set()
     for display in RVIZ["Visualization Manager"]["Displays"]:

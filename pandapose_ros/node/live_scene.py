@@ -16,6 +16,7 @@ _ALL_JOINTS = "all joints"
 _FIELD_OF_VIEW = 0.65  # rad, of the browser's view
 _IMAGE_DISTANCE = 0.27  # from the camera to where its image is shown, of the way to the people
 _LEAST_REACH = 1.5  # m, from the camera to what the view is made for
+_LEAST_WORLD_REACH = 3.0  # m, the same where nobody knows the camera's place
 _FLOOR_GAP = 0.05  # m, from the ankle joint to the floor
 _FLOOR_INERTIA = 0.9
 
@@ -141,7 +142,12 @@ class LiveScene:
                     self._least_score.value,
                     visible=self._show_people.value,
                 )
-                person.draw_label(pose, up=self._up, visible=self._show_labels.value)
+                person.draw_label(
+                    pose,
+                    up=self._up,
+                    tells_distance=self._is_optical,
+                    visible=self._show_labels.value,
+                )
                 person.draw_anchors(pose, joint, visible=self._show_anchors.value)
                 person.draw_votes(pose, self._skeleton, joint, visible=self._show_votes.value)
             for person in self._people[len(shown) :]:
@@ -172,23 +178,35 @@ class LiveScene:
         new = {i: c for i, c in self._server.get_clients().items() if i not in self._seen_clients}
         if not roots or not new:
             return
-        centre = np.mean(roots, axis=0)
-        height = float(centre @ self._up)
-        flat = centre - height * self._up
-        ahead = np.array((0.0, 0.0, 1.0)) if self._is_optical else flat
-        ahead = ahead / max(float(np.linalg.norm(ahead)), 1e-9)
-        width = max(float(np.linalg.norm(root - centre)) for root in roots)
-        self._reach = max(float(centre @ ahead), 2 * width, _LEAST_REACH)
-        right = np.cross(ahead, self._up)
-        # From behind the camera's right shoulder, so far aside that its image, on the left, hides
-        # nobody; the panel is on the right.
-        eye = self._reach * (0.75 * right + 0.35 * self._up - 0.45 * ahead)
+        eye, target = self._view_of(roots)
         for number, client in new.items():
             client.camera.up_direction = self._up
             client.camera.fov = _FIELD_OF_VIEW
             client.camera.position = eye
-            client.camera.look_at = 0.75 * (self._reach * ahead + height * self._up)
+            client.camera.look_at = target
             self._seen_clients.add(number)
+
+    def _view_of(
+        self, roots: Sequence[NDArray[np.floating]]
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Return from where to look at people, and whereto."""
+        centre = np.mean(roots, axis=0)
+        width = max(float(np.linalg.norm(root - centre)) for root in roots)
+        height = float(centre @ self._up) * self._up
+        if self._is_optical:
+            ahead = np.array((0.0, 0.0, 1.0))
+            self._reach = max(float(centre @ ahead), 2 * width, _LEAST_REACH)
+            camera, target = np.zeros(3), 0.75 * (self._reach * ahead + height)
+        else:
+            # The origin may be far away: as if a camera stood before the people, on its side.
+            distance = float(np.linalg.norm(centre - height))
+            ahead = (centre - height) / distance if distance else np.array((1.0, 0.0, 0.0))
+            self._reach = max(2 * width, _LEAST_WORLD_REACH)
+            camera, target = centre - self._reach * ahead, centre
+        # From behind the camera's right shoulder, so far aside that its image, on the left, hides
+        # nobody; the panel is on the right.
+        aside = 0.75 * np.cross(ahead, self._up) + 0.35 * self._up - 0.45 * ahead
+        return camera + self._reach * aside, target
 
     def draw_camera(self, image: NDArray[np.uint8] | None, field_of_view: float = 0.0) -> None:
         """Show where the camera is, at the origin, and what it sees.

@@ -2,12 +2,13 @@
 
 What RViz does, and what therefore holds here: one NaN rejects a whole marker, so unknown joints
 and their bones are left out; an id that is no longer sent stays, so it is deleted; a marker of a
-node that died stays too, so each has a lifetime; nobody is drawn whose place is unknown.
+node that died stays too, so each has a lifetime, by which the next has to come; nobody is drawn
+whose place is unknown.
 """
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from geometry_msgs.msg import Point, Quaternion, Vector3
@@ -28,6 +29,8 @@ BONE_WIDTH = 0.03
 LABEL_HEIGHT = 0.12
 LABEL_GAP = 0.2  # above the highest joint
 SHADES = 16  # opacities of a colour
+# How many pauses between messages a marker outlives: the next may be late, or one be lost.
+_PAUSES_OUTLIVED = 2.5
 
 
 @dataclass
@@ -49,6 +52,19 @@ class LivingMarkers:
         ]
         self.keys = keys
         return MarkerArray(markers=[*gone, *markers])
+
+
+def lasting(style: PictureConfig, pause: float) -> PictureConfig:
+    """Return a style whose markers last until the next come, so that they do not blink.
+
+    Args:
+        style: `marker_lifetime` is the least; 0, which is for ever, stays.
+        pause: Between the last messages, seconds; 0: unknown.
+    """
+    if not style.marker_lifetime:
+        return style
+    lifetime = max(style.marker_lifetime, _PAUSES_OUTLIVED * pause)
+    return replace(style, marker_lifetime=lifetime)
 
 
 def person_markers(

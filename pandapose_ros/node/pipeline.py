@@ -16,6 +16,7 @@ from pandapose_ros.frames.transform_tree import TransformError
 from pandapose_ros.node.calibration import Calibration
 from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.depth import DepthBuffer, check_registered, depth_from_message
+from pandapose_ros.node.markers import lasting
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
@@ -147,7 +148,7 @@ class FramePipeline:
 
     def _publish(self, prepared: PreparedFrame, poses: list[Pose]) -> None:
         header, image = prepared.header, prepared.image.image
-        style = self.parameters.get(PictureConfig)
+        style = lasting(self.parameters.get(PictureConfig), self.timings.images_out.pause)
         publication = self.timings.publication
         with publication.measure():
             placed = self._place(poses, header)

@@ -64,12 +64,15 @@ class ScenePerson:
         if self._votes is not None:
             self._votes.visible = visible
 
-    def draw_label(self, pose: Pose, *, up: NDArray[np.floating], visible: bool) -> None:
-        """Show name and distance above the highest joint.
+    def draw_label(
+        self, pose: Pose, *, up: NDArray[np.floating], tells_distance: bool, visible: bool
+    ) -> None:
+        """Show the name, and the distance where that is known, above the highest joint.
 
         Args:
             pose: The person.
             up: Unit vector [3].
+            tells_distance: Whether the camera is at the origin.
             visible: Or hide them.
         """
         joints = pose.joints[np.isfinite(pose.joints).all(-1)]
@@ -77,8 +80,8 @@ class ScenePerson:
         if pose.root is not None and len(joints):
             highest = joints[np.argmax(joints @ up)]
             self._label.position = pose.root + highest + _LABEL_GAP * up
-            distance = float(np.linalg.norm(pose.root))
-            self._label.text = f"{person_name(pose)}  {distance:.1f} m"
+            distance = f"{np.linalg.norm(pose.root):.1f} m" if tells_distance else ""
+            self._label.text = f"{person_name(pose)}  {distance}".strip()
 
     def _draw(self, kind: str, shapes: scene_shapes.Instances, *, visible: bool) -> None:
         handle = self._batches.get(kind)

@@ -13,6 +13,9 @@ from rclpy.publisher import Publisher
 
 # What is older does not count in a rate, so that it falls to zero soon after the camera stops.
 _RATE_WINDOW = 3.0
+# Nor does what is older count as a pause: who waits for so long waits for something else.
+_PAUSE_WINDOW = 10.0
+_PAUSES = 3
 _KEPT = 100
 # Hands a message to DDS.
 Send = Callable[[Publisher, Any], None]
@@ -101,6 +104,17 @@ class Rate:
         if len(times) < 2 or times[-1] == times[0]:
             return 0.0
         return (len(times) - 1) / (times[-1] - times[0])
+
+    @property
+    def pause(self) -> float:
+        """Return the longest of the last three pauses, the present one included, in seconds.
+
+        0 if it has not happened in the last ten seconds.
+        """
+        now = time.monotonic()
+        with self._lock:
+            times = [moment for moment in self._times if now - moment < _PAUSE_WINDOW]
+        return float(np.diff([*times[-_PAUSES:], now]).max(initial=0.0))
 
 
 class Durations:

@@ -11,8 +11,9 @@ from rclpy.node import Node
 from rclpy.utilities import try_shutdown
 
 from pandapose_ros.config import EstimatorConfig, ViewerConfig
+from pandapose_ros.frames.frame_names import is_z_up
 from pandapose_ros.geometry import intrinsics_from_field_of_view
-from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray
+from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D, Skeleton3DArray
 from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.distributions import steady_clock
 from pandapose_ros.node.intrinsics import intrinsics_from_message
@@ -141,7 +142,7 @@ class Viewer(Node):
         if frames != self._frames:
             self._frames = frames
             # Skeletons may be in the world's frame: then the camera has no place that we know.
-            scene.set_up(optical=frames[0].endswith("optical_frame") or frames[0] == frames[1])
+            scene.set_up(optical=_is_optical(*frames))
         poses = _poses(message, anchors)
         scene.draw_people(poses)
         if not scene.wants_image or (image is not None and frames[0] != frames[1]):
@@ -180,14 +181,21 @@ class Viewer(Node):
         return "\n\n".join([*lines, f"`{listener.source.skeletons}`"])
 
 
+def _is_optical(frame: str, image_frame: str) -> bool:
+    """Tell whether people are in the camera's axes; where no image has come, by the name alone."""
+    if frame == image_frame or frame.endswith("optical_frame"):
+        return True
+    return not image_frame and not is_z_up(frame)
+
+
 def _poses(skeletons: Skeleton3DArray, anchors: AnchorSet3DArray | None) -> list[Pose]:
-    """Convert everybody, each with the anchors at the same place of the other list."""
+    """Convert who is there, each with the anchors at the same place of the other list."""
     sets = list(anchors.sets) if anchors is not None else []
     has_anchors = len(sets) == len(skeletons.skeletons)
     return [
         pose_from_messages(skeleton, sets[number] if has_anchors else None)
         for number, skeleton in enumerate(skeletons.skeletons)
-        if len(skeleton.joints)
+        if len(skeleton.joints) and skeleton.tracking_state != Skeleton3D.TRACKING_LOST
     ]
 
 
