@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from rclpy.executors import Executor
 from rclpy.node import Node
@@ -78,22 +78,9 @@ class BagPlayer:
         """
         self._player, self._node, self._executor = player, node, executor
         self._clock = player.create_publisher(Clock, "/clock", 1)
-        subscribed = dict(
-            player.get_subscriber_names_and_types_by_node(node.get_name(), node.get_namespace())
-        )
-        connections = [
-            c
-            for c in reader.connections
-            if c.msgtype in subscribed.get(c.topic, ()) and c.msgcount
-        ]
+        self._depth = node.resolve_topic_name("depth")
+        connections = self._heard(reader, [image, self._depth] if needs_depth else [image])
         self._publishers = {c.topic: self._publisher(c) for c in connections}
-        depth = node.resolve_topic_name("depth")
-        wanted = [image, depth] if needs_depth else [image]
-        if unheard := [topic for topic in wanted if topic not in self._publishers]:
-            raise RuntimeError(
-                f"pose_node does not listen to {', '.join(unheard)} of the recording, or that is "
-                "empty: look at cameras, image_transport and depth_window in the parameters"
-            )
         for topic, publisher in self._publishers.items():
             spin_until(
                 executor,
@@ -103,12 +90,32 @@ class BagPlayer:
         self._images = [c for c in connections if c.topic == image]
         others = [c for c in connections if c.topic != image]
         self._beside = TopicQueues(reader.messages(others) if others else iter(()))
-        self._depth = depth
         self._last_depth_ns = 0
         self._transforms = [c.topic for c in others if c.msgtype == _TF]
         self._at_once = [
             c.topic for c in others if c.topic not in (self._depth, *self._transforms)
         ]
+
+    def _heard(self, reader: Reader, wanted: Sequence[str]) -> list[Connection]:
+        """Return the recorded topics that the node listens to; all that are wanted have to be."""
+        node = self._node
+        subscribed = dict(
+            self._player.get_subscriber_names_and_types_by_node(
+                node.get_name(), node.get_namespace()
+            )
+        )
+        connections = [
+            c
+            for c in reader.connections
+            if c.msgtype in subscribed.get(c.topic, ()) and c.msgcount
+        ]
+        if unheard := set(wanted) - {c.topic for c in connections}:
+            raise RuntimeError(
+                f"pose_node does not listen to {', '.join(sorted(unheard))} of the recording, or "
+                "that is empty: look at cameras, image_transport and depth_window in the "
+                "parameters"
+            )
+        return connections
 
     def play(self, reader: Reader) -> Iterator[int]:
         """Send one image after the other; go on when the node is done with it.
