@@ -18,10 +18,7 @@ LEAST_CONFIDENCE = 0.5
 
 
 class StopOnRaisedHand(Node):
-    """Compare rows of the image: they tell what is above in whatever frame the joints are.
-
-    Not of a camera that is mounted sideways or upside down.
-    """
+    """Go by the image, from pelvis to head: whatever frame joints are in, however cameras hang."""
 
     def __init__(self) -> None:
         super().__init__("stop_on_raised_hand")
@@ -39,9 +36,11 @@ class StopOnRaisedHand(Node):
             self.stop.publish(Bool(data=any(map(self.has_raised_hand, message.skeletons))))
 
     def has_raised_hand(self, person: Skeleton3D) -> bool:
-        names = ("head", "left_wrist", "right_wrist")
-        head, *wrists = (person.joints[self.joints[name]] for name in names)
-        return any(w.confidence >= LEAST_CONFIDENCE and w.v < head.v for w in wrists)
+        names = ("pelvis", "head", "left_wrist", "right_wrist")
+        pelvis, head, *wrists = (person.joints[self.joints[name]] for name in names)
+        u, v = head.u - pelvis.u, head.v - pelvis.v
+        above = [w for w in wrists if u * (w.u - head.u) + v * (w.v - head.v) > 0]
+        return any(w.confidence >= LEAST_CONFIDENCE for w in above)
 
 
 if __name__ == "__main__":

@@ -244,3 +244,18 @@ def test_somebody_at_the_edge_of_a_wide_lens_is_seen(estimator, frames, truth):
     assert pixels[:, 0].max() > 0.9 * width
     assert np.linalg.norm(pose.keypoints - pixels, axis=1).mean() < 0.03 * width
     assert np.linalg.norm(pose.root - turned[0]) < 0.8
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_camera_may_hang_sideways_or_upside_down(estimator, frames, turns):
+    upright, hung = [], []
+    for shown, number in ((upright, 0), (hung, turns)):
+        estimator.reset()
+        for frame in frames[20:26]:
+            shown += estimator.estimate(np.ascontiguousarray(np.rot90(frame, number)))
+    assert len(hung) == len(upright) == 6
+    # A quarter turn counterclockwise takes x to -y, and y to x.
+    turn = np.linalg.matrix_power(np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]]), turns)
+    for pose, expected in zip(hung, upright, strict=True):
+        off = np.linalg.norm(pose.joints - expected.joints @ turn.T, axis=-1)
+        assert off.mean() < 0.04

@@ -68,3 +68,13 @@ def test_a_raised_hand_stops_the_robot(robot):
     assert robot(standing) is False
     assert robot(standing, waving) is True
     assert robot(doubtful) is False
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_raised_hand_is_seen_however_the_camera_hangs(robot, turns):
+    standing, waving = person(head=100), person(head=100, left_wrist=80)
+    for joint in [*standing.joints, *waving.joints]:
+        for _ in range(turns):
+            joint.u, joint.v = joint.v, -joint.u
+    assert robot(standing) is False
+    assert robot(waving) is True
