@@ -29,7 +29,7 @@ def xyz(point):
 def is_placed(node, frame, header):
     """Tell whether the node knows by now where a frame is at the time of a header."""
     try:
-        node.cameras[0]._world.place([], Header(stamp=header.stamp, frame_id=frame), 0.0)
+        node.cameras[0]._world.place([], Header(stamp=header.stamp, frame_id=frame))
     except TransformError:
         return False
     return True
