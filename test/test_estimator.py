@@ -249,10 +249,10 @@ def test_somebody_at_the_edge_of_a_wide_lens_is_seen(estimator, frames, truth):
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_camera_may_hang_sideways_or_upside_down(estimator, frames, turns):
     upright, hung = [], []
-    for shown, number in ((upright, 0), (hung, turns)):
+    for poses, number in ((upright, 0), (hung, turns)):
         estimator.reset()
         for frame in frames[20:26]:
-            shown += estimator.estimate(np.ascontiguousarray(np.rot90(frame, number)))
+            poses.extend(estimator.estimate(np.ascontiguousarray(np.rot90(frame, number))))
     assert len(hung) == len(upright) == 6
     # A quarter turn counterclockwise takes x to -y, and y to x.
     turn = np.linalg.matrix_power(np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]]), turns)

@@ -149,6 +149,27 @@ def test_an_idle_worker_uses_no_processor_time():
     worker.stop(60)
 
 
+def test_the_worker_comes_back_to_what_is_unfinished_and_then_sleeps():
+    calls = []
+    last = []
+
+    def process(frames):
+        calls.append([f.image.height for f in frames])
+        return len(calls) % 4 != 0
+
+    worker = LatestFrameWorker(process, lambda: last.append(threading.current_thread().name))
+    worker.start()
+    for number in (1, 2):
+        worker.submit(frame(number))
+        wait_until(lambda n=number: len(calls) == 4 * n)
+        time.sleep(0.1)
+    assert calls == [[1], [], [], [], [2], [], [], []]
+    worker.submit(frame(3))
+    wait_until(lambda: len(calls) > 8)
+    assert worker.stop(60) == (True, [])
+    assert last == ["pose worker"]
+
+
 def test_statistics_read_as_a_sentence_without_zero_losses():
     text = str(NodeStatistics(received=9, processed=7, people=3, dropped_busy=2))
     assert text == "received 9, processed 7, people 3, dropped busy 2"

@@ -4,9 +4,8 @@ import sys
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from robot import Robot, shifted
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
@@ -23,31 +22,6 @@ SUCCESS = TransitionCallbackReturn.SUCCESS
 OPTICAL = Rotation.from_matrix([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 
-class Robot:
-    """Publishes where the camera is."""
-
-    def __init__(self, camera):
-        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.still = camera.node.create_publisher(TFMessage, "/tf_static", latched)
-        self.moving = camera.node.create_publisher(TFMessage, "/tf", 100)
-
-    @staticmethod
-    def message(child, parent, translation=(0.0, 0.0, 0.0), rotation=None, stamp=None):
-        stamped = TransformStamped(child_frame_id=child)
-        stamped.header.frame_id = parent
-        stamped.header.stamp = stamp or Time()
-        x, y, z = translation
-        stamped.transform.translation = Vector3(x=float(x), y=float(y), z=float(z))
-        x, y, z, w = (rotation or Rotation.identity()).as_quat().tolist()
-        stamped.transform.rotation = Quaternion(x=x, y=y, z=z, w=w)
-        return TFMessage(transforms=[stamped])
-
-
-def shifted(stamp, nanoseconds):
-    total = stamp.sec * 10**9 + stamp.nanosec + nanoseconds
-    return Time(sec=total // 10**9, nanosec=total % 10**9)
-
-
 def xyz(point):
     return np.array([point.x, point.y, point.z])
 
@@ -55,7 +29,7 @@ def xyz(point):
 def is_placed(node, frame, header):
     """Tell whether the node knows by now where a frame is at the time of a header."""
     try:
-        node.cameras[0]._world.place([], Header(stamp=header.stamp, frame_id=frame), 0.0)
+        node.cameras[0]._world.place([], Header(stamp=header.stamp, frame_id=frame))
     except TransformError:
         return False
     return True

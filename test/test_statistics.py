@@ -70,3 +70,12 @@ def test_messages_are_timed_apart_from_their_way_into_dds():
     assert message[0] >= 0.01
     assert publish[1] >= 0.95 * 0.06
     assert publish[0] == pytest.approx(publish[1] / 1.9, rel=1e-3)
+
+
+def test_a_wait_for_a_transform_belongs_to_the_message():
+    timings = Timings()
+    with timings.publication.measure(since=time.monotonic() - 0.2):
+        timings.publication.send(SlowPublisher(), "late")
+    message, publish = (timings.latencies()[step][0] for step in ("message", "publish"))
+    assert 0.2 <= message < 0.2 + publish
+    assert publish >= 0.02

@@ -14,7 +14,8 @@ class WorldConfig:
     )
     transform_timeout: float = option(
         0.1,
-        "How long an image waits for its transform to target_frame [s]",
+        "How long people wait for their transform to target_frame: set it to the period plus the "
+        "delay of the slowest tf; in real time, so more where a simulation is slower [s]",
         low=0.0,
         high=10.0,
         live=True,

@@ -52,7 +52,7 @@ class TransformTree:
 
     def __init__(self) -> None:
         self._edges: dict[str, _Edge] = {}
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
 
     def add(self, child: str, parent: str, motion: Motion, *, is_static: bool) -> None:
         """Take over a frame's place at a time; what is no rotation or not finite is ignored.
@@ -64,7 +64,7 @@ class TransformTree:
         if not 0 < length < np.inf or not np.isfinite(motion.translation).all():
             return
         motion = Motion(motion.stamp_ns, motion.translation, motion.quaternion / length)
-        with self._changed:
+        with self._lock:
             edge = self._edges.get(child)
             if edge is None or (edge.parent, edge.is_static) != (parent, is_static):
                 self._drop_ended(motion.stamp_ns - KEPT_NS)
@@ -73,11 +73,10 @@ class TransformTree:
                 edge.motions = [motion]
             else:
                 _insert(edge.motions, motion)
-            self._changed.notify_all()
 
     def clear(self) -> None:
         """Forget all that moves, as when time has gone back."""
-        with self._changed:
+        with self._lock:
             self._edges = {child: edge for child, edge in self._edges.items() if edge.is_static}
 
     def forget_after(self, stamp_ns: int) -> None:
@@ -87,7 +86,7 @@ class TransformTree:
             stamp_ns: Between the old time and the new one, nanoseconds. What has come of the new
                 one stays.
         """
-        with self._changed:
+        with self._lock:
             for edge in self._edges.values():
                 if not edge.is_static:
                     edge.motions = [m for m in edge.motions if m.stamp_ns <= stamp_ns]
@@ -101,29 +100,20 @@ class TransformTree:
             if edge.is_static or edge.motions[-1].stamp_ns >= oldest_ns
         }
 
-    def look_up(self, target: str, source: str, stamp_ns: int, timeout: float = 0.0) -> Transform:
+    def look_up(self, target: str, source: str, stamp_ns: int) -> Transform:
         """Return the transform between two frames at a time.
 
         Args:
             target: Frame to transform to.
             source: Frame to transform from.
             stamp_ns: The time, nanoseconds; 0: the newest that is known.
-            timeout: How long to wait for it, seconds.
 
         Raises:
             TransformError: If a frame is unknown, the two are not connected, or the time is
                 not covered.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_known(target, source, stamp_ns), timeout)
+        with self._lock:
             return self._look_up(target, source, stamp_ns)
-
-    def _is_known(self, target: str, source: str, stamp_ns: int) -> bool:
-        try:
-            self._look_up(target, source, stamp_ns)
-        except TransformError:
-            return False
-        return True
 
     def _look_up(self, target: str, source: str, stamp_ns: int) -> Transform:
         if target == source:

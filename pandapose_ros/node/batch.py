@@ -51,8 +51,12 @@ class Batch:
         self._logger = logger
         self._has_ended = False
 
-    def process(self, frames: Sequence[Frame]) -> None:
-        """Do all work on at most one frame of each camera; never raises an error."""
+    def process(self, frames: Sequence[Frame]) -> bool:
+        """Do all work on at most one frame of each camera; never raises an error.
+
+        Returns:
+            Whether results wait for their transform; it has to be called again soon then.
+        """
         works: list[Work] = []
         for frame in frames:
             pipeline = self._pipelines[frame.camera]
@@ -60,13 +64,26 @@ class Batch:
                 pipeline.statistics.dropped_inactive += 1
             elif (prepared := pipeline.prepare(frame)) is not None:
                 works.append((pipeline, prepared))
-        if not works:
-            return
-        settings = self._parameters.get(EstimatorConfig)
-        if settings is not self._estimator.config:
-            self._estimator.update(settings)
-        for (pipeline, prepared), poses in self._estimate(works):
-            pipeline.publish(prepared, poses)
+        if works:
+            settings = self._parameters.get(EstimatorConfig)
+            if settings is not self._estimator.config:
+                self._estimator.update(settings)
+            for (pipeline, prepared), poses in self._estimate(works):
+                pipeline.publish(prepared, poses)
+        # All of them: no camera waits for another's transforms.
+        unfinished = [pipeline.delivery.attend() for pipeline in self._pipelines.values()]
+        return any(unfinished)
+
+    def switch_off(self) -> None:
+        """Forget all people, also those who are not published yet, on request."""
+        for pipeline in self._pipelines.values():
+            pipeline.statistics.dropped_disabled += pipeline.delivery.drop()
+        self.forget()
+
+    def end(self) -> None:
+        """Count what is not published any more, as the node is deactivated."""
+        for pipeline in self._pipelines.values():
+            pipeline.statistics.dropped_inactive += pipeline.delivery.drop()
 
     def forget(self) -> None:
         """Forget all people and delete their markers; ids go on counting."""

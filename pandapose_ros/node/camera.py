@@ -186,7 +186,7 @@ class Camera:
         )
         pipeline = PipelineReport(
             rate=self.timings.images_out.hz,
-            people=self.pipeline.people_in_view,
+            people=self.pipeline.delivery.people_in_view,
             latencies=self.timings.latencies(),
             transforms=self._world.state,
         )

@@ -1,6 +1,7 @@
 """What happens to one frame: decode, estimate, publish."""
 
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,22 +10,21 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 from pandapose_ros.camera.depth_root import check_depth
-from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, WorldConfig
+from pandapose_ros.config import EstimatorConfig, NodeConfig
 from pandapose_ros.estimator import CameraImage, PoseEstimator
 from pandapose_ros.frames.frame_names import is_z_up
-from pandapose_ros.frames.transform_tree import TransformError
 from pandapose_ros.node.calibration import Calibration
 from pandapose_ros.node.compressed import decode
+from pandapose_ros.node.delivery import Delivery, Result
 from pandapose_ros.node.depth import DepthBuffer, check_registered, depth_from_message
-from pandapose_ros.node.markers import lasting
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.worker import Frame
-from pandapose_ros.node.world import Placed, World
-from pandapose_ros.pose import Pose, TrackState
+from pandapose_ros.node.world import World
+from pandapose_ros.pose import Pose
 
 # Stamps that go back further than this are another recording, or the same from its start.
 TIME_JUMP_NS = 500_000_000
@@ -71,7 +71,6 @@ class FramePipeline:
 
     def __post_init__(self) -> None:
         """Start with nothing said and nobody seen."""
-        self.people_in_view = 0
         self.depth_state = "none"
         self._notices = Notices(self.node.get_logger())
         self.calibration = Calibration(
@@ -81,6 +80,16 @@ class FramePipeline:
             ),
             self.statistics,
             self._notices,
+        )
+        self.delivery = Delivery(
+            node=self.node,
+            parameters=self.parameters,
+            world=self.world,
+            outputs=self.outputs,
+            statistics=self.statistics,
+            timings=self.timings,
+            notices=self._notices,
+            on_error=self.fail,
         )
         self._last_stamp_ns = 0
         self._last_size = (0, 0)
@@ -94,11 +103,11 @@ class FramePipeline:
             return None
 
     def publish(self, prepared: PreparedFrame, poses: list[Pose]) -> None:
-        """Publish the people of a frame; whatever goes wrong is logged and counted."""
-        try:
-            self._publish(prepared, poses)
-        except Exception as error:  # one bad image must not end the node
-            self.fail(error)
+        """Publish the people of a frame once they can be placed; see `Delivery`."""
+        # What the poses were made with; the parameter may change before they are published.
+        is_tracked = self.estimator.config.tracking
+        image = prepared.image.image
+        self.delivery.add(Result(poses, prepared.header, image, is_tracked, time.monotonic()))
 
     def fail(self, error: Exception) -> None:
         """Log and count an error that cost the skeletons of a frame."""
@@ -108,7 +117,8 @@ class FramePipeline:
     def forget(self) -> None:
         """Forget all people and delete their markers; ids go on counting."""
         try:
-            self.people_in_view = 0
+            self._drop_waiting()
+            self.delivery.people_in_view = 0
             self.estimator.reset(self.camera)
             self.world.clear()
             self.outputs.clear_markers()
@@ -145,54 +155,6 @@ class FramePipeline:
         stamp = nanoseconds(header.stamp) / 1e9
         item = CameraImage(image, K, distortion, depth, stamp, self.camera)
         return PreparedFrame(item, header)
-
-    def _publish(self, prepared: PreparedFrame, poses: list[Pose]) -> None:
-        header, image = prepared.header, prepared.image.image
-        style = lasting(self.parameters.get(PictureConfig), self.timings.images_out.pause)
-        publication = self.timings.publication
-        with publication.measure():
-            placed = self._place(poses, header)
-            if placed is not None:
-                people = sum(pose.state is not TrackState.LOST for pose in poses)
-                # Before, so that whoever has seen the skeletons finds them counted.
-                self._count(1, people)
-                try:
-                    self.outputs.publish(placed, style, publication.send)
-                except Exception:
-                    self._count(-1, -people)
-                    raise
-                self.timings.images_out.count()
-                self.people_in_view = people
-                # What the poses were made with; the parameter may have changed since.
-                if self.estimator.config.tracking:
-                    self.world.publish(placed, header, image, publication.send)
-                else:
-                    self.world.withdraw()
-            caption = self._caption(header)
-            self.outputs.pictures.publish(image, poses, header, style, caption, publication.send)
-
-    def _place(self, poses: list[Pose], header: Header) -> Placed | None:
-        """Move people to the frame to publish in; None, after having said why, if that fails."""
-        timeout = self.parameters.get(WorldConfig).transform_timeout
-        try:
-            return self.world.place(poses, header, timeout)
-        except TransformError as error:
-            self.statistics.dropped_untransformed += 1
-            self._notices.error(f"people dropped: {error}", again_after=10.0)
-            return None
-
-    def _caption(self, header: Header) -> str:
-        """Tell the rate and, where images have a stamp, how old this one is by now."""
-        rate = f"{self.timings.images_out.hz:.1f} Hz"
-        stamp_ns = nanoseconds(header.stamp)
-        if stamp_ns == 0:
-            return rate
-        age_ms = (self.node.get_clock().now().nanoseconds - stamp_ns) / 1e6
-        return f"{rate}  {age_ms:.0f} ms"
-
-    def _count(self, images: int, people: int) -> None:
-        self.statistics.processed += images
-        self.statistics.people += people
 
     def _output_header(self, header: Header, frame_id: str) -> Header:
         """Return the image's stamp with the frame to publish in."""
@@ -231,6 +193,7 @@ class FramePipeline:
             self._notices.info(
                 "the images' stamps went back: tracking starts anew", again_after=10.0
             )
+            self._drop_waiting()
             self.estimator.reset(self.camera)
             self.world.clear()
             # Not what belongs to the images to come: it may be there already.
@@ -239,6 +202,10 @@ class FramePipeline:
             if self.depths is not None:
                 self.depths.forget_after(between_ns)
         self._last_stamp_ns = stamp_ns
+
+    def _drop_waiting(self) -> None:
+        """Forget results of people who are forgotten."""
+        self.statistics.dropped_untransformed += self.delivery.drop()
 
     def _follow_size(self, size: tuple[int, int]) -> None:
         """Tell when people are forgotten as images have another size, as of another camera."""

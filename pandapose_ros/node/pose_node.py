@@ -135,7 +135,7 @@ class PoseNode(LifecycleNode):
         if not on and has_changed and self._worker is not None and self._batch is not None:
             for frame in self._worker.discard():
                 self._camera(frame).statistics.dropped_disabled += 1
-            self._worker.request(self._batch.forget)
+            self._worker.request(self._batch.switch_off)
         text = "enabled" if on else "disabled"
         if has_changed:
             self.get_logger().info(text)
@@ -191,7 +191,7 @@ class PoseNode(LifecycleNode):
         self._batch = Batch(
             estimator, self.parameters, pipelines, self._stop_for, self.get_logger()
         )
-        self._worker = LatestFrameWorker(self._batch.process)
+        self._worker = LatestFrameWorker(self._batch.process, self._batch.end)
         self._worker.start()
         for camera in self.cameras:
             self.get_logger().info(f"active: {camera.topics}")

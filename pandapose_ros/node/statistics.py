@@ -25,8 +25,8 @@ Send = Callable[[Publisher, Any], None]
 class NodeStatistics:
     """Count what became of the images.
 
-    Each counter is written by one thread only; received is the sum of processed, failed, the
-    dropped ones, and up to two images still on their way.
+    Each counter is written by one thread at a time; received is the sum of processed, failed, the
+    dropped ones, and those still on their way: up to two, and what waits for its transform.
 
     Attributes:
         received: Images that arrived while active.
@@ -35,12 +35,15 @@ class NodeStatistics:
         dropped_busy: Replaced by a newer image before their turn came.
         dropped_undecodable: Unknown encoding, short data, zero size, wrong step.
         dropped_old: Older than `max_image_age` when their turn came.
-        dropped_untransformed: There was no transform to `target_frame` at their time.
+        dropped_untransformed: There was no transform to `target_frame` at their time: within
+            `transform_timeout`, while too many others waited for theirs, or before all people
+            were forgotten as of a reset or as time went back.
         dropped_disabled: Waiting or on their way when `~/enable` became false; after that none
             is received.
         dropped_unwanted: On their way when the last subscriber of a result had gone (`lazy`);
             after that none is received.
-        dropped_inactive: Waiting when the node was deactivated.
+        dropped_inactive: Waiting, for their turn or their transform, when the node was
+            deactivated.
         failed: The estimator raised an error.
         refused_camera_info: Images processed without intrinsics because camera_info was unusable.
         missed_depth: Images processed without a depth image, although such images come or came.
@@ -157,10 +160,14 @@ class Publication:
         self._sending = 0.0
 
     @contextmanager
-    def measure(self) -> Iterator[None]:
-        """Time what is done for an image in this context; what raises an error does not count."""
+    def measure(self, since: float | None = None) -> Iterator[None]:
+        """Time what is done for an image in this context; what raises an error does not count.
+
+        Args:
+            since: When the image's poses were there, seconds of `time.monotonic`; None: now.
+        """
         self._sending = 0.0
-        started = time.monotonic()
+        started = time.monotonic() if since is None else since
         yield
         self.message.add(time.monotonic() - started - self._sending)
         self.publish.add(self._sending)

@@ -3,7 +3,6 @@
 No registry has tf2_ros; what pip installs of this package brings the message of /tf along.
 """
 
-import time
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -18,17 +17,16 @@ from pandapose_ros.frames.transform_tree import Motion, TransformError, Transfor
 from pandapose_ros.node.stamps import nanoseconds
 
 _QUEUE = 100  # as of tf2_ros
-_POLL = 0.005
 
 
 class Transforms(Protocol):
     """Look transforms up; called from the worker's thread while the executor spins."""
 
-    def look_up(self, target: str, source: str, stamp_ns: int, timeout: float) -> Transform:
+    def look_up(self, target: str, source: str, stamp_ns: int) -> Transform:
         """Return the transform from `source` to `target` at a time; 0: the newest.
 
         Raises:
-            TransformError: If there is none within `timeout` seconds.
+            TransformError: If there is none by now.
         """
         ...
 
@@ -83,21 +81,15 @@ class Tf2Transforms:
         self._buffer = Buffer()
         self._listener = TransformListener(self._buffer, node)
 
-    def look_up(self, target: str, source: str, stamp_ns: int, timeout: float) -> Transform:
-        """See `Transforms`. By polling: tf2_ros would wait in simulated time, which may stop."""
+    def look_up(self, target: str, source: str, stamp_ns: int) -> Transform:
+        """See `Transforms`."""
         if stamp_ns < 0:
             raise TransformError("the image's stamp is negative")
-        end = time.monotonic() + timeout
-        while True:
-            try:
-                found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
-            except self._error as error:
-                if time.monotonic() >= end:
-                    raise TransformError(str(error)) from error
-                time.sleep(_POLL)
-            else:
-                motion = _motion(found)
-                return motion.transform()
+        try:
+            found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
+        except self._error as error:
+            raise TransformError(str(error)) from error
+        return _motion(found).transform()
 
     def clear(self) -> None:
         """See `Transforms`."""
@@ -138,9 +130,9 @@ class TreeTransforms:
             node.create_subscription(TFMessage, "/tf_static", on_static, latched),
         ]
 
-    def look_up(self, target: str, source: str, stamp_ns: int, timeout: float) -> Transform:
+    def look_up(self, target: str, source: str, stamp_ns: int) -> Transform:
         """See `Transforms`."""
-        return self._tree.look_up(target, source, stamp_ns, timeout)
+        return self._tree.look_up(target, source, stamp_ns)
 
     def clear(self) -> None:
         """See `Transforms`."""

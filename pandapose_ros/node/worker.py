@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+# Between two looks at what is unfinished.
+_PAUSE = 0.005
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -29,17 +32,23 @@ class LatestFrameWorker:
 
     A new frame replaces the waiting one, so that the age of a result is bounded by two frames'
     work however fast the camera is. What waits of all cameras is worked on together. What else
-    has to happen in the thread is done between two frames.
+    has to happen in the thread is done between two frames. Nothing wakes it without need.
     """
 
-    def __init__(self, process: Callable[[list[Frame]], None]) -> None:
+    def __init__(
+        self, process: Callable[[list[Frame]], bool | None], end: Callable[[], None] = lambda: None
+    ) -> None:
         """Prepare the thread; `start` runs it.
 
         Args:
             process: Called in the worker's thread with the newest frames, one of each camera that
-                has a new one. Has to handle its errors.
+                has a new one. If it returns true, something is unfinished: it is called again
+                within 5 ms, with no frame if there is none. Has to handle its errors.
+            end: Called in the thread as the last of all. Has to handle its errors.
         """
         self._process = process
+        self._end = end
+        self._is_unfinished = False
         self._condition = threading.Condition()
         self._waiting: dict[str, Frame] = {}
         self._requests: deque[Callable[[], None]] = deque()
@@ -108,14 +117,21 @@ class LatestFrameWorker:
     def _run(self) -> None:
         while (work := self._next()) is not None:
             work()
+        self._end()
 
     def _next(self) -> Callable[[], None] | None:
         """Wait for something to do; None when the worker is to end."""
         with self._condition:
-            self._condition.wait_for(lambda: self._waiting or self._requests or not self._running)
+            self._condition.wait_for(
+                lambda: self._waiting or self._requests or not self._running,
+                _PAUSE if self._is_unfinished else None,
+            )
             if not self._running:
                 return None
             if self._requests:
                 return self._requests.popleft()
             frames, self._waiting = list(self._waiting.values()), {}
-            return functools.partial(self._process, frames)
+            return functools.partial(self._work_on, frames)
+
+    def _work_on(self, frames: list[Frame]) -> None:
+        self._is_unfinished = bool(self._process(frames))

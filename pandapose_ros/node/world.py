@@ -68,7 +68,11 @@ class SharedWorld:
 
 
 class World:
-    """Place a camera's people in `target_frame`, publish their frames and what REP 155 wants."""
+    """Place a camera's people in `target_frame`, publish their frames and what REP 155 wants.
+
+    Attributes:
+        state: Between which frames people were moved last, or why they were dropped.
+    """
 
     def __init__(
         self, node: Node, config: WorldConfig, shared: SharedWorld, camera: str = ""
@@ -108,16 +112,15 @@ class World:
         self._is_open = False
         self.clear()
 
-    def place(self, poses: Sequence[Pose], header: Header, timeout: float) -> Placed:
+    def place(self, poses: Sequence[Pose], header: Header) -> Placed:
         """Move people to the target frame.
 
         Args:
             poses: People in the camera's optical frame.
             header: Stamp of the image and that frame.
-            timeout: How long to wait for the transform, seconds.
 
         Raises:
-            TransformError: If there is no transform at the image's time; the message names
+            TransformError: If there is no transform at the image's time yet; the message names
                 the frame that is missing. Nothing may be published then.
         """
         if self._shared.transforms is None:
@@ -125,11 +128,12 @@ class World:
         source = header.frame_id.lstrip("/")
         try:
             camera = self._shared.transforms.look_up(
-                self._shared.target, source, nanoseconds(header.stamp), timeout
+                self._shared.target, source, nanoseconds(header.stamp)
             )
         except TransformError as error:
-            self.state = f"no transform from '{source}' to '{self._shared.target}': {error}"
-            raise TransformError(self.state) from error
+            raise TransformError(
+                f"no transform from '{source}' to '{self._shared.target}': {error}"
+            ) from error
         self.state = f"from {source} to {self._shared.target}"
         target = Header(stamp=header.stamp, frame_id=self._shared.target)
         return Placed([move_pose(pose, camera) for pose in poses], target, camera)
