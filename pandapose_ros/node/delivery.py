@@ -85,7 +85,7 @@ class Delivery:
             # Not the oldest: where tf is that late, none would live to be published.
             self.statistics.dropped_untransformed += 1
             self.notices.error(
-                f"people dropped: {MOST_WAITING} images wait for tf, whatever transform_timeout is",
+                f"people dropped: {MOST_WAITING} images wait for tf already",
                 again_after=10.0,
             )
             return
