@@ -1,6 +1,8 @@
 """The frames of a robot and their motions over time: what tf2 keeps, where tf2 is missing."""
 
+import itertools
 import threading
+import time
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
@@ -10,6 +12,9 @@ from pandapose_ros.frames.transform import IDENTITY, Array, Transform, rotation_
 
 # As tf2 does.
 KEPT_NS = 10 * 10**9
+# Nobody asks for a frame of which nothing has been heard for so long, as those of people who have
+# left; by the computer's clock, as stamps may be of several [s].
+_SILENCE = 60.0
 
 
 class TransformError(LookupError):
@@ -24,11 +29,13 @@ class Motion:
         stamp_ns: The time, nanoseconds.
         translation: [3], metres.
         quaternion: [4], (x, y, z, w), of length 1.
+        arrival: Number of the message in the order of their coming.
     """
 
     stamp_ns: int
     translation: Array = field(compare=False)
     quaternion: Array = field(compare=False)
+    arrival: int = field(default=0, compare=False)
 
     def transform(self) -> Transform:
         """Return the transform from the frame to its parent."""
@@ -37,11 +44,12 @@ class Motion:
 
 @dataclass
 class _Edge:
-    """A frame's parent and its motion; motionless if `is_static`."""
+    """A frame's parent and its motion; motionless if `is_static`. Heard of: by a steady clock."""
 
     parent: str
     is_static: bool
     motions: list[Motion] = field(default_factory=list)
+    heard: float = 0.0
 
 
 class TransformTree:
@@ -52,6 +60,7 @@ class TransformTree:
 
     def __init__(self) -> None:
         self._edges: dict[str, _Edge] = {}
+        self._arrivals = itertools.count(1)
         self._lock = threading.Lock()
 
     def add(self, child: str, parent: str, motion: Motion, *, is_static: bool) -> None:
@@ -63,12 +72,18 @@ class TransformTree:
         length = float(np.linalg.norm(motion.quaternion))
         if not 0 < length < np.inf or not np.isfinite(motion.translation).all():
             return
-        motion = Motion(motion.stamp_ns, motion.translation, motion.quaternion / length)
         with self._lock:
+            motion = Motion(
+                motion.stamp_ns,
+                motion.translation,
+                motion.quaternion / length,
+                next(self._arrivals),
+            )
             edge = self._edges.get(child)
             if edge is None or (edge.parent, edge.is_static) != (parent, is_static):
-                self._drop_ended(motion.stamp_ns - KEPT_NS)
+                self._drop_silent()
                 edge = self._edges[child] = _Edge(parent, is_static)
+            edge.heard = time.monotonic()
             if is_static:
                 edge.motions = [motion]
             else:
@@ -89,15 +104,19 @@ class TransformTree:
         with self._lock:
             for edge in self._edges.values():
                 if not edge.is_static:
-                    edge.motions = [m for m in edge.motions if m.stamp_ns <= stamp_ns]
+                    old = [m.arrival for m in edge.motions if m.stamp_ns > stamp_ns]
+                    # The old run has been where the new one has not come yet, too.
+                    last = max(old, default=0)
+                    edge.motions = [m for m in edge.motions if m.arrival > last]
             self._edges = {child: edge for child, edge in self._edges.items() if edge.motions}
 
-    def _drop_ended(self, oldest_ns: int) -> None:
-        """Drop what has not moved since a time, as the frames of people who have left."""
+    def _drop_silent(self) -> None:
+        """Drop moving frames that have not been heard of for long."""
+        oldest = time.monotonic() - _SILENCE
         self._edges = {
             child: edge
             for child, edge in self._edges.items()
-            if edge.is_static or edge.motions[-1].stamp_ns >= oldest_ns
+            if edge.is_static or edge.heard >= oldest
         }
 
     def look_up(self, target: str, source: str, stamp_ns: int) -> Transform:
