@@ -90,14 +90,17 @@ class Delivery:
             )
             return
         self._waiting.append(result)
-        self.attend()
+        if len(self._waiting) == 1:
+            self.attend()
 
     def attend(self) -> bool:
         """Publish what has its transform by now, give up what is late; tell if more waits."""
+        # Before the first: what has waited together comes out at once.
+        pause = self.timings.images_out.pause
         while self._waiting:
             result = self._waiting[0]
             try:
-                self._publish(result, self._place(result))
+                self._publish(result, self._place(result), pause)
             except TransformError:
                 return True
             except Exception as error:  # one bad image must not end the node
@@ -132,10 +135,16 @@ class Delivery:
             )
             return None
 
-    def _publish(self, result: Result, placed: Placed | None) -> None:
-        """Publish all that is made of an image; only its picture if people have no place."""
+    def _publish(self, result: Result, placed: Placed | None, pause: float) -> None:
+        """Publish all that is made of an image; only its picture if people have no place.
+
+        Args:
+            result: Of the image.
+            placed: Its people; None if they have no place.
+            pause: Between the messages of before, seconds.
+        """
         poses, header, image = result.poses, result.header, result.image
-        style = lasting(self.parameters.get(PictureConfig), self.timings.images_out.pause)
+        style = lasting(self.parameters.get(PictureConfig), pause)
         publication = self.timings.publication
         with publication.measure(result.since):
             if placed is not None:
