@@ -148,7 +148,9 @@ class FramePipeline:
         # Where the field of view is a guess, a true depth would be put in a false direction.
         depth = None
         if K is not None:
-            depth = self._depth(frame.image.header, image, config.depth_window)
+            # Whoever names the frame anew knows better than the drivers.
+            frame_id = "" if config.frame_id else header.frame_id
+            depth = self._depth(header, image, config.depth_window, frame_id)
         elif self.depths is not None and self.depths.is_alive:
             self.depth_state = "not used without camera_info"
             self.statistics.missed_depth += 1
@@ -218,7 +220,7 @@ class FramePipeline:
             )
 
     def _depth(
-        self, header: Header, image: NDArray[np.uint8], window: float
+        self, header: Header, image: NDArray[np.uint8], window: float, frame_id: str
     ) -> NDArray[np.float32] | None:
         """Return the depths that belong to an image, or None after having said why."""
         if self.depths is None:
@@ -228,7 +230,7 @@ class FramePipeline:
             self._miss_depth(self.depths, window)
             return None
         try:
-            check_registered(message, header.frame_id)
+            check_registered(message, frame_id)
             depth = depth_from_message(message)
             check_depth(depth, (image.shape[1], image.shape[0]))
         except ValueError as error:

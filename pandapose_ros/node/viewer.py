@@ -185,7 +185,8 @@ def _is_optical(frame: str, image_frame: str) -> bool:
     """Tell whether people are in the camera's axes; where no image has come, by the name alone."""
     if frame == image_frame or frame.endswith("optical_frame"):
         return True
-    return not image_frame and not is_z_up(frame)
+    # Of a camera that calls its frame a link, people are published in one of the user's choice.
+    return not is_z_up(frame) and (not image_frame or image_frame.endswith("_link"))
 
 
 def _poses(skeletons: Skeleton3DArray, anchors: AnchorSet3DArray | None) -> list[Pose]:
