@@ -21,7 +21,7 @@ class PictureConfig:
     marker_lifetime: float = option(
         0.5,
         "Time after which RViz forgets markers of a node that is gone; 2.5 times that between "
-        "messages, if that is longer; 0: never [s]",
+        "messages, up to 2 s, if that is longer; 0: never [s]",
         low=0.0,
         high=3600.0,
         live=True,

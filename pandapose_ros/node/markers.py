@@ -29,8 +29,10 @@ BONE_WIDTH = 0.03
 LABEL_HEIGHT = 0.12
 LABEL_GAP = 0.2  # above the highest joint
 SHADES = 16  # opacities of a colour
-# How many pauses between messages a marker outlives: the next may be late, or one be lost.
+# How many pauses between messages a marker outlives: the next may be late, or one be lost. It
+# outlives a dead node too, so that there is an end to it [s].
 _PAUSES_OUTLIVED = 2.5
+_LONGEST_FOR_PAUSES = 2.0
 
 
 @dataclass
@@ -63,7 +65,7 @@ def lasting(style: PictureConfig, pause: float) -> PictureConfig:
     """
     if not style.marker_lifetime:
         return style
-    lifetime = max(style.marker_lifetime, _PAUSES_OUTLIVED * pause)
+    lifetime = max(style.marker_lifetime, min(_PAUSES_OUTLIVED * pause, _LONGEST_FOR_PAUSES))
     return replace(style, marker_lifetime=lifetime)
 
 
