@@ -106,6 +106,8 @@ def assign(costs: Array) -> list[tuple[int, int]]:
 def _groups(possible: NDArray[np.bool_]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Split rows and columns into groups between which no pair is possible."""
     count = len(possible)
+    if possible.all():  # as with one person, and at the least cost
+        return [(np.arange(count), np.arange(possible.shape[1]))]
     edges = np.zeros((sum(possible.shape),) * 2, bool)
     edges[:count, count:] = possible
     number, groups = connected_components(csr_array(edges), directed=False)
