@@ -110,6 +110,9 @@ def test_a_torso_that_is_hidden_has_no_depth():
     assert find(covered, hidden=HIPS) == (None, None)
     assert find(covered, hidden=HIPS + SHOULDERS) == (None, None)
     assert find(seen(0), hidden=HIPS + SHOULDERS) == (None, None)
+    # OpenCV's fisheye model gives nothing for no points.
+    fisheye = Distortion(np.zeros(4), is_fisheye=True)
+    assert find(seen(0), hidden=HIPS + SHOULDERS, distortion=fisheye) == (None, None)
     # Taken for seen it looks like a child, of which nobody can be sure.
     root, covariance = find(covered)
     assert (ROOT - root)[2] < 2 * np.sqrt(covariance[2, 2])

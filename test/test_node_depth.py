@@ -118,12 +118,14 @@ def test_the_depth_before_an_images_own_is_the_last_resort(monkeypatch):
 class DepthCamera:
     """A node, and the camera of colours and depth that it listens to."""
 
-    def __init__(self, graph, camera, node, pixels):
+    def __init__(self, graph, camera, node, pixels, *, is_calibrated=True):
         self.graph, self.camera, self.node, self.pixels = graph, camera, node, pixels
         self.height, self.width = pixels.shape[:2]
         self.publisher = camera.node.create_publisher(Image, "depth", 5)
         assert node.start()
         self.wait_for_node()
+        if not is_calibrated:
+            return
         camera.infos.publish(camera_info_from_field_of_view(1.0, self.width, self.height))
         graph.spin_until(lambda: node.cameras[0].input._camera_info is not None)
 
@@ -168,9 +170,9 @@ class DepthCamera:
 
 @pytest.fixture
 def rgbd(graph, make_camera, make_node, walker):
-    def make(**overrides):
+    def make(*, is_calibrated=True, **overrides):
         node = make_node(threads=1, **overrides)
-        return DepthCamera(graph, make_camera(), node, walker)
+        return DepthCamera(graph, make_camera(), node, walker, is_calibrated=is_calibrated)
 
     return make
 
@@ -197,6 +199,25 @@ def test_depth_places_people_and_its_absence_is_counted(graph, rgbd, capfd):
     assert "no depth image within 0.3 s of an image (depth_window)" in log
     assert "100 is not registered to the image of" in log
     assert (counts.missed_depth, counts.refused_depth, counts.failed) == (1, 2, 0)
+
+
+def test_whoever_names_the_frame_vouches_for_depth_of_any(rgbd):
+    camera = rgbd(depth_window=0.3, frame_id="robot/lens")
+    surface = camera.wall(camera.person().root_position.z - 0.4)
+    assert camera.person(surface, frame="depth_lens").root_source == Skeleton3D.ROOT_DEPTH
+    assert camera.node.statistics.refused_depth == 0
+
+
+def test_depth_of_no_use_without_calibration_is_counted(graph, rgbd, monkeypatch):
+    monkeypatch.setattr("pandapose_ros.node.depth._ALIVE", 60.0)  # however slow the image
+    camera = rgbd(depth_window=0.3, is_calibrated=False)
+    camera.send_depth(
+        camera.wall(2.0), nanoseconds(camera.camera.message(camera.pixels).header.stamp)
+    )
+    graph.spin_until(lambda: camera.node.cameras[0].pipeline.depths.is_alive)
+    assert camera.person().root_source == Skeleton3D.ROOT_ASSUMED_FIELD_OF_VIEW
+    assert camera.node.statistics.missed_depth == 1
+    assert "without camera_info" in camera.node.cameras[0].pipeline.depth_state
 
 
 def test_depth_that_comes_after_its_image_is_waited_for(graph, rgbd, monkeypatch):
