@@ -79,8 +79,8 @@ class Delivery:
         self._waiting: deque[Result] = deque()
 
     def add(self, result: Result) -> None:
-        """Publish a result now, or later by `attend`."""
-        self.attend()
+        """Take a result in; `attend` publishes it."""
+        self.attend()  # there may be room by now
         if len(self._waiting) >= MOST_WAITING:
             # Not the oldest: where tf is that late, none would live to be published.
             self.statistics.dropped_untransformed += 1
@@ -90,8 +90,6 @@ class Delivery:
             )
             return
         self._waiting.append(result)
-        if len(self._waiting) == 1:
-            self.attend()
 
     def attend(self) -> bool:
         """Publish what has its transform by now, give up what is late; tell if more waits."""
