@@ -119,6 +119,8 @@ def test_an_absolute_topic_cannot_be_that_of_several_cameras():
         ("base", ""),
         ("base_footprint", ""),
         ("camera_link", ""),
+        ("camera0/camera_optical_link", "camera0/camera_optical_link_upright"),
+        ("base_camera_optical_frame", "base_camera_optical_frame_upright"),
     ],
 )
 def test_a_camera_has_a_frame_with_z_up(frame, upright):

@@ -117,6 +117,31 @@ def test_skeletons_are_counted_before_they_are_sent_or_not_at_all(
     assert (node.statistics.processed, node.statistics.people) == (1, 1)
 
 
+@pytest.mark.parametrize("target", ["", "map"])
+def test_what_fails_beside_the_skeletons_costs_no_image_and_counts_it_once(
+    graph, make_node, make_camera, blank, log, target
+):
+    node = make_node(threads=1, target_frame=target, transform_timeout=0.0)
+    camera, failed = make_camera(), []
+    assert node.start()
+
+    def fail(*_):
+        failed.append(1)
+        raise RuntimeError("no paint left")
+
+    node.cameras[0].outputs.pictures.publish = fail
+    camera.wait_for_node()
+    for count in (1, 2):
+        camera.images.publish(camera.message(blank))
+        graph.spin_until(lambda n=count: len(failed) == n)
+    graph.spin_until(lambda: "image published in part, RuntimeError: no paint left" in log.text)
+    assert node.trigger_deactivate() == SUCCESS
+    counts = node.statistics
+    assert counts.processed == (0 if target else 2)
+    assert counts.processed + sum(counts.losses().values()) == counts.received == 2
+    assert counts.failed == 0
+
+
 def test_errors_of_an_image_are_not_those_of_the_device():
     assert is_device_fault(OUT_OF_MEMORY)
     assert is_device_fault(BROKEN)

@@ -151,12 +151,14 @@ def test_bad_input_is_logged_and_counted_and_survived(graph, make_camera, run_no
     unnamed.header.frame_id = ""
     camera.exchange(unnamed)
     assert "without a frame_id" in node.log
-    of_link = camera.message(blank)
-    of_link.header.frame_id = "robot/camera_link"
-    camera.exchange(of_link)
+    for frame in ("robot/camera_optical_link", "robot/camera_link"):
+        of_link = camera.message(blank)
+        of_link.header.frame_id = frame
+        camera.exchange(of_link)
     assert "images come in robot/camera_link, whose z is up by its name" in node.log
+    assert "images come in robot/camera_optical_link" not in node.log
     assert node.end(signal.SIGTERM) == 0
-    processed = count + 1 + 3 + 2
+    processed = count + 1 + 3 + 3
     assert (
         f"images: received {count + processed}, processed {processed}, people 0, dropped "
         f"undecodable {count}, refused camera info 3" in node.log

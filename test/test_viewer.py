@@ -237,7 +237,9 @@ def shown_after(graph, browser, say):
     return {message["type"]: message for message in browser.messages}
 
 
-@pytest.mark.parametrize("frame", ["default_cam", "camera", "lens_optical_frame", "map", "base"])
+@pytest.mark.parametrize(
+    "frame", ["camera", "lens_optical_frame", "lens_optical_link", "map", "base"]
+)
 def test_people_stand_upright_though_no_image_comes(graph, viewer, browser, frame):
     talker = Talker(graph)
     shown = shown_after(graph, browser, lambda: talker.say_skeletons([person()], frame))

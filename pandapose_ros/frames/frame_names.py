@@ -1,5 +1,17 @@
 """What the names of frames tell, by the conventions of robots."""
 
+# REP 103 has `_optical`; drivers and simulators put what kind of frame it is behind that.
+_OPTICAL = ("optical", "optical_frame", "optical_link")
+
+
+def is_optical(frame: str) -> bool:
+    """Tell whether a frame is a camera's optical one by its name: z forward, y down.
+
+    Args:
+        frame: As in a header.
+    """
+    return frame.endswith(_OPTICAL)
+
 
 def is_z_up(frame: str) -> bool:
     """Tell whether z is up in a frame by its name: in those of robots and maps (REP 103, 105).
@@ -7,6 +19,8 @@ def is_z_up(frame: str) -> bool:
     Args:
         frame: As in a header; in all others -y is taken to be up, as in a camera's images.
     """
+    if is_optical(frame):
+        return False
     name = frame.split("/")[-1]
     is_known = name in ("map", "odom", "earth", "world", "base")
     return is_known or name.startswith("base_") or name.endswith("_link")

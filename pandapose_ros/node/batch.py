@@ -69,7 +69,7 @@ class Batch:
             if settings is not self._estimator.config:
                 self._estimator.update(settings)
             for (pipeline, prepared), poses in self._estimate(works):
-                pipeline.publish(prepared, poses)
+                pipeline.hand_over(prepared, poses)
         # All of them: no camera waits for another's transforms.
         unfinished = [pipeline.delivery.attend() for pipeline in self._pipelines.values()]
         return any(unfinished)

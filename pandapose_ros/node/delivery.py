@@ -79,8 +79,8 @@ class Delivery:
         self._waiting: deque[Result] = deque()
 
     def add(self, result: Result) -> None:
-        """Publish a result now, or later by `attend`."""
-        self.attend()
+        """Take a result in; `attend` publishes it."""
+        self.attend()  # there may be room by now
         if len(self._waiting) >= MOST_WAITING:
             # Not the oldest: where tf is that late, none would live to be published.
             self.statistics.dropped_untransformed += 1
@@ -90,8 +90,6 @@ class Delivery:
             )
             return
         self._waiting.append(result)
-        if len(self._waiting) == 1:
-            self.attend()
 
     def attend(self) -> bool:
         """Publish what has its transform by now, give up what is late; tell if more waits."""
@@ -143,27 +141,39 @@ class Delivery:
             placed: Its people; None if they have no place.
             pause: Between the messages of before, seconds.
         """
-        poses, header, image = result.poses, result.header, result.image
         style = lasting(self.parameters.get(PictureConfig), pause)
         publication = self.timings.publication
         with publication.measure(result.since):
             if placed is not None:
-                people = sum(pose.state is not TrackState.LOST for pose in poses)
-                # Before, so that whoever has seen the skeletons finds them counted.
-                self._count(1, people)
-                try:
-                    self.outputs.publish(placed, style, publication.send)
-                except Exception:
-                    self._count(-1, -people)
-                    raise
-                self.timings.images_out.count()
-                self.people_in_view = people
-                if result.is_tracked:
-                    self.world.publish(placed, header, image, publication.send)
-                else:
-                    self.world.withdraw()
-            caption = self._caption(header)
-            self.outputs.pictures.publish(image, poses, header, style, caption, publication.send)
+                self._publish_people(placed, style)
+            try:
+                self._publish_beside(result, placed, style)
+            except Exception as error:  # the image is counted by now, as what it has come to
+                self.notices.error(
+                    f"image published in part, {type(error).__name__}: {error}", again_after=10.0
+                )
+
+    def _publish_people(self, placed: Placed, style: PictureConfig) -> None:
+        people = sum(pose.state is not TrackState.LOST for pose in placed.poses)
+        # Before, so that whoever has seen the skeletons finds them counted.
+        self._count(1, people)
+        try:
+            self.outputs.publish(placed, style, self.timings.publication.send)
+        except Exception:
+            self._count(-1, -people)
+            raise
+        self.timings.images_out.count()
+        self.people_in_view = people
+
+    def _publish_beside(self, result: Result, placed: Placed | None, style: PictureConfig) -> None:
+        poses, header, image = result.poses, result.header, result.image
+        send = self.timings.publication.send
+        if placed is not None and result.is_tracked:
+            self.world.publish(placed, header, image, send)
+        elif placed is not None:
+            self.world.withdraw()
+        caption = self._caption(header)
+        self.outputs.pictures.publish(image, poses, header, style, caption, send)
 
     def _caption(self, header: Header) -> str:
         """Tell the rate and, where images have a stamp, how old this one is by now."""

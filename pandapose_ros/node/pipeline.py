@@ -102,8 +102,8 @@ class FramePipeline:
             self.fail(error)
             return None
 
-    def publish(self, prepared: PreparedFrame, poses: list[Pose]) -> None:
-        """Publish the people of a frame once they can be placed; see `Delivery`."""
+    def hand_over(self, prepared: PreparedFrame, poses: list[Pose]) -> None:
+        """Hand over the people of a frame to be published once they can be placed."""
         # What the poses were made with; the parameter may change before they are published.
         is_tracked = self.estimator.config.tracking
         image = prepared.image.image
@@ -117,10 +117,7 @@ class FramePipeline:
     def forget(self) -> None:
         """Forget all people and delete their markers; ids go on counting."""
         try:
-            self._drop_waiting()
-            self.delivery.people_in_view = 0
-            self.estimator.reset(self.camera)
-            self.world.clear()
+            self._forget_people()
             self.outputs.clear_markers()
         except Exception as error:  # the worker's thread has to live on
             self._notices.error(f"cannot start anew, {type(error).__name__}: {error}")
@@ -195,9 +192,7 @@ class FramePipeline:
             self._notices.info(
                 "the images' stamps went back: tracking starts anew", again_after=10.0
             )
-            self._drop_waiting()
-            self.estimator.reset(self.camera)
-            self.world.clear()
+            self._forget_people()
             # Not what belongs to the images to come: it may be there already.
             between_ns = (stamp_ns + self._last_stamp_ns) // 2
             self.world.forget_after(between_ns)
@@ -205,9 +200,12 @@ class FramePipeline:
                 self.depths.forget_after(between_ns)
         self._last_stamp_ns = stamp_ns
 
-    def _drop_waiting(self) -> None:
-        """Forget results of people who are forgotten."""
+    def _forget_people(self) -> None:
+        """Forget all people, also those whose results wait."""
         self.statistics.dropped_untransformed += self.delivery.drop()
+        self.delivery.people_in_view = 0
+        self.estimator.reset(self.camera)
+        self.world.clear()
 
     def _follow_size(self, size: tuple[int, int]) -> None:
         """Tell when people are forgotten as images have another size, as of another camera."""

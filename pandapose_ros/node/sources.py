@@ -65,8 +65,7 @@ def find_source(node: Node, skeletons: str, image: str = "") -> Source:
         said |= dict(node.get_publisher_names_and_types_by_node(*name))
     camera_infos = heard if _of_types(heard, _CAMERA_INFO) else said
     if image:
-        heard = camera_infos = dict(node.get_topic_names_and_types())
-        images = heard
+        images = camera_infos = dict(node.get_topic_names_and_types())
     else:
         images = heard if _of_types(heard, _IMAGE, _COMPRESSED) else said
         names = _of_types(images, _IMAGE, _COMPRESSED)

@@ -44,7 +44,7 @@ class NodeStatistics:
             after that none is received.
         dropped_inactive: Waiting, for their turn or their transform, when the node was
             deactivated.
-        failed: The estimator raised an error.
+        failed: An error that the log names cost the skeletons.
         refused_camera_info: Images processed without intrinsics because camera_info was unusable.
         missed_depth: Images processed without a depth image, although such images come or came.
         refused_depth: Images processed without depth because the depth image was unusable.

@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.utilities import try_shutdown
 
 from pandapose_ros.config import EstimatorConfig, ViewerConfig
-from pandapose_ros.frames.frame_names import is_z_up
+from pandapose_ros.frames.frame_names import is_optical, is_z_up
 from pandapose_ros.geometry import intrinsics_from_field_of_view
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D, Skeleton3DArray
 from pandapose_ros.node.compressed import decode
@@ -183,10 +183,10 @@ class Viewer(Node):
 
 def _is_optical(frame: str, image_frame: str) -> bool:
     """Tell whether people are in the camera's axes; where no image has come, by the name alone."""
-    if frame == image_frame or frame.endswith("optical_frame"):
+    if frame == image_frame or is_optical(frame):
         return True
     # Of a camera that calls its frame a link, people are published in one of the user's choice.
-    return not is_z_up(frame) and (not image_frame or image_frame.endswith("_link"))
+    return not is_z_up(frame) and (not image_frame or is_z_up(image_frame))
 
 
 def _poses(skeletons: Skeleton3DArray, anchors: AnchorSet3DArray | None) -> list[Pose]:

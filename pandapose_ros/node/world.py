@@ -103,7 +103,6 @@ class World:
     def open(self) -> None:
         """Begin to publish, at a time that may lie before that of the last activation."""
         self._is_open = True
-        self.clear()
         if self._shared.transforms is not None:
             self._shared.transforms.clear()
 
