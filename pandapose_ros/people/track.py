@@ -44,7 +44,8 @@ class _Place:
 
     time: float
     centre: Array
-    root: Array
+    root: Array | None
+    root_source: RootSource
 
 
 @dataclass(eq=False)
@@ -87,16 +88,15 @@ class Track:
             self.shape = np.where(np.isfinite(moved), moved, known)
         self.sightings += 1
         self.last = sighting
-        root = sighting.pose.root
-        centre = np.asarray(sighting.next_region.centre)
-        self.places.append(_Place(now, centre, np.full(3, np.nan) if root is None else root))
+        pose, centre = sighting.pose, np.asarray(sighting.next_region.centre)
+        self.places.append(_Place(now, centre, pose.root, pose.root_source))
 
     def gap(self, now: float) -> float:
         """Return the time since the person was seen."""
         return now - self.places[-1].time
 
     def region(self, now: float) -> Region:
-        """Return where the person should be; where last seen, if that was in the last image."""
+        """Return where the person should be."""
         region = self.last.next_region
         centre = np.asarray(region.centre) + self._velocity("centre") * self.gap(now)
         return replace(region, centre=(float(centre[0]), float(centre[1])))
@@ -128,8 +128,14 @@ class Track:
 
     def _velocity(self, what: str) -> Array:
         """Fit a straight line to the last places; zero where there are too few."""
-        times = np.array([place.time for place in self.places])
-        values = np.stack([getattr(place, what) for place in self.places])
+        places = list(self.places)
+        if what == "root":
+            # From the body's size to a depth image it is a step, which is no motion.
+            sources = [place.root_source for place in places[::-1] if place.root is not None]
+            source = max(sources, key=sources.count)
+            places = [place for place in places if place.root_source is source]
+        times = np.array([place.time for place in places])
+        values = np.stack([getattr(place, what) for place in places])
         still = np.zeros(values.shape[1])
         if len(times) < _LEAST_IMAGES or np.ptp(times) < _LEAST_SPAN:
             return still
