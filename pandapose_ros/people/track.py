@@ -15,6 +15,8 @@ Array = NDArray[np.floating]
 _HISTORY = 10
 _LEAST_IMAGES = 3
 _LEAST_SPAN = 0.08
+# For how long somebody out of sight moves on [s]: who walks stops, turns or leaves.
+_LONGEST_MOTION = 1.0
 # Over which the shape of a body is averaged, by which people are told apart [s].
 _SHAPE_MEMORY = 1.0
 # How the errors of a prediction grow [m/s]: of the root, of a joint about it.
@@ -98,14 +100,14 @@ class Track:
     def region(self, now: float) -> Region:
         """Return where the person should be."""
         region = self.last.next_region
-        centre = np.asarray(region.centre) + self._velocity("centre") * self.gap(now)
+        centre = np.asarray(region.centre) + self._shift("centre", now)
         return replace(region, centre=(float(centre[0]), float(centre[1])))
 
     def predict(self, now: float, image_size: tuple[int, int]) -> Pose:
         """Move the person on as fast as before, the joints held."""
         gap, pose = self.gap(now), self.last.pose
-        shift = self._velocity("centre") * gap
-        root = None if pose.root is None else pose.root + self._velocity("root") * gap
+        shift = self._shift("centre", now)
+        root = None if pose.root is None else pose.root + self._shift("root", now)
         at_root, about_root = pose.root_covariance, pose.joint_covariances
         if at_root is not None:
             at_root = at_root + np.eye(3) * (_ROOT_DRIFT * gap) ** 2
@@ -125,6 +127,10 @@ class Track:
     def lost(self) -> Pose:
         """Return what is left of the person, as old as last told."""
         return lost_pose(replace(self.last.pose, age=self.age))
+
+    def _shift(self, what: str, now: float) -> Array:
+        """Return how far the person has moved since last seen."""
+        return self._velocity(what) * min(self.gap(now), _LONGEST_MOTION)
 
     def _velocity(self, what: str) -> Array:
         """Fit a straight line to the last places; zero where there are too few."""
