@@ -3,7 +3,12 @@ import numpy as np
 import pytest
 
 from pandapose_ros import geometry
-from pandapose_ros.camera.depth_root import DepthImage, check_depth, root_from_depth
+from pandapose_ros.camera.depth_root import (
+    DepthImage,
+    _torso_depth,
+    check_depth,
+    root_from_depth,
+)
 from pandapose_ros.camera.lens import Distortion
 from pandapose_ros.skeleton import H36M_17
 
@@ -131,6 +136,13 @@ def test_what_stands_a_little_in_front_makes_the_place_unsure():
     assert sigmas_off(root, covariance) < 2
     root, covariance = find(behind_a_counter(2.3, share=0.475))  # as many samples as the body
     assert sigmas_off(root, covariance) < 2
+
+
+def test_a_torso_half_of_which_is_hidden_is_one_of_two():
+    halves, fitted = np.repeat((2.3, 3.0), 55), 3.0
+    z, variance = _torso_depth(halves, fitted, is_whole=False)
+    assert z in (2.3, 3.0)
+    assert variance == pytest.approx((z - fitted) ** 2)
 
 
 def test_a_child_is_placed_by_depth_but_not_as_surely():
