@@ -118,7 +118,7 @@ def root_from_depth(
     Source:
         Our choice. The torso's measures are those at which the error on rendered people is least.
     """
-    fit, _ = geometry.place_root(joints, keypoints, scores, K)
+    fit = geometry.place_root(joints, keypoints, scores, K)
     rows = _seen_rows(scores)
     if fit is None or not rows.any():
         return None, None
