@@ -198,9 +198,7 @@ def transform_pixels(homography: Array, pixels: Array) -> Array:
     return homogeneous[..., :2] / homogeneous[..., 2:]
 
 
-def place_root(
-    joints: Array, keypoints: Array, scores: Array, K: Array
-) -> tuple[Array, Array] | tuple[None, None]:
+def place_root(joints: Array, keypoints: Array, scores: Array, K: Array) -> Array | None:
     """Find where the pelvis stands so that the joints project onto the keypoints.
 
     Weighted linear least squares on (u_j - cx) / fx (Z_j + Tz) = X_j + Tx and its twin for v,
@@ -213,9 +211,8 @@ def place_root(
         K: Intrinsics [3, 3], pixels.
 
     Returns:
-        The root [3] in the camera frame, metres, and its covariance [3, 3], m^2, from the
-        residuals of the fit (it leaves out the error of the person's assumed size). Both None
-        if fewer than four joints are usable or the fit puts the person behind the camera.
+        The root [3] in the camera frame, metres; None if fewer than four joints are usable or the
+        fit puts the person behind the camera.
 
     Source:
         Our choice: the paper predicts root-relative poses only.
@@ -224,7 +221,7 @@ def place_root(
     confident = usable & (scores >= 0.3)
     used = confident if confident.sum() >= 4 else usable
     if used.sum() < 4:
-        return None, None
+        return None
     rays = back_project(keypoints[used], np.ones(used.sum()), K)[:, :2]  # x/z, y/z
     points, weights = joints[used].astype(np.float64), np.repeat(scores[used], 2)
     lhs = np.zeros((len(rays), 2, 3))
@@ -234,13 +231,11 @@ def place_root(
     rhs = (rays * points[:, 2:] - points[:, :2]).reshape(-1)
     normal = lhs.T @ (lhs * weights[:, None])
     if np.linalg.cond(normal) > 1e8:
-        return None, None
+        return None
     root = np.linalg.solve(normal, lhs.T @ (weights * rhs))
     if (points[:, 2] + root[2]).min() <= 0:
-        return None, None
-    residuals = lhs @ root - rhs
-    variance = (weights * residuals**2).sum() / max(weights.sum() - 3, 1.0)
-    return root, variance * np.linalg.inv(normal)
+        return None
+    return root
 
 
 def align_rigid(

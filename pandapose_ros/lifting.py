@@ -132,9 +132,7 @@ def place(
     Returns:
         The pose, with the id `UNNAMED`; pixels are those of the ideal pinhole.
     """
-    root, covariance, source = _root(person, lifted, view)
-    if root is not None and covariance is not None:
-        covariance = root_covariance(covariance, root, source, covariances)
+    root, covariance, source = _root(person, lifted, view, covariances)
     depth = None
     if view.K is not None and root is not None and lifted.depth_profile is not None:
         depth = place_depth(
@@ -181,7 +179,7 @@ def viewing_rays(person: Person, K: Array | None) -> Array:
 
 
 def _root(
-    person: Person, lifted: LiftedPerson, view: PinholeImage
+    person: Person, lifted: LiftedPerson, view: PinholeImage, covariances: CovarianceConfig
 ) -> tuple[Array | None, Array | None, RootSource]:
     """Find the pelvis: by the depth image if there is one, else by the size of the body."""
     if view.K is None:
@@ -193,8 +191,10 @@ def _root(
         root, covariance = root_from_depth(*seen, view.depth, view.distortion, view.K_lens)
         if root is not None:
             return root, covariance, RootSource.DEPTH
-    root, covariance = geometry.place_root(*seen)
-    return root, covariance, RootSource.NONE if root is None else view.root_source
+    root = geometry.place_root(*seen)
+    if root is None:
+        return None, None, RootSource.NONE
+    return root, root_covariance(root, view.root_source, covariances), view.root_source
 
 
 def as_seen(pose: Pose, view: PinholeImage) -> Pose:

@@ -70,8 +70,8 @@ class Pose:
         joints: [17, 3], pelvis-relative, the image camera's axes (x right, y down, z forward),
             metres.
         root: [3], the pelvis in the camera frame, metres; None where it is unknown.
-        root_covariance: [3, 3], m^2, None where the root is. It is fitted to known errors and far
-            larger along the viewing ray, as the size of the person is not known.
+        root_covariance: [3, 3], m^2, None where the root is. By the size of the body it is fitted
+            to known errors of adults, and far larger along the viewing ray.
         root_source: How the root was found.
         joint_scores: [17], [0, 1], the detector's belief that a keypoint is visible.
         keypoints: [17, 2], (u, v) in the original image, pixels.

@@ -92,22 +92,17 @@ def joint_covariances(
     return widen @ (floor + gain @ scatters @ gain) @ widen
 
 
-def root_covariance(
-    fitted: Array, root: Array, source: RootSource, config: CovarianceConfig
-) -> Array:
-    """Add what the fit of a root cannot know: the size of the person, and of the field of view.
+def root_covariance(root: Array, source: RootSource, config: CovarianceConfig) -> Array:
+    """Say how far off a root by the size of the body may be.
 
     Args:
-        fitted: [3, 3], of the fit, m^2.
         root: [3], camera frame, metres.
-        source: What the root rests on; one from a depth image is left as it is.
+        source: INTRINSICS, or ASSUMED_FIELD_OF_VIEW, which adds its own error.
         config: The fitted constants.
 
     Returns:
         [3, 3], m^2, camera axes.
     """
-    if source not in (RootSource.INTRINSICS, RootSource.ASSUMED_FIELD_OF_VIEW):
-        return fitted
     distance = np.linalg.norm(root)
     ray = root / distance
     along = np.outer(ray, ray)
@@ -207,10 +202,7 @@ def coverage(samples: ErrorSamples, config: CovarianceConfig) -> dict[str, tuple
     """
     joints = joint_covariances(samples.scatters, samples.rays, samples.scores, config)[:, 1:]
     roots = np.stack(
-        [
-            root_covariance(np.zeros((3, 3)), root, RootSource.INTRINSICS, config)
-            for root in samples.roots
-        ]
+        [root_covariance(root, RootSource.INTRINSICS, config) for root in samples.roots]
     )
     return _shares("joints", samples.errors[:, 1:], joints) | _shares(
         "root", samples.root_errors, roots

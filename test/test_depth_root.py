@@ -3,7 +3,12 @@ import numpy as np
 import pytest
 
 from pandapose_ros import geometry
-from pandapose_ros.camera.depth_root import DepthImage, check_depth, root_from_depth
+from pandapose_ros.camera.depth_root import (
+    DepthImage,
+    _torso_depth,
+    check_depth,
+    root_from_depth,
+)
 from pandapose_ros.camera.lens import Distortion
 from pandapose_ros.skeleton import H36M_17
 
@@ -77,7 +82,7 @@ def test_the_pelvis_is_behind_the_surface_whichever_way_the_body_faces(facing):
 def test_a_wrong_body_size_does_not_change_the_distance():
     tall = 1.15 * standing()
     keypoints = geometry.project(standing() + ROOT, K)
-    from_size, _ = geometry.place_root(tall, keypoints, np.ones(17), K)
+    from_size = geometry.place_root(tall, keypoints, np.ones(17), K)
     from_depth, _ = root_from_depth(tall, keypoints, np.ones(17), K, DepthImage(seen(0), SIZE))
     assert abs(from_size[2] - ROOT[2]) > 0.4
     assert abs(from_depth[2] - ROOT[2]) < 0.05
@@ -133,12 +138,19 @@ def test_what_stands_a_little_in_front_makes_the_place_unsure():
     assert sigmas_off(root, covariance) < 2
 
 
+def test_a_torso_half_of_which_is_hidden_is_one_of_two():
+    halves, fitted = np.repeat((2.3, 3.0), 55), 3.0
+    z, variance = _torso_depth(halves, fitted, is_whole=False)
+    assert z in (2.3, 3.0)
+    assert variance == pytest.approx((z - fitted) ** 2)
+
+
 def test_a_child_is_placed_by_depth_but_not_as_surely():
     child, small = 0.6 * standing(), np.array([0.3, 0.1, 1.8])
     keypoints, depth = geometry.project(child + small, K), seen(0, root=small)
     image = DepthImage(depth, SIZE)
     root, covariance = root_from_depth(standing(), keypoints, np.ones(17), K, image)
-    by_size, _ = geometry.place_root(standing(), keypoints, np.ones(17), K)
+    by_size = geometry.place_root(standing(), keypoints, np.ones(17), K)
     assert by_size[2] - small[2] > 1
     assert abs(root[2] - small[2]) < 0.1
     assert sigmas_off(root, covariance, small) < 1

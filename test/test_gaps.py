@@ -1,7 +1,7 @@
 # Who is who after images have failed to come, or somebody was away.
 import numpy as np
 import pytest
-from followed_people import Stream, sighting, states, walk_of_the_demo
+from followed_people import FRAME, Stream, sighting, states, walk_of_the_demo
 
 from pandapose_ros.people.track import Track
 from pandapose_ros.pose import TrackState
@@ -27,6 +27,30 @@ def test_people_far_apart_keep_their_ids_when_images_fail_to_come(pair, gap):
     for _ in range(10):
         stream(*pair)
     assert states(stream(*pair, step=gap)) == [(0, TRACKED), (1, TRACKED)]
+
+
+@pytest.mark.parametrize("walked", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("gap", [0.5, 1.5, 2.0])
+def test_who_walks_when_images_fail_to_come_may_stop(walk, gap, walked):
+    # All the way, for a part of it, or no more at all.
+    stream, speed = Stream(prediction_time=0.3), np.array((1.4, 0, 0))
+    body = walk["joints"][0] - walk["joints"][0, 0] + (-1.5, 0, 5)
+    for i in range(12):
+        stream(sighting(body + speed * i * FRAME, walk["K"]))
+    then = body + speed * (11 * FRAME + walked * gap)
+    assert states(stream(sighting(then, walk["K"]), step=gap)) == [(0, TRACKED)]
+
+
+def test_nobody_is_said_to_walk_on_for_ever(walk):
+    # Towards the camera, which would be passed after 1.2 s.
+    stream, speed = Stream(prediction_time=3.0), np.array((0, 0, -1.5))
+    body = walk["joints"][0] - walk["joints"][0, 0] + (0, 0, 2.4)
+    for i in range(12):
+        (seen,) = stream(sighting(body + speed * i * FRAME, walk["K"]))
+    places = [stream()[0].root[2] for _ in range(80)]
+    assert places[28] == pytest.approx(seen.root[2] - 1.5 * 29 * FRAME, abs=1e-3)
+    assert min(places) == places[-1] == pytest.approx(seen.root[2] - 1.5, abs=1e-3)
+    assert min(places) > 0
 
 
 def test_who_stays_is_known_when_another_leaves_in_a_gap(pair):

@@ -11,14 +11,14 @@ ON = EstimatorConfig(smoothing=True)
 VOTES = AnchorVotes(np.zeros((1, 3)), np.ones((1, 17)), np.ones(1, int), np.full(1, -1))
 
 
-def person(root, joints=None, number=0, state=TrackState.TRACKED):
+def person(root, joints=None, number=0, state=TrackState.TRACKED, source=RootSource.INTRINSICS):
     return Pose(
         id=number,
         state=state,
         joints=np.zeros((17, 3)) if joints is None else joints,
         root=root,
         root_covariance=None,
-        root_source=RootSource.INTRINSICS,
+        root_source=RootSource.NONE if root is None else source,
         joint_scores=np.ones(17),
         keypoints=np.zeros((17, 2)),
         box_xyxy=np.zeros(4),
@@ -96,6 +96,15 @@ def test_lost_people_and_lost_roots_are_not_mixed_in():
     assert smoother.smooth([gone], 1.3, ON) == [gone]
     (pose,) = smoother.smooth([person(np.zeros(3))], 1.4, ON)
     np.testing.assert_array_equal(pose.root, 0.0)
+
+
+def test_a_place_by_depth_is_not_mixed_with_one_by_size():
+    # A child, whose place by the size of the body is far too deep.
+    smoother, near, far = PoseSmoother(), np.array((0, 0, 2.0)), np.array((0, 0, 3.5))
+    for i, source in enumerate([RootSource.INTRINSICS] * 5 + [RootSource.DEPTH] * 2):
+        root = near if source is RootSource.DEPTH else far
+        (pose,) = smoother.smooth([person(root, source=source)], 1 + i * FRAME, ON)
+        np.testing.assert_allclose(pose.root, root)
 
 
 @pytest.mark.parametrize("step", [1e-6, 100.0])

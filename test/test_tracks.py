@@ -94,9 +94,11 @@ def test_no_more_people_than_wanted(walk):
     first, second, third = (joints[0] + (x, 0, 0) for x in (0.0, 1.2, 2.4))
     for _ in range(3):
         stream(sighting(first, K), sighting(second, K))
-    assert states(stream(sighting(first, K))) == [(0, TRACKED), (1, PREDICTED)]
+    told = stream(sighting(first, K))
+    assert states(told) == [(0, TRACKED), (1, PREDICTED)]
     poses = stream(sighting(first, K), sighting(third, K))
     assert states(poses) == [(0, TRACKED), (2, NEW), (1, LOST)]
+    assert poses[2].age == told[1].age  # as old as when last told
 
 
 def test_a_predicted_box_stays_in_the_image(walk):

@@ -118,7 +118,7 @@ def root_from_depth(
     Source:
         Our choice. The torso's measures are those at which the error on rendered people is least.
     """
-    fit, _ = geometry.place_root(joints, keypoints, scores, K)
+    fit = geometry.place_root(joints, keypoints, scores, K)
     rows = _seen_rows(scores)
     if fit is None or not rows.any():
         return None, None
@@ -199,7 +199,8 @@ def _middle(known: Array) -> tuple[float, int]:
     """Return the median without outliers, and how many agree with it."""
     if not len(known):
         return np.nan, 0
-    distances = np.abs(known - np.median(known))
+    # One of them: between two halves that are apart there is nobody.
+    distances = np.abs(known - np.sort(known)[len(known) // 2])
     spread = np.clip(1.48 * float(np.median(distances)), _LEAST_SPREAD, _GREATEST_SPREAD)
     agreeing = known[distances <= 3 * spread]
     return float(np.median(agreeing)), len(agreeing)

@@ -149,7 +149,7 @@ def reprojection_shares(track: Track, joints: Array) -> Array:
     """
     shares = []
     for pose, keypoints, scores in zip(joints, track.keypoints, track.scores, strict=True):
-        root, _ = place_root(pose, keypoints, scores, track.K)
+        root = place_root(pose, keypoints, scores, track.K)
         if root is not None:
             distances = np.linalg.norm(project(pose + root, track.K) - keypoints, axis=1)
             shares.append(distances.mean() / np.ptp(keypoints, axis=0).max())

@@ -76,9 +76,16 @@ def association_cost(
 
 
 def _depth_difference(expected: Pose, expected_size: float, seen: Pose, seen_size: float) -> float:
-    """Compare distances from the camera: the roots', or the sizes in the image without them."""
-    if expected.root is None or seen.root is None or min(expected.root[2], seen.root[2]) <= 0:
-        return float(abs(np.log(seen_size / expected_size)))
+    """Compare distances from the camera: the roots', or the sizes in the image without them.
+
+    Roots of different sources do not compare: a child is much nearer by a depth image than by the
+    size of the body.
+    """
+    by_size = float(abs(np.log(seen_size / expected_size)))
+    if expected.root is None or seen.root is None or expected.root_source is not seen.root_source:
+        return by_size
+    if min(expected.root[2], seen.root[2]) <= 0:
+        return by_size
     return float(abs(np.log(seen.root[2] / expected.root[2])))
 
 

@@ -1,4 +1,4 @@
-"""From the detector's rough regions to those that fit the people in them.
+"""From rough regions, the detector's or those of an image long ago, to those that fit people.
 
 Of somebody who raises the arms, or whose head is hard to see, the detector may take the feet for
 the head. The landmark net then makes up a pose that stands as the crop does; but it tells how the
@@ -39,11 +39,32 @@ def discover(regions: Sequence[Region], look: _Look) -> Search:
     """
     rough = yield from turned_right((yield look(regions)), look, _SURE)
     people = yield look([person.next_region for person in rough])
-    unsettled = [person for person in people if not _is_settled(person)]
-    if unsettled:
-        again = yield look([person.next_region for person in unsettled])
-        people = [person for person in people if person not in unsettled] + again
-    return people
+    return (yield from settled(people, look))
+
+
+def settled(people: Sequence[Person], look: _Look) -> Search:
+    """Look once more at those whose region was not about the right one.
+
+    Of somebody at the edge of a crop the landmark net is as sure as of others, and wrong.
+
+    Args:
+        people: Seen in one image.
+        look: Says how to look at regions of it.
+
+    Returns:
+        Those who are there, in their order.
+    """
+    unsettled = [person.next_region for person in people if not _is_settled(person)]
+    if not unsettled:
+        return list(people)
+    again = {person.region: person for person in (yield look(unsettled))}
+    seen = []
+    for person in people:
+        if _is_settled(person):
+            seen.append(person)
+        elif (new := again.get(person.next_region)) is not None:
+            seen.append(replace(new, turned_from=person.turned_from))
+    return seen
 
 
 def turned_right(people: Sequence[Person], look: _Look, sure: float) -> Search:

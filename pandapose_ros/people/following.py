@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pandapose_ros import geometry
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.people.detector import Detection, PersonDetector
-from pandapose_ros.people.discovery import discover, turned_right
+from pandapose_ros.people.discovery import discover, settled, turned_right
 from pandapose_ros.people.landmarks import Look, Person, Search, find_landmarks
 from pandapose_ros.people.region import Region, is_same_place
 from pandapose_ros.runtime.protocols import LandmarkNet
@@ -84,12 +84,14 @@ class PeopleTracker:
     def search(self, image: Image, K: Array | None = None) -> Search:
         """Look for the people in the next image; `search_together` runs it.
 
-        Everybody followed is looked at in one batched pass. The detector runs when nobody is
-        followed, when somebody was lost, and every `config.detection_interval` images, unless
-        `config.max_people` are followed already. Who seems to be upside down is looked at from all
-        sides, once in as many images. An image of another size starts anew. With
-        `config.background_detection` a look for newcomers only begins with one image and is made
-        use of in the next, which waits for it: the result does not depend on how fast it is.
+        Everybody followed is looked at in one batched pass, and once more who is not where the
+        region was, as after a pause between images or a quick turn of the camera. The detector
+        runs when nobody is followed, when somebody was lost, and every
+        `config.detection_interval` images, unless `config.max_people` are followed already. Who
+        seems to be upside down is looked at from all sides, once in as many images. An image of
+        another size starts anew. With `config.background_detection` a look for newcomers only
+        begins with one image and is made use of in the next, which waits for it: the result does
+        not depend on how fast it is.
 
         Args:
             image: [H, W, 3], RGB uint8, any strides; not written to.
@@ -128,14 +130,14 @@ class PeopleTracker:
         people = yield look(self._regions[: self.config.max_people])
         self._images_since_turn += 1
         is_due = self._images_since_turn >= self.config.detection_interval
-        if not is_due or all(person.turns[0] >= _UPSIDE_DOWN for person in people):
-            return people
-        self._images_since_turn = 0
-        turned = yield from turned_right(people, look, _UPSIDE_DOWN)
-        return [
-            new if new is old else replace(new, turned_from=old.region)
-            for old, new in zip(people, turned, strict=True)
-        ]
+        if is_due and any(person.turns[0] < _UPSIDE_DOWN for person in people):
+            self._images_since_turn = 0
+            turned = yield from turned_right(people, look, _UPSIDE_DOWN)
+            people = [
+                new if new is old else replace(new, turned_from=old.region)
+                for old, new in zip(people, turned, strict=True)
+            ]
+        return (yield from settled(people, look))
 
     def _detections(self, image: Image, people: Sequence[Person]) -> list[Detection]:
         """Take what the detector has found since the last image, and run it if it is due."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.pose import Pose, TrackState
+from pandapose_ros.pose import Pose, RootSource, TrackState
 
 Array = NDArray[np.floating]
 
@@ -63,6 +63,7 @@ class _Filters:
 
     root: OneEuroFilter = field(default_factory=OneEuroFilter)
     joints: OneEuroFilter = field(default_factory=OneEuroFilter)
+    root_source: RootSource = RootSource.NONE
 
 
 class PoseSmoother:
@@ -97,7 +98,8 @@ class PoseSmoother:
         """Return one person's pose smoothed."""
         filters = self._filters[pose.id]
         options = (step, config.smoothing_min_cutoff, config.smoothing_beta)
-        if pose.root is None:
-            filters.root = OneEuroFilter()
+        if pose.root_source is not filters.root_source:
+            # Nobody is between the place by the body's size and that by a depth image.
+            filters.root, filters.root_source = OneEuroFilter(), pose.root_source
         root = None if pose.root is None else filters.root(np.asarray(pose.root), *options)
         return replace(pose, root=root, joints=filters.joints(pose.joints, *options))

@@ -15,6 +15,8 @@ Array = NDArray[np.floating]
 _HISTORY = 10
 _LEAST_IMAGES = 3
 _LEAST_SPAN = 0.08
+# For how long somebody out of sight moves on [s]: who walks stops, turns or leaves.
+_LONGEST_MOTION = 1.0
 # Over which the shape of a body is averaged, by which people are told apart [s].
 _SHAPE_MEMORY = 1.0
 # How the errors of a prediction grow [m/s]: of the root, of a joint about it.
@@ -44,7 +46,8 @@ class _Place:
 
     time: float
     centre: Array
-    root: Array
+    root: Array | None
+    root_source: RootSource
 
 
 @dataclass(eq=False)
@@ -87,25 +90,24 @@ class Track:
             self.shape = np.where(np.isfinite(moved), moved, known)
         self.sightings += 1
         self.last = sighting
-        root = sighting.pose.root
-        centre = np.asarray(sighting.next_region.centre)
-        self.places.append(_Place(now, centre, np.full(3, np.nan) if root is None else root))
+        pose, centre = sighting.pose, np.asarray(sighting.next_region.centre)
+        self.places.append(_Place(now, centre, pose.root, pose.root_source))
 
     def gap(self, now: float) -> float:
         """Return the time since the person was seen."""
         return now - self.places[-1].time
 
     def region(self, now: float) -> Region:
-        """Return where the person should be; where last seen, if that was in the last image."""
+        """Return where the person should be."""
         region = self.last.next_region
-        centre = np.asarray(region.centre) + self._velocity("centre") * self.gap(now)
+        centre = np.asarray(region.centre) + self._shift("centre", now)
         return replace(region, centre=(float(centre[0]), float(centre[1])))
 
     def predict(self, now: float, image_size: tuple[int, int]) -> Pose:
         """Move the person on as fast as before, the joints held."""
         gap, pose = self.gap(now), self.last.pose
-        shift = self._velocity("centre") * gap
-        root = None if pose.root is None else pose.root + self._velocity("root") * gap
+        shift = self._shift("centre", now)
+        root = None if pose.root is None else pose.root + self._shift("root", now)
         at_root, about_root = pose.root_covariance, pose.joint_covariances
         if at_root is not None:
             at_root = at_root + np.eye(3) * (_ROOT_DRIFT * gap) ** 2
@@ -126,10 +128,20 @@ class Track:
         """Return what is left of the person, as old as last told."""
         return lost_pose(replace(self.last.pose, age=self.age))
 
+    def _shift(self, what: str, now: float) -> Array:
+        """Return how far the person has moved since last seen."""
+        return self._velocity(what) * min(self.gap(now), _LONGEST_MOTION)
+
     def _velocity(self, what: str) -> Array:
         """Fit a straight line to the last places; zero where there are too few."""
-        times = np.array([place.time for place in self.places])
-        values = np.stack([getattr(place, what) for place in self.places])
+        places = list(self.places)
+        if what == "root":
+            # From the body's size to a depth image it is a step, which is no motion.
+            sources = [place.root_source for place in places[::-1] if place.root is not None]
+            source = max(sources, key=sources.count)
+            places = [place for place in places if place.root_source is source]
+        times = np.array([place.time for place in places])
+        values = np.stack([getattr(place, what) for place in places])
         still = np.zeros(values.shape[1])
         if len(times) < _LEAST_IMAGES or np.ptp(times) < _LEAST_SPAN:
             return still

@@ -8,7 +8,7 @@ import numpy as np
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.people.association import assign, association_cost
 from pandapose_ros.people.region import Region
-from pandapose_ros.people.track import Sighting, Track, lost_pose, no_votes
+from pandapose_ros.people.track import Sighting, Track, no_votes
 from pandapose_ros.pose import Pose, TrackState
 
 # A gap between images after which nobody is taken for the same person [s].
@@ -98,23 +98,23 @@ class Tracks:
             return [replace(s.pose, id=next(self._numbers)) for s in sightings]
         lost = self._start_anew_if_due(now, image_size)
         seen = self._associate(sightings, now)
-        tracked, predicted = [], []
-        for track in list(self._tracks):
+        poses, unseen = [], []
+        for track in self._tracks:
             if track in seen:
-                tracked.append(self._tracked(track, sightings[seen[track]], now))
-            elif track.gap(now) < config.prediction_time and track.age > 0:
-                predicted.append(self._predicted(track, now, config.prediction_time))
+                poses.append(self._tracked(track, sightings[seen[track]], now))
+            else:
+                unseen.append(track)
+        known = set(seen.values())
+        poses += [self._new(s, now) for i, s in enumerate(sightings) if i not in known]
+        for track in unseen:
+            may_return = track.gap(now) < config.prediction_time and track.age > 0
+            if may_return and len(poses) < config.max_people:
+                poses.append(self._predicted(track, now, config.prediction_time))
             else:
                 self._tracks.remove(track)
                 lost.append(track.lost())
-        known = set(seen.values())
-        tracked += [self._new(s, now) for i, s in enumerate(sightings) if i not in known]
         self._now = now
-        room = max(config.max_people - len(tracked), 0)
-        for pose in predicted[room:]:
-            self._tracks = [track for track in self._tracks if track.id != pose.id]
-            lost.append(lost_pose(pose))
-        return sorted(tracked + predicted[:room], key=lambda pose: pose.id) + lost
+        return sorted(poses, key=lambda pose: pose.id) + lost
 
     def _start_anew_if_due(self, now: float, image_size: tuple[int, int]) -> list[Pose]:
         """Forget everybody after a long gap or at another image size; return who is lost."""
