@@ -151,7 +151,7 @@ def test_an_interrupted_run_goes_on_after_what_is_done(frames, tmp_path):
     command = ["env", "--default-signal=INT", *command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         end = time.monotonic() + 100
-        while not list(tmp_path.glob(".out.parts-*/left_image_raw")):
+        while not list(tmp_path.glob(".out.parts-*/left.image_raw")):
             assert process.poll() is None
             assert time.monotonic() < end
             time.sleep(0.05)

@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -102,7 +101,8 @@ def make_jobs(args: argparse.Namespace, depths: Mapping[str, str], folder: Path)
         BagJob(
             bag=str(args.input),
             image=topic,
-            out=str(folder / re.sub(r"\W+", "_", topic).strip("_")),
+            # No topic has a dot in its name, so that no two have one file.
+            out=str(folder / topic.strip("/").replace("/", ".")),
             storage=args.storage,
             definitions=str(find_shared(Path("msg"))),
             namespace=namespaces[topic],
@@ -225,7 +225,8 @@ def fingerprint(args: argparse.Namespace) -> str:
     state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     parameters = args.params_file.read_bytes() if args.params_file else b""
     depths = sorted(zip(args.image or [""], args.depth, strict=False))
-    options = (args.storage, args.anchors, len(args.image) > 1, depths)
+    # All images count, as they decide on each other's namespace.
+    options = (args.storage, args.anchors, sorted(args.image), depths)
     what = (state, options, parameters)
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
