@@ -3,7 +3,11 @@
 import argparse
 from pathlib import Path
 
+import pytest
+from recordings import clip_frames, run_tool, write_recording
+
 from pandapose_ros.tools import bag
+from pandapose_ros.tools.processes import check_parameters
 
 # When a simulation is recorded, in nanoseconds: its own time began with it.
 LATER = 1_700_000_000 * 10**9
@@ -33,3 +37,36 @@ def test_parts_with_other_namespaces_are_not_gone_on_with(tmp_path):
     assert len(prints) == 2
     again = bag.fingerprint(options(tmp_path, tmp_path, "--image", *reversed(beside)))
     assert again in prints
+
+
+@pytest.mark.parametrize(
+    ("text", "nodes"),
+    [
+        ("/**: {ros__parameters: {lazy: true}}", ("/pose_node", "/left/pose_node")),
+        ("/*/pose_node: {ros__parameters: {lazy: true}}", ("/left/pose_node",)),
+        ("pose_node: {ros__parameters: {lazy: true}}", ("/pose_node",)),
+        ("left: {pose_node: {ros__parameters: {lazy: true}}}", ("/left/pose_node",)),
+        ("/other: {ros__parameters: {lazy: true}}", ()),
+        ("lazy: true", ()),
+    ],
+)
+def test_a_parameter_file_is_for_the_nodes_that_ros_says(tmp_path, text, nodes):
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    for node in ("/pose_node", "/left/pose_node"):
+        if node in nodes:
+            check_parameters(file, node)
+        else:
+            with pytest.raises(ValueError, match=rf"no parameters for {node}.* write /\*\*"):
+                check_parameters(file, node)
+
+
+def test_parameters_that_no_worker_would_read_are_refused(tmp_path):
+    write_recording(tmp_path / "in", clip_frames(1), cameras=("left", "right"))
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("/pose_node:\n  ros__parameters: {max_people: 1}\n")
+    topics = ("--image", "/left/image_raw", "/right/image_raw")
+    done = run_tool(tmp_path / "in", tmp_path / "out", *topics, "--params-file", settings)
+    assert done.returncode == 1
+    assert "no parameters for /left/pose_node, but /pose_node: write /**" in done.stderr
+    assert not list(tmp_path.glob("*out*"))

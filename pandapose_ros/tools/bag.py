@@ -16,7 +16,7 @@ from rosbags.rosbag2.errors import ReaderError
 from tqdm import tqdm
 
 from pandapose_ros.bags import STORAGES, BagJob, Losses, join_bags
-from pandapose_ros.tools.processes import find_shared, node_command
+from pandapose_ros.tools.processes import check_parameters, find_shared, node_command
 
 _IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _DEPTH = _IMAGES[0]
@@ -69,8 +69,10 @@ def run(args: argparse.Namespace) -> int:
     counts = count_images(args.input, args.image, args.depth)
     depths = choose_depths(args.input, list(counts), args.depth)
     folder = args.output.parent / f".{args.output.name}.parts-{fingerprint(args)}"
-    folder.mkdir(exist_ok=True)
     jobs = make_jobs(args, depths, folder)
+    for job in jobs if args.params_file else ():
+        check_parameters(args.params_file, f"{job.namespace}/pose_node")
+    folder.mkdir(exist_ok=True)
     left = [job for job in jobs if not Path(job.out).exists()]
     if len(left) < len(jobs):
         print(f"{len(jobs) - len(left)} of {len(jobs)} topics were done before")
