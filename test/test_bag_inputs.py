@@ -4,7 +4,10 @@ import argparse
 from pathlib import Path
 
 import pytest
-from recordings import clip_frames, run_tool, write_recording
+from rclpy.serialization import serialize_message
+from recordings import STORE, clip_frames, messages, read_skeletons, run_tool, write_recording
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosgraph_msgs.msg import Clock
 
 from pandapose_ros.tools import bag
 from pandapose_ros.tools.processes import check_parameters
@@ -17,6 +20,13 @@ def options(*arguments):
     parser = argparse.ArgumentParser()
     bag.add_arguments(parser)
     return parser.parse_args([str(argument) for argument in arguments])
+
+
+def write_messages(path, kinds, sent):
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        topics = {t: writer.add_connection(t, kind, typestore=STORE) for t, kind in kinds.items()}
+        for topic, time, message in sent:
+            writer.write(topics[topic], time, serialize_message(message))
 
 
 def test_topics_of_like_names_are_kept_apart(tmp_path):
@@ -70,3 +80,19 @@ def test_parameters_that_no_worker_would_read_are_refused(tmp_path):
     assert done.returncode == 1
     assert "no parameters for /left/pose_node, but /pose_node: write /**" in done.stderr
     assert not list(tmp_path.glob("*out*"))
+
+
+def test_a_simulations_own_clock_tells_how_old_images_are(tmp_path):
+    kinds = {"/clock": "rosgraph_msgs/msg/Clock", "/cam/image_raw": "sensor_msgs/msg/Image"}
+    sent = []
+    for number, (image, _) in enumerate(messages(clip_frames(3))):
+        time = LATER + number * 10**8
+        sent += [("/clock", time, Clock(clock=image.header.stamp))]
+        sent += [("/cam/image_raw", time + 1, image)]
+    write_messages(tmp_path / "in", kinds, sent)
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("/**:\n  ros__parameters: {max_image_age: 1.0}\n")
+    done = run_tool(tmp_path / "in", tmp_path / "out", "--params-file", settings)
+    assert done.returncode == 0, done.stderr
+    assert "dropped old" not in done.stdout
+    assert len(read_skeletons(tmp_path / "out")) == 3
