@@ -3,11 +3,13 @@
 import argparse
 from pathlib import Path
 
+import cv2
 import pytest
 from rclpy.serialization import serialize_message
 from recordings import STORE, clip_frames, messages, read_skeletons, run_tool, write_recording
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CompressedImage
 
 from pandapose_ros.tools import bag
 from pandapose_ros.tools.processes import check_parameters
@@ -96,3 +98,15 @@ def test_a_simulations_own_clock_tells_how_old_images_are(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "dropped old" not in done.stdout
     assert len(read_skeletons(tmp_path / "out")) == 3
+
+
+def test_compressed_images_may_have_any_topic(tmp_path):
+    image, _ = next(messages(clip_frames(1)))
+    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(clip_frames(1)[0], cv2.COLOR_RGB2BGR))
+    message = CompressedImage(header=image.header, format="jpeg", data=jpeg.tobytes())
+    kinds = {"/cam/image_rect_compressed": "sensor_msgs/msg/CompressedImage"}
+    sent = [("/cam/image_rect_compressed", 10**9, message)]
+    write_messages(tmp_path / "in", kinds, sent)
+    done = run_tool(tmp_path / "in", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert len(read_skeletons(tmp_path / "out")[0].skeletons) == 1

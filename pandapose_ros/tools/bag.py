@@ -20,6 +20,7 @@ from pandapose_ros.tools.processes import check_parameters, find_shared, node_co
 
 _IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _DEPTH = _IMAGES[0]
+_COMPRESSED = "/compressed"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -218,7 +219,7 @@ def choose_namespaces(topics: Sequence[str]) -> dict[str, str]:
 
 
 def _folder(topic: str) -> str:
-    return topic.removesuffix("/compressed").rsplit("/", 1)[0]
+    return topic.removesuffix(_COMPRESSED).rsplit("/", 1)[0]
 
 
 def fingerprint(args: argparse.Namespace) -> str:
@@ -262,6 +263,9 @@ def run_job(job: BagJob, args: argparse.Namespace, bar: tqdm, threads: int, endi
         "cameras": [""],
     }
     remaps = {"image": job.image, "camera_info": f"{_folder(job.image)}/camera_info"}
+    if is_compressed and not job.image.endswith(_COMPRESSED):
+        # The node adds the ending to any name without.
+        remaps[job.image + _COMPRESSED] = job.image
     if job.depth:
         remaps["depth"] = job.depth
     command = node_command("bag_worker", "", parameters, remaps)
