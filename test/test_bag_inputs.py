@@ -110,3 +110,10 @@ def test_compressed_images_may_have_any_topic(tmp_path):
     done = run_tool(tmp_path / "in", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert len(read_skeletons(tmp_path / "out")[0].skeletons) == 1
+
+
+def test_a_recording_without_its_metadata_is_no_riddle(tmp_path):
+    (tmp_path / "in").mkdir()
+    done = run_tool(tmp_path / "in", tmp_path / "out")
+    assert done.returncode == 1
+    assert "ros2 bag reindex" in done.stderr

@@ -180,7 +180,8 @@ def _connections(bag: Path) -> list[Connection]:
         with Reader(bag) as reader:
             return list(reader.connections)
     except (ReaderError, OSError) as error:
-        raise ValueError(f"cannot read the recording {bag}: {error}") from error
+        remedy = "; was it cut off? `ros2 bag reindex` mends that" if bag.is_dir() else ""
+        raise ValueError(f"cannot read the recording {bag}: {error}{remedy}") from error
 
 
 def explain_losses(job: BagJob, images: int) -> list[str]:
