@@ -31,6 +31,7 @@ from pandapose_ros.evaluation.skeleton_views import skeleton_dataset
 from pandapose_ros.evaluation.views import KeypointSource, Views
 from pandapose_ros.model.pandapose import PandaPose, PandaPoseOutput
 from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.tools import main
 
 RNG = np.random.default_rng(0)
 CPU = torch.device("cpu")
@@ -264,3 +265,9 @@ def test_kept_views_are_of_truth_and_clips_as_they_are(tmp_path):
             about = (ModelConfig(), KeypointSource.TRUE, "")
             folders.add(views_folder(tmp_path, data, *about, mirrored=False))
         assert len(folders) == 2, path
+
+
+def test_random_samples_are_not_thinned_out(tmp_path, capsys):
+    options = ["--dataset", "motion", "--data", str(tmp_path), "--out", str(tmp_path / "o.json")]
+    assert main.main(["evaluate", *options, "--every", "2"]) == 1
+    assert "leave --every out" in capsys.readouterr().err
