@@ -89,6 +89,10 @@ def test_saves_resumes_and_tells_of_itself(motion, tmp_path, capsys):
     assert read_config(out / WEIGHTS_FILE).depth_bins == 8
     assert main.main([*options(motion, out), "--resume"]) == 1
     assert "save_every: expected 2, got 1" in capsys.readouterr().err
+    weights = (out / WEIGHTS_FILE).read_bytes()
+    assert main.main([*options(motion, out), "--seed", "1"]) == 1
+    assert "holds a training already: go on with it by --resume" in capsys.readouterr().err
+    assert (out / WEIGHTS_FILE).read_bytes() == weights
 
 
 def test_scalars_can_be_read(motion, tmp_path):

@@ -65,6 +65,14 @@ def read_state(
     return int(metadata[_STEP]), tensors
 
 
+def refuse_started(folder: Path) -> None:
+    """Raise ValueError if a folder holds a training's state, which a new one would replace."""
+    if (folder / STATE_FILE).is_file():
+        raise ValueError(
+            f"{folder} holds a training already: go on with it by --resume, or give another --out"
+        )
+
+
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors whose keys start with a prefix, without it."""
     return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
