@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     with shared_training(args.device) as share:
         source = BatchSource(recipe.data, recipe.train, out / "features", share, recipe.model)
         net = _network(recipe, args.start)
-        trainer = Trainer(net, recipe.train, source, recipe.loss, share)
+        trainer = Trainer(net, recipe.train, source, recipe.loss, share, source.about)
         if args.resume:
             trainer.resume(out)
         log = TrainLog(out, scalars=args.tensorboard and share.rank == 0)
