@@ -95,6 +95,10 @@ def test_nothing_that_is_read_is_overwritten(pictures, tmp_path, capsys):
     for tool in ("estimate", "demo"):
         assert main.main([tool, str(video), "--out", str(tmp_path)]) == 1
         assert "annotated.mp4 would be overwritten" in capsys.readouterr().err
+    picture = tmp_path / "00000.jpg"  # as the demo calls its own, which it deletes
+    picture.write_bytes(before)
+    assert main.main(["demo", str(picture), "--out", str(tmp_path)]) == 1
+    assert picture.read_bytes() == before
     assert video.read_bytes() == CLIP.read_bytes()
 
 
