@@ -5,79 +5,29 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.serialization import serialize_message
 from rclpy.time import Time
+from recordings import STORE, clip_frames, messages, read_skeletons, run_tool, write_recording
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
-from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from pandapose_ros.bags import join_bags, new_bag
 from pandapose_ros.estimator import PoseEstimator
-from pandapose_ros.msg import Skeleton3D, Skeleton3DArray
-from pandapose_ros.node.conversions import image_message
-from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
+from pandapose_ros.msg import Skeleton3D
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.stamps import nanoseconds
 
-ROOT = Path(__file__).parents[1]
-CLIP = ROOT / "config" / "demo" / "walk.mp4"
-STORE = get_typestore(Stores.ROS2_JAZZY)
 FRAMES = 6
 
 
 @pytest.fixture(scope="module")
 def frames():
-    capture = cv2.VideoCapture(str(CLIP))
-    return [cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB) for _ in range(FRAMES)]
-
-
-def messages(frames):
-    """Image and camera_info of each frame, ten a second."""
-    for number, pixels in enumerate(frames, start=1):
-        header = Header(frame_id="lens")
-        header.stamp.sec, header.stamp.nanosec = 1000, number * 10**8
-        info = camera_info_from_field_of_view(1.0, pixels.shape[1], pixels.shape[0])
-        info.header = header
-        yield image_message(pixels, header), info
-
-
-def write_recording(path, frames, cameras=("cam",)):
-    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        for camera in cameras:
-            images = writer.add_connection(
-                f"/{camera}/image_raw", "sensor_msgs/msg/Image", typestore=STORE
-            )
-            infos = writer.add_connection(
-                f"/{camera}/camera_info", "sensor_msgs/msg/CameraInfo", typestore=STORE
-            )
-            for image, info in messages(frames):
-                time = image.header.stamp.sec * 10**9 + image.header.stamp.nanosec + 5
-                writer.write(infos, time, serialize_message(info))
-                writer.write(images, time + 1, serialize_message(image))
-
-
-def read_skeletons(path, topic="/pose_node/skeletons"):
-    with Reader(path) as reader:
-        wanted = [c for c in reader.connections if c.topic == topic]
-        return [deserialize_message(d, Skeleton3DArray) for _, _, d in reader.messages(wanted)]
-
-
-def run_tool(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "pandapose_ros.tools.main", "bag", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    return clip_frames(FRAMES)
 
 
 def values(message):
@@ -201,7 +151,7 @@ def test_an_interrupted_run_goes_on_after_what_is_done(frames, tmp_path):
     command = ["env", "--default-signal=INT", *command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         end = time.monotonic() + 100
-        while not list(tmp_path.glob(".out.parts-*/left_image_raw")):
+        while not list(tmp_path.glob(".out.parts-*/left.image_raw")):
             assert process.poll() is None
             assert time.monotonic() < end
             time.sleep(0.05)

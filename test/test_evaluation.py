@@ -1,3 +1,5 @@
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ from torch import nn
 
 from pandapose_ros.checkpoint import save_weights
 from pandapose_ros.config import EvaluationConfig, ModelConfig
-from pandapose_ros.data.dataset import Dataset
+from pandapose_ros.data.dataset import Dataset, rendered_clips
 from pandapose_ros.evaluation import pose_scores, score_skeletons
 from pandapose_ros.evaluation.candidates import (
     Candidate,
@@ -18,18 +20,22 @@ from pandapose_ros.evaluation.candidates import (
     top_vote_offsets,
 )
 from pandapose_ros.evaluation.comparison import compare, summarise
+from pandapose_ros.evaluation.kept_views import views_folder
 from pandapose_ros.evaluation.scores import (
     PCK_THRESHOLDS_MM,
     mean_over_actions,
     pck_curve,
     pose_errors,
 )
-from pandapose_ros.evaluation.views import Views
+from pandapose_ros.evaluation.skeleton_views import skeleton_dataset
+from pandapose_ros.evaluation.views import KeypointSource, Views
 from pandapose_ros.model.pandapose import PandaPose, PandaPoseOutput
 from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.tools import main
 
 RNG = np.random.default_rng(0)
 CPU = torch.device("cpu")
+CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 
 
 def network(**changes):
@@ -240,3 +246,28 @@ def test_networks_that_cannot_be_compared_are_refused(tmp_path):
         load_candidates([("same", first), ("same", first)], CPU)
     with pytest.raises(ValueError, match="one backbone and crop"):
         load_candidates([("a", first), ("b", second)], CPU)
+
+
+def test_kept_views_are_of_truth_and_clips_as_they_are(tmp_path):
+    clip = tmp_path / "walk.mp4"
+    for name in ("walk.mp4", "walk.npz"):
+        shutil.copy(CLIP.with_name(name), tmp_path / name)
+    captures = tmp_path / "captures"
+    captures.mkdir()
+    for path in (clip.with_suffix(".npz"), captures / "run_1.bvh"):
+        folders = set()
+        for time in (1, 2):
+            path.touch()
+            os.utime(path, ns=(time, time))
+            data = (
+                rendered_clips([clip]) if path.suffix == ".npz" else skeleton_dataset([captures])
+            )
+            about = (ModelConfig(), KeypointSource.TRUE, "")
+            folders.add(views_folder(tmp_path, data, *about, mirrored=False))
+        assert len(folders) == 2, path
+
+
+def test_random_samples_are_not_thinned_out(tmp_path, capsys):
+    options = ["--dataset", "motion", "--data", str(tmp_path), "--out", str(tmp_path / "o.json")]
+    assert main.main(["evaluate", *options, "--every", "2"]) == 1
+    assert "leave --every out" in capsys.readouterr().err

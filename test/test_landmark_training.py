@@ -232,7 +232,10 @@ def test_resumed_equals_uninterrupted(images, tmp_path, capsys):
     begun_with = ["--start", str(whole / LANDMARKS_FILE)]
     assert main.main([*options, "--out", str(cut), "--resume", *begun_with]) == 1
     assert "of another landmarks configuration: start_sha256: expected" in capsys.readouterr().err
-    assert main.main([*options, "--out", str(cut), "--start", str(tmp_path / "none")]) == 1
+    assert main.main([*options, "--out", str(cut)]) == 1
+    assert "holds a training already: go on with it by --resume" in capsys.readouterr().err
+    none = ["--start", str(tmp_path / "none")]
+    assert main.main([*options, "--out", str(tmp_path / "new"), *none]) == 1
     assert "no weights at" in capsys.readouterr().err
 
 

@@ -151,7 +151,7 @@ def test_after_a_deactivation_time_may_start_anew(graph, make_node, make_camera,
 @pytest.mark.parametrize(
     ("overrides", "missing", "text"),
     [
-        ({"target_frame": "map"}, ("tf2_ros", "tf2_msgs.msg"), "ros-$ROS_DISTRO-tf2-ros"),
+        ({"target_frame": "map"}, ("tf2_ros", "tf2_msgs.msg"), "ros-$ROS_DISTRO-tf2-ros-py"),
         ({"publish_tf": True}, ("tf2_msgs.msg",), "ros-$ROS_DISTRO-tf2-msgs"),
         ({"publish_hri": True}, ("hri_msgs",), "ros-$ROS_DISTRO-hri-msgs"),
     ],

@@ -30,6 +30,7 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "yaml": "PyYAML",
     "ai_edge_litert": "ai-edge-litert",
+    "tf2_ros": "tf2_ros_py",  # the package tf2_ros is the C++ one, and does not bring it
 }
 # Taken when they are there, and what for is said where they are not.
 OPTIONAL = {"cv_bridge", "anny", "foxglove_msgs", "hri_msgs", "matplotlib", "viser"}
@@ -110,7 +111,7 @@ def test_what_is_imported_is_required(file):
     for module in modules - set(sys.stdlib_module_names) - {"pandapose_ros"}:
         distribution = DISTRIBUTIONS.get(module, module)
         if layer(file) == "node" and distribution not in packages:
-            assert module in ros_packages(), f"package.xml lacks {module}"
+            assert distribution in ros_packages(), f"package.xml lacks {distribution}"
         else:
             assert distribution in packages, f"requirements.txt lacks {distribution}"
 

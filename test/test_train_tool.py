@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from synthetic_people import RIG, made_up_body
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -87,8 +88,15 @@ def test_saves_resumes_and_tells_of_itself(motion, tmp_path, capsys):
     assert [record["step"] for record in history] == [1, 2, 3, 4]
     assert history[-1]["held_out"]["pa_mpjpe_mm"] <= history[-1]["held_out"]["mpjpe_mm"]
     assert read_config(out / WEIGHTS_FILE).depth_bins == 8
+    with safe_open(out / STATE_FILE, framework="pt") as file:
+        data = json.loads(file.metadata()["data"])
+    assert data == {"images": False, "bodies": False, "landmarks_sha256": ""}
     assert main.main([*options(motion, out), "--resume"]) == 1
     assert "save_every: expected 2, got 1" in capsys.readouterr().err
+    weights = (out / WEIGHTS_FILE).read_bytes()
+    assert main.main([*options(motion, out), "--seed", "1"]) == 1
+    assert "holds a training already: go on with it by --resume" in capsys.readouterr().err
+    assert (out / WEIGHTS_FILE).read_bytes() == weights
 
 
 def test_scalars_can_be_read(motion, tmp_path):
@@ -152,6 +160,7 @@ def test_people_are_rendered_while_training(motion, tmp_path):
     features = source(0).features  # of those boxes in which someone was recognised
     assert [level.shape[1:] for level in features] == [(48, n, n) for n in (64, 32, 16)]
     assert source(1).features is None
+    assert source.about == {"images": False, "bodies": True, "landmarks_sha256": ""}
     with pytest.raises(ValueError, match="bodies to render, or images and features, got both"):
         BatchSource(replace(data, images="images"), config, tmp_path, Share())
 

@@ -3,6 +3,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save
 from torch import nn
 
 from pandapose_ros.checkpoint import load_weights
@@ -18,7 +20,7 @@ from pandapose_ros.training.loop import (
     learning_rate,
     silence_image_branches,
 )
-from pandapose_ros.training.state import optimizer_tensors, restore_optimizer
+from pandapose_ros.training.state import STATE_FILE, optimizer_tensors, restore_optimizer
 
 MODEL = replace(
     ModelConfig(), width=32, heads=2, layers=1, local_anchors=4, feedforward=32, dropout=0.1
@@ -68,6 +70,22 @@ def test_resumed_equals_uninterrupted(tmp_path):
     with second.averaged() as b:
         for key, tensor in b.lifter_state_dict().items():
             assert torch.equal(tensor, averaged[key]), key
+
+
+def test_a_run_goes_on_with_the_data_that_it_began_with(tmp_path):
+    begun = Trainer(network(), CONFIG, draw, data={"bodies": True})
+    begun.advance()
+    begun.save(tmp_path, {})
+    with pytest.raises(ValueError, match="another data configuration: bodies: expected False"):
+        Trainer(network(), CONFIG, draw, data={"bodies": False}).resume(tmp_path)
+    path = tmp_path / STATE_FILE
+    with safe_open(path, framework="pt") as file:
+        told = file.metadata()
+    del told["data"]  # as older versions wrote it
+    path.write_bytes(save(load_file(path), told))
+    again = Trainer(network(), CONFIG, draw, data={"bodies": False})
+    again.resume(tmp_path)
+    assert again.step == 1
 
 
 def test_an_optimiser_remembers_where_its_parameters_are():

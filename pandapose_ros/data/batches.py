@@ -15,7 +15,11 @@ from pandapose_ros.config import (
     TrainConfig,
     TrainDataConfig,
 )
-from pandapose_ros.data.image_features import check_features, make_features
+from pandapose_ros.data.image_features import (
+    check_features,
+    landmarks_sha256,
+    make_features,
+)
 from pandapose_ros.data.image_samples import ImageSamples, ImageSampleSet
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
 from pandapose_ros.data.photographs import open_photographs
@@ -45,6 +49,8 @@ class BatchSource:
         model: The network; of HRNet the features are made step by step, and nothing is held out.
 
     Attributes:
+        about: What there is beside the skeletons, and through which landmark net it is seen: of
+            all data what a command that resumes a run forgets without an error.
         held_out: Skeletons of clips held apart to score on; None if there are none, or if no step
             is done without images.
 
@@ -63,6 +69,11 @@ class BatchSource:
         for size in (config.batch, config.image_batch):
             share.of(size)  # must divide
         self._steps = config.steps
+        self.about = {
+            "images": has_images(data) or bool(data.features),
+            "bodies": bool(data.bodies),
+            "landmarks_sha256": landmarks_sha256(data),
+        }
         self.held_out: SkeletonSampler | None = None
         if model.backbone == "blazepose":
             self._draw, self.held_out = _with_blazepose(data, config, features, share)

@@ -169,7 +169,7 @@ def rendered_clips(videos: Sequence[Path]) -> Dataset:
             for item in read_clip(path)
         ),
         successive=True,
-        files=tuple(videos),
+        files=tuple(f for path in videos for f in (path, path.with_suffix(".npz"))),
     )
 
 

@@ -77,7 +77,7 @@ def check_features(data: TrainDataConfig, folder: Path) -> None:
     """
     if not (folder / _ABOUT).is_file() and any(folder.glob("*.safetensors")):
         raise ValueError(f"{folder} does not tell of which landmark net it is: no {_ABOUT} in it")
-    _compare(folder, {"landmarks_sha256": _landmarks_sha256(data)})
+    _compare(folder, {"landmarks_sha256": landmarks_sha256(data)})
 
 
 def parts_of(dataset: Dataset, kind: str) -> Iterator[Source]:
@@ -134,7 +134,7 @@ def _is_done(target: Path, images: Path) -> bool:
     return not images.is_file() or images.stat().st_mtime_ns <= target.stat().st_mtime_ns
 
 
-def _landmarks_sha256(data: TrainDataConfig) -> str:
+def landmarks_sha256(data: TrainDataConfig) -> str:
     """Return a digest of the landmark net to see with; empty for MediaPipe's."""
     return backbone_sha256(Path(data.landmarks)) if data.landmarks else ""
 
@@ -147,7 +147,7 @@ def _refuse_other_samples(data: TrainDataConfig, folder: Path) -> None:
         "mpi_inf_3dhp": data.mpi_inf_3dhp,
         "photographs": data.photographs,
     }
-    digest = _landmarks_sha256(data)
+    digest = landmarks_sha256(data)
     made_from = {
         **{key: str(Path(path).resolve()) for key, path in paths.items() if path},
         "views": data.views,

@@ -8,6 +8,7 @@ import numpy as np
 from pandapose_ros.config import SkeletonSampleConfig, TrainConfig
 from pandapose_ros.data.dataset import Dataset
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
+from pandapose_ros.data.motion_files import motion_files
 from pandapose_ros.data.skeleton_samples import SkeletonSampler
 from pandapose_ros.evaluation.views import KeypointSource, Views
 
@@ -23,7 +24,7 @@ def skeleton_dataset(files: Sequence[Path]) -> Dataset:
         actions=actions,
         subjects=("anybody",) * len(actions),
         read=lambda: iter(()),
-        files=tuple(files),
+        files=tuple(file for path in files for file in motion_files(path)),
     )
 
 
@@ -31,7 +32,7 @@ def skeleton_views(files: Sequence[Path], source: KeypointSource, batch: int) ->
     """Draw skeleton-only samples of the clips held apart, the same in every call.
 
     Args:
-        files: npz of motion clips.
+        files: As of `motion.read_motion`.
         source: True keypoints, or with the noise that stands for detection.
         batch: Greatest number of samples at a time.
 

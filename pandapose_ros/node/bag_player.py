@@ -20,6 +20,7 @@ from pandapose_ros.node.stamps import stamp_of_serialized
 
 _PATIENCE = 120.0  # s, for one image
 _TF = "tf2_msgs/msg/TFMessage"
+_CLOCK = "/clock"
 
 
 def spin_until(executor: Executor, condition: Callable[[], bool], otherwise: str) -> None:
@@ -77,10 +78,13 @@ class BagPlayer:
             RuntimeError: If the node does not listen to what it is to work on.
         """
         self._player, self._node, self._executor = player, node, executor
-        self._clock = player.create_publisher(Clock, "/clock", 1)
         self._depth = node.resolve_topic_name("depth")
         connections = self._heard(reader, [image, self._depth] if needs_depth else [image])
         self._publishers = {c.topic: self._publisher(c) for c in connections}
+        # A simulation's own clock is the one of its stamps, whenever it was recorded.
+        self._clock: Publisher | None = None
+        if _CLOCK not in self._publishers:
+            self._clock = player.create_publisher(Clock, _CLOCK, 1)
         for topic, publisher in self._publishers.items():
             spin_until(
                 executor,
@@ -128,10 +132,11 @@ class BagPlayer:
         """
         for connection, time_ns, data in reader.messages(self._images) if self._images else ():
             self._send_beside(time_ns, stamp_of_serialized(data))
-            message = Clock()
-            message.clock.sec, message.clock.nanosec = divmod(time_ns, 10**9)
-            self._clock.publish(message)
-            self._executor.spin_once(timeout_sec=0.0)
+            if self._clock is not None:
+                message = Clock()
+                message.clock.sec, message.clock.nanosec = divmod(time_ns, 10**9)
+                self._clock.publish(message)
+                self._executor.spin_once(timeout_sec=0.0)
             self._publishers[connection.topic].publish(bytes(data))
             yield time_ns
 

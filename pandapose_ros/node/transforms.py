@@ -57,8 +57,8 @@ def open_transforms(node: Node) -> Transforms:
         return TreeTransforms(node)
     except ImportError as error:
         raise RuntimeError(
-            f"target_frame needs tf2_ros ({error}): sudo apt install ros-$ROS_DISTRO-tf2-ros, or "
-            "leave target_frame empty"
+            f"target_frame needs tf2_ros ({error}): sudo apt install "
+            "ros-$ROS_DISTRO-tf2-ros-py, or leave target_frame empty"
         ) from error
 
 

@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -17,10 +16,11 @@ from rosbags.rosbag2.errors import ReaderError
 from tqdm import tqdm
 
 from pandapose_ros.bags import STORAGES, BagJob, Losses, join_bags
-from pandapose_ros.tools.processes import find_shared, node_command
+from pandapose_ros.tools.processes import check_parameters, find_shared, node_command
 
 _IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _DEPTH = _IMAGES[0]
+_COMPRESSED = "/compressed"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,8 +70,10 @@ def run(args: argparse.Namespace) -> int:
     counts = count_images(args.input, args.image, args.depth)
     depths = choose_depths(args.input, list(counts), args.depth)
     folder = args.output.parent / f".{args.output.name}.parts-{fingerprint(args)}"
-    folder.mkdir(exist_ok=True)
     jobs = make_jobs(args, depths, folder)
+    for job in jobs if args.params_file else ():
+        check_parameters(args.params_file, f"{job.namespace}/pose_node")
+    folder.mkdir(exist_ok=True)
     left = [job for job in jobs if not Path(job.out).exists()]
     if len(left) < len(jobs):
         print(f"{len(jobs) - len(left)} of {len(jobs)} topics were done before")
@@ -102,7 +104,8 @@ def make_jobs(args: argparse.Namespace, depths: Mapping[str, str], folder: Path)
         BagJob(
             bag=str(args.input),
             image=topic,
-            out=str(folder / re.sub(r"\W+", "_", topic).strip("_")),
+            # No topic has a dot in its name, so that no two have one file.
+            out=str(folder / topic.strip("/").replace("/", ".")),
             storage=args.storage,
             definitions=str(find_shared(Path("msg"))),
             namespace=namespaces[topic],
@@ -177,7 +180,8 @@ def _connections(bag: Path) -> list[Connection]:
         with Reader(bag) as reader:
             return list(reader.connections)
     except (ReaderError, OSError) as error:
-        raise ValueError(f"cannot read the recording {bag}: {error}") from error
+        remedy = "; was it cut off? `ros2 bag reindex` mends that" if bag.is_dir() else ""
+        raise ValueError(f"cannot read the recording {bag}: {error}{remedy}") from error
 
 
 def explain_losses(job: BagJob, images: int) -> list[str]:
@@ -216,7 +220,7 @@ def choose_namespaces(topics: Sequence[str]) -> dict[str, str]:
 
 
 def _folder(topic: str) -> str:
-    return topic.removesuffix("/compressed").rsplit("/", 1)[0]
+    return topic.removesuffix(_COMPRESSED).rsplit("/", 1)[0]
 
 
 def fingerprint(args: argparse.Namespace) -> str:
@@ -225,7 +229,8 @@ def fingerprint(args: argparse.Namespace) -> str:
     state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     parameters = args.params_file.read_bytes() if args.params_file else b""
     depths = sorted(zip(args.image or [""], args.depth, strict=False))
-    options = (args.storage, args.anchors, len(args.image) > 1, depths)
+    # All images count, as they decide on each other's namespace.
+    options = (args.storage, args.anchors, sorted(args.image), depths)
     what = (state, options, parameters)
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
@@ -259,6 +264,9 @@ def run_job(job: BagJob, args: argparse.Namespace, bar: tqdm, threads: int, endi
         "cameras": [""],
     }
     remaps = {"image": job.image, "camera_info": f"{_folder(job.image)}/camera_info"}
+    if is_compressed and not job.image.endswith(_COMPRESSED):
+        # The node adds the ending to any name without.
+        remaps[job.image + _COMPRESSED] = job.image
     if job.depth:
         remaps["depth"] = job.depth
     command = node_command("bag_worker", "", parameters, remaps)

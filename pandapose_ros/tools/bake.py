@@ -32,7 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=8,
         help="bodies to test on only, in garments that no other body wears",
     )
-    parser.add_argument("--seed", type=int, default=0, help="drives every random choice")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="drives every random choice, also which garments only bodies to test on wear: bodies "
+        "to train on of another seed may wear them, so keep to one for both",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

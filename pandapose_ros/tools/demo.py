@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pandapose_ros.evaluation import metrics
 from pandapose_ros.pose import Pose, TrackState
 from pandapose_ros.recording import Recording, Result
-from pandapose_ros.tools.estimate import FRAME_DIGITS, check_output, frame_name, write_pictures
+from pandapose_ros.tools.estimate import FRAME_DIGITS, frame_name, write_pictures
 from pandapose_ros.tools.processes import find_shared, start_node, stop, wait_for_first_end
 
 _CLIP = Path("config", "demo", "walk.mp4")
@@ -47,13 +47,14 @@ def run(args: argparse.Namespace) -> int:
     truth = dict(np.load(truth_file, allow_pickle=False)) if truth_file else None
     if args.view:
         return show(source, truth, args.rate)
-    if not source.isdigit():
-        check_output([Path(source)], args.out, is_video=True)
-    args.out.mkdir(parents=True, exist_ok=True)
     recording_file = args.out / "recording.npz"
     # Its own names only: pictures of phones begin with digits, too.
     drawn = args.out.glob("[0-9]" * FRAME_DIGITS + ".jpg")
-    for old in (recording_file, *drawn, args.out / "annotated.mp4"):
+    before = [recording_file, *drawn, args.out / "annotated.mp4"]
+    if Path(source).resolve() in [path.resolve() for path in before]:
+        raise ValueError(f"{source} would be overwritten by its result: give another --out")
+    args.out.mkdir(parents=True, exist_ok=True)
+    for old in before:
         old.unlink(missing_ok=True)
     run_processes(source, truth, args, recording_file)
     recording = Recording.load(recording_file)

@@ -141,6 +141,8 @@ def _score_dataset(
     source = KeypointSource(args.keypoints or ("detected" if is_blazepose else "given"))
     dataset = _dataset(args).every(args.every)
     if args.dataset == "motion":
+        if args.every != 1:
+            raise ValueError("samples of motion clips are drawn at random: leave --every out")
         views = skeleton_views(args.data, source, config.batch)
     else:
         tracker = before = None

@@ -1,12 +1,15 @@
 """Nodes as processes of their own, as tools never import them."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import yaml
 
 # Time for a node to delete its markers and to log its statistics.
 _STOP_SECONDS = 20.0
@@ -52,6 +55,43 @@ def node_command(
         text = f"'{value}'" if isinstance(value, str) else str(value)
         command += ["-p", f"{key}:={text}"]
     return command
+
+
+def check_parameters(file: Path, node: str) -> None:
+    """Refuse a parameter file that a node would read nothing from, without a word.
+
+    Args:
+        file: YAML.
+        node: Name with its namespace, such as /left/pose_node.
+
+    Raises:
+        ValueError: If no section is for the node; the message names those there are.
+    """
+    try:
+        sections = list(_sections("", yaml.safe_load(file.read_text())))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file} is no YAML: {error}") from error
+    if not any(_section_pattern(section).fullmatch(node) for section in sections):
+        listing = ", ".join(sections) or "no section with ros__parameters"
+        raise ValueError(
+            f"{file} has no parameters for {node}, but {listing}: write /** to mean every node"
+        )
+
+
+def _sections(name: str, content: object) -> Iterator[str]:
+    """Yield the names of nodes, with namespaces and wildcards, that a file has parameters for."""
+    for key, value in content.items() if isinstance(content, dict) else ():
+        if key == "ros__parameters":
+            yield name
+        else:
+            yield from _sections(f"{name}/{str(key).strip('/')}", value)
+
+
+def _section_pattern(section: str) -> re.Pattern[str]:
+    """Return what a section's name stands for: * is one part of a name, ** any number of parts."""
+    parts = {"/**": "(/[^/]+)*", "/*": "/[^/]+"}
+    names = re.findall(r"/[^/]+", section)
+    return re.compile("".join(parts.get(name) or re.escape(name) for name in names))
 
 
 def start_node(

@@ -27,6 +27,7 @@ from pandapose_ros.training.distribution import Share, shared_training
 from pandapose_ros.training.log import TrainLog
 from pandapose_ros.training.loop import Trainer, learning_rate, silence_image_branches
 from pandapose_ros.training.recipe import Recipe, read_recipe
+from pandapose_ros.training.state import refuse_started
 
 _SCORED_SAMPLES = 512
 _SECTIONS = {"train": TrainConfig, "data": TrainDataConfig}
@@ -38,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "sections model, train, loss and data; options win over it")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
                         help="change any key, such as loss.depth_loss=one_hot")  # fmt: skip
-    parser.add_argument("--out", required=True, help="folder for weights, state and history")
+    parser.add_argument("--out", required=True, help="folder for weights, state and history; "
+                        "one with a training in it needs --resume")  # fmt: skip
     parser.add_argument("--start", default="", help="weights to start from; a quarter of the "
                         "anchors will do")  # fmt: skip
     parser.add_argument("--quarter-anchors", action="store_true", help="train a quarter of the "
@@ -72,11 +74,13 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     recipe = _recipe(args)
     out = Path(args.out)
+    if not args.resume:
+        refuse_started(out)
     out.mkdir(parents=True, exist_ok=True)
     with shared_training(args.device) as share:
         source = BatchSource(recipe.data, recipe.train, out / "features", share, recipe.model)
         net = _network(recipe, args.start)
-        trainer = Trainer(net, recipe.train, source, recipe.loss, share)
+        trainer = Trainer(net, recipe.train, source, recipe.loss, share, source.about)
         if args.resume:
             trainer.resume(out)
         log = TrainLog(out, scalars=args.tensorboard and share.rank == 0)

@@ -20,6 +20,7 @@ from pandapose_ros.evaluation.landmark_scores import score_landmarks, share_of_w
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.training.landmarks import LandmarkTrainer
 from pandapose_ros.training.log import add_to_history
+from pandapose_ros.training.state import refuse_started
 
 _SHOWN_STEPS = 50  # over which numbers are averaged
 _SCORED_CROPS = 240
@@ -62,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.threads > 0:
         torch.set_num_threads(args.threads)
+    if not args.resume:
+        refuse_started(args.out)
     values: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(LandmarkTrainConfig)}
     config = LandmarkTrainConfig(**values)
     source = LandmarkCropSource(args.images, config, SkeletonSampleConfig(), args.pictures)

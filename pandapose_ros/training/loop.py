@@ -5,11 +5,12 @@ uninterrupted one would have done.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +86,7 @@ class Trainer:
             number, the same batch.
         loss: What is minimised.
         share: Which process this is of how many, and its device; None: alone, on the CPU.
+        data: What is told of the samples; a run is resumed with the same only.
 
     Attributes:
         step: Steps done so far.
@@ -102,6 +104,7 @@ class Trainer:
         draw: Callable[[int], Batch],
         loss: LossConfig = LossConfig(),
         share: Share | None = None,
+        data: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         share = share or Share()
         self.net = net.to(share.device).train()
@@ -110,7 +113,7 @@ class Trainer:
         self.step = 0
         self._share = share
         self._about = {"model": asdict(net.config), "train": asdict(config), "loss": asdict(loss)}
-        self._about["skeleton"] = {"name": net.skeleton.name}
+        self._about |= {"skeleton": {"name": net.skeleton.name}, "data": dict(data)}
         self._objective = share.parallel(_Objective(self.net, config, loss))
         self._parameters = [p for p in net.parameters() if p.requires_grad]
         self._optimizer = _optimizer(net, config)
@@ -170,8 +173,8 @@ class Trainer:
 
         Raises:
             FileNotFoundError: If there is no state.
-            ValueError: If it is of another network, skeleton, loss or schedule; the message
-                names what differs.
+            ValueError: If it is of another network, skeleton, loss, schedule or kind of data; the
+                message names what differs.
         """
         step, tensors = read_state(folder, self._about)
         self.net.load_lifter_state_dict(under("model.", tensors))

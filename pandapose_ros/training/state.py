@@ -14,6 +14,8 @@ from pandapose_ros.checkpoint import replace_file
 
 STATE_FILE = "state.safetensors"
 _STEP = "step"
+# What states of older versions do not tell.
+_LATER = {"data"}
 
 
 def write_state(
@@ -57,12 +59,21 @@ def read_state(
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {error}") from error
-    lacking = sorted({_STEP, *about} - metadata.keys())
+    lacking = sorted({_STEP, *about} - _LATER - metadata.keys())
     if lacking:
         raise ValueError(f"{path} lacks the metadata {lacking}; it is not of this program")
     for name, given in about.items():
-        _check_same(path, name, json.loads(metadata[name]), given)
+        if name in metadata:
+            _check_same(path, name, json.loads(metadata[name]), given)
     return int(metadata[_STEP]), tensors
+
+
+def refuse_started(folder: Path) -> None:
+    """Raise ValueError if a folder holds a training's state, which a new one would replace."""
+    if (folder / STATE_FILE).is_file():
+        raise ValueError(
+            f"{folder} holds a training already: go on with it by --resume, or give another --out"
+        )
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
