@@ -23,6 +23,8 @@ CONFIG_KEY = "config"
 SKELETON_KEY = "skeleton"
 # Landmark nets that were fine-tuned before 0.6 know nothing of turns.
 TURNS_KEY = "landmark_turns"
+# Nets that were not taught to refine keypoints, and those before 0.7, have no such tensors.
+_REFINER_PREFIX = "refiner."
 # Fields that do not change what trained weights compute.
 TRAINING_FIELDS = ("dropout",)
 # Fields that older files lack; they were trained with what is the default.
@@ -107,6 +109,9 @@ def load_backbone(path: Path, net: BlazePose) -> None:
     state = _stored_backbone(path)
     if not state:
         return
+    net.refiner = None
+    if any(key.startswith(_REFINER_PREFIX) for key in state):
+        net.add_refiner()
     own = net.state_dict()
     wrong = [
         key

@@ -115,23 +115,17 @@ BLAZEPOSE_TO_H36M_17 = (
 )
 
 
-def keypoints_from_blazepose(
-    landmarks: NDArray[np.float32], visibilities: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Convert BlazePose landmarks to H36M-17 keypoints.
+def keypoint_scores(visibilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Score H36M-17 keypoints by the landmarks that they are made of.
 
     Args:
-        landmarks: [..., 33, C]: pixels (C = 2) or metres (C = 3), any frame.
-        visibilities: [..., 33] in [0, 1].
+        visibilities: Of BlazePose's landmarks, [..., 33] in [0, 1].
 
     Returns:
-        Keypoints [..., 17, C] in the unit and frame of the landmarks, and their scores
         [..., 17] in [0, 1]: the least visibility among the landmarks that make up a keypoint.
 
     Source:
         Our choice: mid-points as is customary for converting to H36M-17.
     """
-    keypoints = H36M_17_FROM_BLAZEPOSE @ landmarks
     used = H36M_17_FROM_BLAZEPOSE != 0
-    scores = np.where(used, visibilities[..., None, :], 1.0).min(axis=-1)
-    return keypoints.astype(np.float32), scores.astype(np.float32)
+    return np.where(used, visibilities[..., None, :], 1.0).min(axis=-1).astype(np.float32)

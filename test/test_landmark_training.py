@@ -177,6 +177,25 @@ def test_visibilities_alone_can_be_taught(images, landmark_net):
     assert not torch.equal(before.visibilities, after.visibilities)
 
 
+def test_refining_keypoints_alone_can_be_taught(images, landmark_net):
+    batch = source(images, background=0.0, misplaced=0.0).batch(0)
+    trainer = trainer_of(landmark_net, batch, keypoints_only=True, learning_rate=3e-3)
+    losses = [trainer.advance().keypoints_px.item() for _ in range(6)]
+    assert losses[-1] < 0.95 * losses[0]
+    with torch.inference_mode():
+        before, after = landmark_net(batch.crops), trainer.averaged()(batch.crops)
+    for old, new in zip(before.features, after.features, strict=True):
+        assert torch.equal(old, new)
+    assert torch.equal(before.landmarks_px, after.landmarks_px)
+    assert torch.equal(before.visibilities, after.visibilities)
+    assert not torch.equal(before.keypoints_px, after.keypoints_px)
+    # Other landmarks and features would not fit what refines them.
+    assert trainer_of(trainer.averaged(), batch).averaged().refiner is None
+    assert trainer_of(trainer.averaged(), batch, visibilities_only=True).averaged().refiner
+    with pytest.raises(ValueError, match="not both"):
+        trainer_of(landmark_net, batch, keypoints_only=True, visibilities_only=True)
+
+
 def test_light_changes_colours_and_not_what_is_seen():
     image = np.zeros((8, 8, 3), np.uint8)
     image[4:] = (80, 120, 160)
@@ -259,7 +278,7 @@ def test_scores_are_those_of_joints_in_crops_of_people(images, landmark_net):
         seen = landmark_net(batch.crops)
     matrix = torch.from_numpy(H36M_17_FROM_BLAZEPOSE)
     true = batch._replace(
-        keypoints=matrix @ seen.landmarks_px[:, :33] + torch.tensor([3.0, 4.0]),
+        keypoints=seen.keypoints_px + torch.tensor([3.0, 4.0]),
         joints=matrix @ seen.world_landmarks[:, :33] + torch.tensor([0.0, 0.0, 0.02]),
     )
     true.keypoints[0, 3] = 1000.0  # outside of the crop

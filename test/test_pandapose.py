@@ -8,7 +8,6 @@ from torch import nn
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.model.hrnet import HRNet, HRNetOutput
 from pandapose_ros.model.pandapose import PandaPose
-from pandapose_ros.skeleton import keypoints_from_blazepose
 
 J = 17
 SMALL = ModelConfig(
@@ -181,10 +180,7 @@ def test_default_network_sees_its_own_keypoints():
     net = PandaPose(ModelConfig()).eval()
     crops = torch.rand(2, 3, 256, 256)
     seen = net.backbone(crops)
-    keypoints, _ = keypoints_from_blazepose(
-        seen.landmarks_px[:, :33].numpy(), seen.visibilities[:, :33].numpy()
-    )
-    own, given = net(crops), net(crops, torch.from_numpy(keypoints))
+    own, given = net(crops), net(crops, seen.keypoints_px)
     assert own.anchors.shape == (2, 200, 3)
     assert torch.allclose(own.anchors, given.anchors, atol=1e-5)
     assert torch.allclose(own.depth_logits, given.depth_logits)

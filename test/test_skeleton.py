@@ -1,6 +1,6 @@
 import numpy as np
 
-from pandapose_ros.skeleton import H36M_17, H36M_17_FROM_BLAZEPOSE, keypoints_from_blazepose
+from pandapose_ros.skeleton import H36M_17, H36M_17_FROM_BLAZEPOSE, keypoint_scores
 
 
 def test_every_joint_leads_to_the_pelvis():
@@ -30,7 +30,7 @@ def test_blazepose_points_become_joints():
     landmarks[15], landmarks[0] = (7, 3), (0, -5)
     visibilities = np.ones(33, np.float32)
     visibilities[24] = 0.2
-    keypoints, scores = keypoints_from_blazepose(landmarks, visibilities)
+    keypoints, scores = H36M_17_FROM_BLAZEPOSE @ landmarks, keypoint_scores(visibilities)
     index = H36M_17.joint_names.index
     np.testing.assert_allclose(keypoints[index("pelvis")], (0, 10))
     np.testing.assert_allclose(keypoints[index("right_hip")], (-2, 10))

@@ -65,6 +65,21 @@ def test_a_net_from_before_turns_were_known_calls_everybody_upright(tuned, tmp_p
     torch.testing.assert_close(upright, torch.tensor([1.0, 0.0, 0.0, 0.0]), atol=1e-3, rtol=0)
 
 
+def test_what_refines_keypoints_goes_with_the_landmark_net(tuned, tmp_path):
+    net, path = tuned
+    crop = torch.rand(1, 3, 256, 256)
+    net.add_refiner()
+    save_backbone(tmp_path / "refined.safetensors", net, {})
+    refined = open_landmark_net(tmp_path / "refined.safetensors")
+    with torch.inference_mode():
+        expected, plain = net(crop), open_landmark_net(path)(crop)
+        assert torch.equal(refined(crop).keypoints_px, expected.keypoints_px)
+        assert not torch.equal(plain.keypoints_px, expected.keypoints_px)
+    assert not any(parameter.requires_grad for parameter in refined.parameters())
+    load_backbone(path, refined)  # which has none
+    assert refined.refiner is None
+
+
 def test_half_precision_is_handed_on_with_the_landmark_net(tuned, tmp_path):
     net, _ = tuned
     lifter = PandaPose(ModelConfig(), nn.Identity())
@@ -97,7 +112,7 @@ def test_visibilities_taught_later_can_be_handed_on(tuned, tmp_path, capsys):
     net.steps[30][0].bias.data += 1.0
     save_backbone(path, net, {})
     assert main.main(options) == 1
-    assert "other features than the lifter was trained on" in capsys.readouterr().err
+    assert "other features or keypoints than the lifter was trained on" in capsys.readouterr().err
 
 
 def test_another_landmark_net_is_refused(tuned, tmp_path):

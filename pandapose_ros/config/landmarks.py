@@ -32,5 +32,8 @@ class LandmarkTrainConfig:
     visibilities_only: bool = option(
         False, "Leave landmarks and features as they are, for a lifter that was trained on them"
     )
+    keypoints_only: bool = option(
+        False, "Only teach it to refine keypoints by its features; all else stays as it is"
+    )
     seed: int = option(0, "Of all chance", low=0)
     save_every: int = option(100, "Steps between checkpoints", low=1)

@@ -20,7 +20,6 @@ from pandapose_ros.data.rendered_images import RenderedImage, mirrored, region_r
 from pandapose_ros.geometry import perspective_crop, project, transform_pixels
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
 from pandapose_ros.people.region import Region
-from pandapose_ros.skeleton import BLAZEPOSE_LANDMARKS, keypoints_from_blazepose
 
 Array = NDArray[np.floating]
 
@@ -215,17 +214,13 @@ def look(
     device = next(landmark_net.parameters()).device
     with torch.inference_mode():
         seen = landmark_net(crops.to(device))
-    body = slice(BLAZEPOSE_LANDMARKS)
-    keypoints, _ = keypoints_from_blazepose(
-        seen.landmarks_px[:, body].cpu().numpy(), seen.visibilities[:, body].cpu().numpy()
-    )
     relative = [(pose - pose[0]) @ R for pose, (_, R) in zip(joints, views, strict=True)]
     clean = [
         transform_pixels(homography, project(pose, intrinsics))
         for pose, intrinsics, (homography, _) in zip(joints, K, views, strict=True)
     ]
     kept = seen.presences >= _PRESENCE
-    told = (keypoints, np.stack(clean), np.stack(relative))
+    told = (seen.keypoints_px.cpu().numpy(), np.stack(clean), np.stack(relative))
     return ImageSamples(
         *(level[kept].half() for level in seen.features),
         *(torch.from_numpy(part.astype(np.float32)).to(device)[kept] for part in told),

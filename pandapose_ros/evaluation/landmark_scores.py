@@ -30,12 +30,9 @@ def score_landmarks(net: BlazePose, batches: Iterable[LandmarkCrops]) -> dict[st
             seen = net(batch.crops.to(net.device))
         people = batch.shows_person > 0
         matrix = torch.tensor(H36M_17_FROM_BLAZEPOSE)
-        keypoints, joints = (
-            matrix @ found[:, :BLAZEPOSE_LANDMARKS].cpu()
-            for found in (seen.landmarks_px, seen.world_landmarks)
-        )
+        joints = matrix @ seen.world_landmarks[:, :BLAZEPOSE_LANDMARKS].cpu()
         inside = ((batch.keypoints > -0.5) & (batch.keypoints < CROP_SIZE - 0.5)).all(dim=-1)
-        off = (keypoints - batch.keypoints).norm(dim=-1)
+        off = (seen.keypoints_px.cpu() - batch.keypoints).norm(dim=-1)
         pixels.append(off[inside & people[:, None]])
         metres.append((joints - batch.joints).norm(dim=-1)[people].flatten())
     return {

@@ -1,7 +1,8 @@
 """BlazePose's landmark net in PyTorch: one pass gives a person's 2D pose and feature pyramid.
 
-Crop of one person in; 39 landmarks, their visibilities, a presence score, world landmarks and
-three feature maps of 48 channels out. The weights are read from the TFLite file of MediaPipe.
+Crop of one person in; 39 landmarks, their visibilities, a presence score, world landmarks, 17
+keypoints and three feature maps of 48 channels out. The weights are read from the TFLite file of
+MediaPipe.
 """
 
 from dataclasses import dataclass
@@ -10,9 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from pandapose_ros.model.precision import full_precision
+from pandapose_ros.model.refiner import KeypointRefiner
 from pandapose_ros.model.tflite_graph import TfliteGraph, parse_tflite
 from pandapose_ros.model.tflite_modules import EXPECTED_FILE, module_of, symmetric_padding
-from pandapose_ros.skeleton import BLAZEPOSE_TURNS
+from pandapose_ros.skeleton import (
+    BLAZEPOSE_LANDMARKS,
+    BLAZEPOSE_TURNS,
+    H36M_17,
+    H36M_17_FROM_BLAZEPOSE,
+)
 
 CROP_SIZE = 256
 FEATURE_CHANNELS = 48
@@ -35,6 +42,8 @@ class LandmarkOutput:
         presences: [B] in [0, 1], how surely the crop shows a person.
         world_landmarks: [B, 39, 3], metres, origin between the hips, the crop's axes (x right,
             y down, z away from the camera).
+        keypoints_px: [B, 17, 2], H36M-17, crop pixels: sums of landmarks, refined where the net
+            has been taught to.
     """
 
     features: list[Tensor]
@@ -42,6 +51,7 @@ class LandmarkOutput:
     visibilities: Tensor
     presences: Tensor
     world_landmarks: Tensor
+    keypoints_px: Tensor
 
 
 class BlazePose(nn.Module):
@@ -55,6 +65,7 @@ class BlazePose(nn.Module):
 
     Attributes:
         is_tuned: Whether its weights are others than those of the file.
+        refiner: Refines the keypoints; None: nobody has taught it to.
 
     Raises:
         ValueError: If the bytes are another network, or hold an operation that is not known.
@@ -62,6 +73,8 @@ class BlazePose(nn.Module):
     Source:
         Bazarevsky et al., BlazePose (arXiv 2006.10204); graph and weights from MediaPipe 0.10.21.
     """
+
+    keypoints_from_landmarks: Tensor
 
     def __init__(self, content: bytes) -> None:
         super().__init__()
@@ -85,6 +98,9 @@ class BlazePose(nn.Module):
             self._wiring.append((sources, operation.output))
         self.steps = nn.ModuleList(steps)
         self.is_tuned = False
+        self.refiner: KeypointRefiner | None = None
+        matrix = torch.tensor(H36M_17_FROM_BLAZEPOSE)
+        self.register_buffer("keypoints_from_landmarks", matrix, persistent=False)
         self._exact = self._steps_of_heads()
         self.requires_grad_(False)
         self.call_everybody_upright()
@@ -113,6 +129,13 @@ class BlazePose(nn.Module):
             ValueError: If the crops have another shape.
         """
         return self.finish(self.begin(crops, len(self.steps)), len(self.steps))
+
+    def add_refiner(self) -> KeypointRefiner:
+        """Let the keypoints be refined from now on; return what does it, with random weights."""
+        joints = len(H36M_17.joint_names)
+        refiner = KeypointRefiner(joints, FEATURE_CHANNELS, CROP_SIZE, FEATURE_SIZES)
+        self.refiner = refiner.requires_grad_(False).to(self.device).eval()
+        return self.refiner
 
     def landmark_head(self) -> nn.Conv2d:
         """Return the convolution that gives the landmarks.
@@ -161,13 +184,20 @@ class BlazePose(nn.Module):
         tensors = self._take(dict(tensors), range(count, len(self.steps)))
         landmarks, presences, world = (tensors[head].flatten(1) for head in self._heads)
         landmarks = landmarks.unflatten(1, (LANDMARKS, 5))  # u, v, depth, two logits
+        features = [tensors[feature] for feature in self._features]
+        # The file counts from the crop's edge; here the first pixel's centre is 0.
+        landmarks_px = landmarks[..., :2] - 0.5
+        with full_precision(landmarks.device):
+            keypoints = self.keypoints_from_landmarks @ landmarks_px[:, :BLAZEPOSE_LANDMARKS]
+        if self.refiner is not None:
+            keypoints = self.refiner(features, keypoints)
         return LandmarkOutput(
-            features=[tensors[feature] for feature in self._features],
-            # The file counts from the crop's edge; here the first pixel's centre is 0.
-            landmarks_px=landmarks[..., :2] - 0.5,
+            features=features,
+            landmarks_px=landmarks_px,
             visibilities=landmarks[..., 3].sigmoid(),
             presences=presences.squeeze(1),
             world_landmarks=world.unflatten(1, (LANDMARKS, 3)),
+            keypoints_px=keypoints,
         )
 
     def _take(self, tensors: dict[int, Tensor], numbers: range) -> dict[int, Tensor]:

@@ -23,7 +23,7 @@ from pandapose_ros.model.levels import LevelProjections
 from pandapose_ros.model.precision import finite_place, full_precision
 from pandapose_ros.model.tokens import sample_tokens
 from pandapose_ros.model_files import find_model_file
-from pandapose_ros.skeleton import H36M_17, H36M_17_FROM_BLAZEPOSE
+from pandapose_ros.skeleton import H36M_17
 
 LANDMARK_FILE = "pose_landmark_full.tflite"
 BACKBONE_PREFIX = "backbone."
@@ -82,8 +82,6 @@ class PandaPose(nn.Module):
         said at each part and in ModelConfig.
     """
 
-    keypoints_from_landmarks: Tensor
-
     def __init__(self, config: ModelConfig, backbone: nn.Module | None = None) -> None:
         super().__init__()
         self.config = config
@@ -104,8 +102,6 @@ class PandaPose(nn.Module):
             RegressionHeads(config) if regressed else VoteHeads(config, joints)
             for _ in range(config.layers)
         )
-        matrix = torch.tensor(H36M_17_FROM_BLAZEPOSE)
-        self.register_buffer("keypoints_from_landmarks", matrix, persistent=False)
 
     def forward(self, crops: Tensor, keypoints: Tensor | None = None) -> PandaPoseOutput:
         """Lift the person in each crop.
@@ -236,10 +232,7 @@ class PandaPose(nn.Module):
             raise ValueError(
                 f"the backbone {self.config.backbone} sees no keypoints; pass keypoints [B, J, 2]"
             )
-        landmarks = seen.landmarks_px[:, : self.keypoints_from_landmarks.shape[1]]
-        with full_precision(landmarks.device):
-            keypoints = self.keypoints_from_landmarks @ landmarks
-        return finite_place(keypoints)
+        return finite_place(seen.keypoints_px)
 
     def _check(self, features: list[Tensor] | None, keypoints: Tensor) -> None:
         """Raise ValueError if the shapes are not those of the configuration."""

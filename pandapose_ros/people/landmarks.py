@@ -20,7 +20,7 @@ from pandapose_ros.skeleton import (
     BLAZEPOSE_REGION_CENTRE,
     BLAZEPOSE_REGION_CIRCLE,
     BLAZEPOSE_TURNS,
-    keypoints_from_blazepose,
+    keypoint_scores,
 )
 
 Array = NDArray[np.floating]
@@ -101,6 +101,7 @@ class _Answer:
     """What the landmark net says about one crop; as in `LandmarkOutput`, without the batch."""
 
     landmarks_crop: Array
+    keypoints_crop: Array
     visibilities: Array
     world_landmarks: Array
     presence: float
@@ -154,10 +155,11 @@ def _answers(
     cut = crops_on_device if is_on_device else crops_on_host
     with torch.inference_mode():
         output = landmark_net(cut(images, homographies, device))
-        landmarks, visibilities, world, presences = (
+        landmarks, keypoints, visibilities, world, presences = (
             tensor.cpu().numpy()
             for tensor in (
                 output.landmarks_px,
+                output.keypoints_px,
                 output.visibilities,
                 output.world_landmarks,
                 output.presences,
@@ -166,6 +168,7 @@ def _answers(
     return [
         _Answer(
             landmarks[i],
+            keypoints[i],
             visibilities[i, :BLAZEPOSE_LANDMARKS],
             world[i, :BLAZEPOSE_LANDMARKS],
             float(presences[i]),
@@ -184,9 +187,6 @@ def _person(
     crop_from_image, rotation = view
     image_from_crop = np.linalg.inv(crop_from_image)
     points = geometry.transform_pixels(image_from_crop, answer.landmarks_crop).astype(np.float32)
-    keypoints_crop, scores = keypoints_from_blazepose(
-        answer.landmarks_crop[:BLAZEPOSE_LANDMARKS], answer.visibilities
-    )
     landmarks_px = points[:BLAZEPOSE_LANDMARKS]
     visible = answer.visibilities >= _VISIBLE
     return Person(
@@ -198,9 +198,11 @@ def _person(
         image_from_crop_rotation=rotation,
         landmarks_px=landmarks_px,
         visibilities=answer.visibilities,
-        keypoints_crop=keypoints_crop,
-        keypoints=geometry.transform_pixels(image_from_crop, keypoints_crop).astype(np.float32),
-        keypoint_scores=scores,
+        keypoints_crop=answer.keypoints_crop,
+        keypoints=geometry.transform_pixels(image_from_crop, answer.keypoints_crop).astype(
+            np.float32
+        ),
+        keypoint_scores=keypoint_scores(answer.visibilities),
         features=answer.features,
         world_landmarks=answer.world_landmarks,
         score=answer.presence,

@@ -19,7 +19,7 @@ from pandapose_ros.runtime.precision import casts, joint_error, reduced
 from pandapose_ros.runtime.rows import CropVotes, as_votes, from_rows, read_out, to_rows
 
 GREATEST_ERROR = 5e-3  # on a drawing, where half precision is 1 mm off; on people 0.2 mm [m]
-_LANDMARKS = ("landmarks_px", "visibilities", "presences", "world_landmarks")
+_LANDMARKS = ("landmarks_px", "visibilities", "presences", "world_landmarks", "keypoints_px")
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,9 @@ class OnePass:
         """Find the landmarks of crops [B, 3, 256, 256] and lift them."""
         arrays = from_rows(self.batches(crops), self._shapes)
         count = len(_LANDMARKS)
-        landmarks, visibilities, presences, world = (
-            torch.from_numpy(array) for array in arrays[:count]
-        )
+        landmarks = (torch.from_numpy(array) for array in arrays[:count])
         votes = as_votes(arrays[count:], self._kinds, self._owners)
-        return LiftedLandmarks([], landmarks, visibilities, presences, world, votes)
+        return LiftedLandmarks([], *landmarks, votes=votes)
 
     def _parts(self, crops: Tensor) -> list[Tensor]:
         """Return everything that the host reads, on the device; it never waits for the host."""

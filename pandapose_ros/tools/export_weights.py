@@ -62,12 +62,15 @@ def _replace_landmark_net(net: PandaPose, path: Path) -> None:
     """Put another landmark net in; raise ValueError if the lifter would see other features."""
     other = open_landmark_net(path)
     head = {id(parameter) for parameter in other.landmark_head().parameters()}
-    trained_on = dict(net.backbone.named_parameters())
-    for name, parameter in other.named_parameters():
-        if id(parameter) not in head and not torch.equal(trained_on[name], parameter):
+    trained_on, given = dict(net.backbone.named_parameters()), dict(other.named_parameters())
+    for name in sorted(trained_on.keys() | given.keys()):
+        if id(given.get(name)) in head:
+            continue
+        is_same = name in given and name in trained_on
+        if not is_same or not torch.equal(trained_on[name], given[name]):
             raise ValueError(
-                f"{path} gives other features than the lifter was trained on ({name} differs); "
-                "make it with `pandapose train-landmarks --visibilities-only`"
+                f"{path} gives other features or keypoints than the lifter was trained on ({name} "
+                "differs); make it with `pandapose train-landmarks --visibilities-only`"
             )
     net.backbone = other
 

@@ -15,7 +15,9 @@ from pandapose_ros.config import LandmarkTrainConfig
 from pandapose_ros.data.landmark_crops import LandmarkCrops
 from pandapose_ros.model.blazepose import LANDMARKS, BlazePose
 from pandapose_ros.training.landmark_losses import (
+    ALL_JOINTS,
     KEPT_EVERY,
+    NOT_SUMS,
     FeatureProbes,
     LandmarkLosses,
     landmark_loss,
@@ -55,6 +57,9 @@ class LandmarkTrainer:
         net: What is trained.
         step: Steps done so far.
 
+    Raises:
+        ValueError: If the configuration asks for two kinds of weights alone.
+
     Source:
         Our choice. The paper's detector (CPN) is fine-tuned on its training images too, as is
         customary for lifting on Human3.6M, and frozen when the lifter is trained.
@@ -68,6 +73,8 @@ class LandmarkTrainer:
         draw: Callable[[int], LandmarkCrops],
         device: torch.device,
     ) -> None:
+        if config.visibilities_only and config.keypoints_only:
+            raise ValueError("expected visibilities_only or keypoints_only, not both")
         torch.manual_seed(config.seed)
         self.config = config
         self.step = 0
@@ -79,15 +86,20 @@ class LandmarkTrainer:
         self._before = before.to(device)
         self.net = copy.deepcopy(net).to(device)
         self.net.is_tuned = True
+        # Sums of landmarks are taught by these, keypoints that are refined each for itself.
+        self._taught = ALL_JOINTS if config.keypoints_only else NOT_SUMS
         if config.visibilities_only:
             _ask_for_visibilities(self.net)
+        elif config.keypoints_only:
+            (self.net.refiner or self.net.add_refiner()).requires_grad_(True)
         else:
+            self.net.refiner = None  # it would be of features that were
             self.net.steps[FROZEN_STEPS:].requires_grad_(True)
         self._probes = FeatureProbes().to(device)
         self._parameters: list[Tensor] = [p for p in self.net.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(
             [
-                *({"params": p, "share": _size(p)} for p in self._parameters),
+                *({"params": p, "share": _share(p, config)} for p in self._parameters),
                 {"params": list(self._probes.parameters()), "share": _PROBE_SHARE},
             ],
             lr=config.learning_rate,
@@ -109,7 +121,7 @@ class LandmarkTrainer:
             some = {key: tensor[::KEPT_EVERY] for key, tensor in begun.items()}
             before = self._before.finish(some, FROZEN_STEPS)
         seen = self.net.finish(begun, FROZEN_STEPS)
-        losses = landmark_loss(seen, before, batch, self.config.teacher_weight)
+        losses = landmark_loss(seen, before, batch, self.config.teacher_weight, self._taught)
         loss = losses.total + self._probes(seen.features, batch)
         if not math.isfinite(loss.item()):
             parts = {name: part.item() for name, part in losses._asdict().items()}
@@ -179,6 +191,8 @@ def _ask_for_visibilities(net: BlazePose) -> None:
         parameter.register_hook(lambda gradient, mask=mask: gradient * mask)
 
 
-def _size(parameter: Tensor) -> float:
-    """Return the root mean square of a parameter."""
+def _share(parameter: Tensor, config: LandmarkTrainConfig) -> float:
+    """Return a parameter's share of the learning rate: its root mean square."""
+    if config.keypoints_only:  # new weights, with norms between them
+        return 1.0
     return max(float(parameter.detach().square().mean().sqrt()), _LEAST_SIZE)
