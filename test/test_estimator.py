@@ -78,7 +78,7 @@ def test_hidden_joints_have_a_place_and_say_that_they_are_hidden(estimator, fram
     ankles = [estimator.skeleton.joint_names.index(f"{side}_ankle") for side in ("right", "left")]
     (seen,) = estimator.estimate(frames[0], truth["K"])
     covered = frames[0].copy()
-    for u, v in seen.keypoints[ankles].astype(int):
+    for u, v in geometry.project(truth["joints"][0, ankles], truth["K"]).astype(int):
         covered[max(v - 30, 0) : v + 30, max(u - 30, 0) : u + 30] = 90
     estimator.reset()
     (pose,) = estimator.estimate(covered, truth["K"])
@@ -87,8 +87,7 @@ def test_hidden_joints_have_a_place_and_say_that_they_are_hidden(estimator, fram
     assert np.linalg.norm(pose.joints - seen.joints, axis=1)[ankles].max() < 0.6
     assert (pose.joint_scores[ankles] < 0.7 * seen.joint_scores[ankles]).all()
     sizes = [np.trace(p.joint_covariances[ankles], axis1=1, axis2=2) for p in (seen, pose)]
-    assert (sizes[1] > 1.4 * sizes[0]).all()
-    assert sizes[1].sum() > 1.5 * sizes[0].sum()
+    assert (sizes[1] > 1.5 * sizes[0]).all()
 
 
 def test_ids_last_and_images_are_not_written_to(estimator, frames):
