@@ -5,6 +5,7 @@ there) is learnt from the truth. The rest (fingers, toes, face, visibilities) is
 had it before, moved along with the joint that it hangs on.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -32,12 +33,12 @@ from pandapose_ros.skeleton import (
 KEPT_EVERY = 4  # crops; on each so manyth the net of before is asked too
 
 # Pelvis, spine and thorax are sums of hips and shoulders, which have truths of their own.
-NOT_SUMS = [
+NOT_SUMS = tuple(
     joint
     for joint, name in enumerate(H36M_17.joint_names)
     if name not in ("pelvis", "spine", "thorax")
-]
-ALL_JOINTS = list(range(len(H36M_17.joint_names)))
+)
+ALL_JOINTS = tuple(range(len(H36M_17.joint_names)))
 _PX = 1 / 32  # weight of a pixel
 _REACH = 0.5  # of the crop's side: joints farther out than this are not asked for
 _HEAT_WEIGHT = 0.05
@@ -104,7 +105,7 @@ def landmark_loss(
     before: LandmarkOutput,
     batch: LandmarkCrops,
     teacher_weight: float,
-    taught: list[int] = NOT_SUMS,
+    taught: Sequence[int] = NOT_SUMS,
 ) -> LandmarkLosses:
     """Compare what the net says with the truth, and the rest with what it said before.
 
@@ -114,15 +115,15 @@ def landmark_loss(
         batch: The crops' truth. Of a misplaced one only the turn counts: whom the region is round
             is not to be seen there, if two people are near each other.
         teacher_weight: Of the rest.
-        taught: The joints whose keypoints are learnt.
+        taught: Numbers of the joints whose keypoints are learnt.
     """
     person, asked = batch.shows_person, _asked(batch)
     matrix = torch.tensor(H36M_17_FROM_BLAZEPOSE, device=person.device)
     body = slice(BLAZEPOSE_LANDMARKS)
     middle = (CROP_SIZE - 1) / 2
     near = (batch.keypoints - middle).abs().amax(dim=-1) < middle + _REACH * CROP_SIZE
-    counts = (near & (asked > 0)[:, None]).float()[:, taught]
-    distances = (seen.keypoints_px - batch.keypoints).norm(dim=-1)[:, taught]
+    counts = (near & (asked > 0)[:, None]).float()[:, list(taught)]
+    distances = (seen.keypoints_px - batch.keypoints).norm(dim=-1)[:, list(taught)]
     keypoints_px = _mean(distances, counts)
 
     places = [BLAZEPOSE_REGION_CENTRE, BLAZEPOSE_REGION_CIRCLE]

@@ -192,7 +192,7 @@ def _ask_for_visibilities(net: BlazePose) -> None:
 
 
 def _share(parameter: Tensor, config: LandmarkTrainConfig) -> float:
-    """Return a parameter's share of the learning rate: its root mean square."""
+    """Return a parameter's share of the rate: its root mean square; of a new head, all of it."""
     if config.keypoints_only:  # new weights, with norms between them
         return 1.0
     return max(float(parameter.detach().square().mean().sqrt()), _LEAST_SIZE)
