@@ -136,6 +136,27 @@ def test_names_that_make_no_topics_are_refused(make_node, capfd, names, text):
     assert text in capfd.readouterr().err
 
 
+def test_cameras_that_are_swapped_by_remapping_are_swapped_as_a_whole(graph, make_camera, blank):
+    """ROS remaps a name once; what is remapped to the other's name must not be remapped back."""
+    swaps = []
+    for topic in ("image", "camera_info"):
+        swaps += ["-r", f"left/{topic}:=right/{topic}", "-r", f"right/{topic}:=left/{topic}"]
+    overrides = {"threads": 1, "runtime": "torch", "cameras": ["left", "right"]}
+    node = graph.add(
+        PoseNode(
+            context=graph.context,
+            cli_args=["--ros-args", *swaps],
+            parameter_overrides=[Parameter(name, value=v) for name, v in overrides.items()],
+        )
+    )
+    assert node.start()
+    pair = Pair(make_camera())
+    pair.images["left"].publish(pair.camera.message(blank))
+    graph.spin_until(lambda: pair.skeletons["left"] or pair.skeletons["right"])
+    assert len(pair.skeletons["right"]) == 1
+    assert node.cameras[1].input.topic == "/left/image"
+
+
 def test_two_cameras_are_not_put_into_one_frame(make_node, capfd):
     node = make_node(["left", "right"], frame_id="lens")
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE

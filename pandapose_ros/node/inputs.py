@@ -34,11 +34,18 @@ def input_topics(node: Node, camera: str, config: NodeConfig) -> list[str]:
         config: Whether images are compressed, and whether depth is asked for.
     """
     prefix = f"{camera}/" if camera else ""
-    image = node.resolve_topic_name(f"{prefix}image")
-    if config.image_transport == "compressed" and not image.endswith(_COMPRESSED):
-        image = node.resolve_topic_name(image + _COMPRESSED)
     others = ["camera_info", "depth"] if config.depth_window > 0 else ["camera_info"]
-    return [image, *(node.resolve_topic_name(f"{prefix}{name}") for name in others)]
+    names = [_image_name(node, prefix, config), *(f"{prefix}{name}" for name in others)]
+    return [node.resolve_topic_name(name) for name in names]
+
+
+def _image_name(node: Node, prefix: str, config: NodeConfig) -> str:
+    """Return the image's name to subscribe by, which rclpy remaps then: twice would be wrong."""
+    name = f"{prefix}image"
+    image = node.resolve_topic_name(name)
+    if config.image_transport == "compressed" and not image.endswith(_COMPRESSED):
+        return image + _COMPRESSED
+    return name
 
 
 class ImageInput:
@@ -162,7 +169,7 @@ class ImageInput:
         # The calibration first, so that the first image does not come without it.
         wanted: list[tuple[type, str, Callable]] = [
             (CameraInfo, f"{self._prefix}camera_info", self._on_camera_info),
-            (self._kind, self.topic, self._on_image),
+            (self._kind, _image_name(self._node, self._prefix, self._config()), self._on_image),
         ]
         if self._config().depth_window > 0:
             self._depths.resume()
