@@ -22,10 +22,9 @@ from pandapose_ros.model.hrnet import HRNet, HRNetOutput
 from pandapose_ros.model.levels import LevelProjections
 from pandapose_ros.model.precision import finite_place, full_precision
 from pandapose_ros.model.tokens import sample_tokens
-from pandapose_ros.model_files import find_model_file
+from pandapose_ros.model_files import LANDMARK_NET, find_model_file
 from pandapose_ros.skeleton import H36M_17
 
-LANDMARK_FILE = "pose_landmark_full.tflite"
 BACKBONE_PREFIX = "backbone."
 
 
@@ -264,5 +263,5 @@ def _is_backbone(key: str) -> bool:
 def _build_backbone(config: ModelConfig) -> nn.Module:
     """Build the backbone that the configuration names."""
     if config.backbone == "blazepose":
-        return BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+        return BlazePose(find_model_file(LANDMARK_NET).read_bytes())
     return HRNet(width=config.level_channels[0])
