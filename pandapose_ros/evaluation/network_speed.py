@@ -13,7 +13,7 @@ from torch import Tensor
 from pandapose_ros import geometry
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.estimator import PoseEstimator
-from pandapose_ros.evaluation.speed import forget_peak, memory_mb, timed
+from pandapose_ros.evaluation.speed import LEAST_REPEATS, forget_peak, memory_mb, timed
 from pandapose_ros.model.blazepose import CROP_SIZE
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.people.crops import crops_on_host
@@ -25,8 +25,6 @@ from pandapose_ros.timings import summarise
 
 Image = NDArray[np.uint8]
 
-# Fewer repetitions than this say nothing, however long they take.
-_LEAST = 3
 _CPU = torch.device("cpu")
 
 
@@ -55,7 +53,7 @@ def measure_networks(estimator: PoseEstimator, people: int, repeats: int, second
     memory: dict[str, float] = {}
     start = time.perf_counter()
     for number in range(repeats + 1):
-        if number > _LEAST and time.perf_counter() - start > seconds:
+        if number > LEAST_REPEATS and time.perf_counter() - start > seconds:
             break
         for name, each in (("runtime", networks), ("eager", eager)):
             with torch.inference_mode():
@@ -110,7 +108,7 @@ def measure_paper(
     start = time.perf_counter()
     with torch.inference_mode():
         for number in range(repeats + 1):
-            if number > _LEAST and time.perf_counter() - start > seconds:
+            if number > LEAST_REPEATS and time.perf_counter() - start > seconds:
                 break
             for name, way in ways.items():
                 milliseconds, _ = timed(lambda w=way: w().cpu(), device)
