@@ -123,6 +123,19 @@ def read_actions(path: Path) -> tuple[str, ...]:
         return ("unknown",) * (len(file["offsets"]) - 1)
 
 
+def read_clip_truth(path: Path) -> tuple[Array, Array]:
+    """Return the joints [N, 17, 3] and K [3, 3] of a rendered clip, as of `read_clip`.
+
+    Raises:
+        FileNotFoundError: If the video or its truth is missing.
+    """
+    truth = path.with_suffix(".npz")
+    if not (path.is_file() and truth.is_file()):
+        raise FileNotFoundError(f"expected a clip {path} and its truth {truth}")
+    with np.load(truth, allow_pickle=False) as file:
+        return file["joints"], file["K"]
+
+
 def read_clip(path: Path) -> Iterator[RenderedImage]:
     """Read a rendered clip, frame after frame.
 
@@ -134,16 +147,12 @@ def read_clip(path: Path) -> Iterator[RenderedImage]:
         FileNotFoundError: If one of the two is missing.
         ValueError: If they are not of the same length.
     """
-    truth = path.with_suffix(".npz")
-    if not (path.is_file() and truth.is_file()):
-        raise FileNotFoundError(f"expected a clip {path} and its truth {truth}")
-    with np.load(truth, allow_pickle=False) as file:
-        joints, K = file["joints"], file["K"]
+    joints, K = read_clip_truth(path)
     video = cv2.VideoCapture(str(path))
     for i, pose in enumerate(joints):
         read, image = video.read()
         if not read:
-            raise ValueError(f"{path} has {i} frames, {truth} has {len(joints)} poses")
+            raise ValueError(f"{path} has {i} frames, its truth has {len(joints)} poses")
         yield RenderedImage(cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8), pose, K)
 
 
