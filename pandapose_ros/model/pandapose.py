@@ -47,8 +47,8 @@ class PandaPoseOutput:
         depth_logits: The same before the softmax; None if depth is regressed.
         depth_values: Depth [B, J, h, w], metres, root-relative, if it is regressed; else None.
         layer_joints: Joints after each decoder layer [B, J, 3], the last being `joints`. All
-            layers in training mode, for deep supervision (the paper mentions none, and our loss
-            takes the last only, so that the earlier heads are not trained); else only the last.
+            layers in training mode, for deep supervision (the paper mentions none; without it,
+            which is the default, the earlier heads are not trained); else only the last.
     """
 
     joints: Tensor
