@@ -15,22 +15,18 @@ from torch import nn
 
 from pandapose_ros.checkpoint import save_weights
 from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
-from pandapose_ros.data.batches import BatchSource
 from pandapose_ros.data.dataset import human36m, mpi_inf_3dhp
-from pandapose_ros.data.photographs import (
-    PhotographBatches,
-    look_as_paper,
-    mirror,
-    open_photographs,
-)
+from pandapose_ros.data.photographs import look_as_paper, mirror
 from pandapose_ros.evaluation.candidates import mirror_joints, mirror_keypoints
 from pandapose_ros.evaluation.views import KeypointSource, Viewer
 from pandapose_ros.model.hrnet import HRNet
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.tools import main
+from pandapose_ros.training.batches import BatchSource
 from pandapose_ros.training.distribution import Share
 from pandapose_ros.training.loop import WEIGHTS_FILE, Trainer
+from pandapose_ros.training.photograph_batches import PhotographBatches, open_photographs
 from pandapose_ros.training.state import STATE_FILE
 
 ROOT = Path(__file__).parents[1]

@@ -23,7 +23,6 @@ from pandapose_ros.config import (
     TrainConfig,
     TrainDataConfig,
 )
-from pandapose_ros.data.batches import BatchSource
 from pandapose_ros.data.dataset import rendered_clips
 from pandapose_ros.data.image_features import parts_of
 from pandapose_ros.data.image_samples import make_image_samples
@@ -31,6 +30,7 @@ from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model_files import LANDMARK_NET, find_model_file
 from pandapose_ros.synthetic.body import save_bodies
 from pandapose_ros.tools import main
+from pandapose_ros.training.batches import BatchSource
 from pandapose_ros.training.distribution import Share
 from pandapose_ros.training.loop import WEIGHTS_FILE
 from pandapose_ros.training.recipe import read_recipe
