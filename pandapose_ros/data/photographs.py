@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 from pandapose_ros.data.dataset import Sample, read_image
 from pandapose_ros.data.human36m import METRIC_CROP_SIZE, metric_crop
 from pandapose_ros.geometry import transform_pixels
-from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.skeleton import mirror_joints, mirror_keypoints
 
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]
-
-_MIRROR = list(H36M_17.mirror)
 
 
 class PaperView(NamedTuple):
@@ -75,5 +73,5 @@ def look_as_paper(sample: Sample) -> PaperView:
 
 def mirror(view: PaperView) -> PaperView:
     """Return what a mirror shows, with left and right joints exchanged."""
-    keypoints = view.keypoints[_MIRROR] * (-1, 1) + (view.crop.shape[1] - 1, 0)
-    return PaperView(view.crop[:, ::-1], keypoints, view.joints[_MIRROR] * (-1, 1, 1))
+    keypoints = mirror_keypoints(view.keypoints, view.crop.shape[1])
+    return PaperView(view.crop[:, ::-1], keypoints, mirror_joints(view.joints))

@@ -14,7 +14,7 @@ from pandapose_ros.data.body_circle import body_circle
 from pandapose_ros.data.pose_sampler import Family
 from pandapose_ros.geometry import project
 from pandapose_ros.people.region import REGION_MARGIN, Region
-from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.skeleton import H36M_17, mirror_joints
 
 Array = NDArray[np.floating]
 
@@ -43,8 +43,8 @@ def mirrored(item: RenderedImage) -> RenderedImage:
     """Return the image in a mirror, with left and right joints exchanged."""
     K = item.K.copy()
     K[0, 2] = item.image.shape[1] - 1 - K[0, 2]
-    joints = item.joints[list(H36M_17.mirror)] * np.array((-1.0, 1.0, 1.0), item.joints.dtype)
-    return RenderedImage(np.asarray(cv2.flip(item.image, 1), np.uint8), joints, K)
+    image = np.asarray(cv2.flip(item.image, 1), np.uint8)
+    return RenderedImage(image, mirror_joints(item.joints), K)
 
 
 def chunk_files(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from pandapose_ros.config import EvaluationConfig
 from pandapose_ros.evaluation.views import Views
 from pandapose_ros.model.anchors import AnchorKind
 from pandapose_ros.model.pandapose import PandaPose, PandaPoseOutput
-from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.skeleton import mirror_joints, mirror_keypoints
 
 Array = NDArray[np.floating]
 
@@ -95,18 +95,6 @@ class Estimates:
             turned = torch.from_numpy(mirror_keypoints(points, net.config.crop_width)).to(device)
             other = net.lift(views.mirrored_features, turned).joints.float().cpu().numpy()
         return output, (joints + mirror_joints(other)) / 2
-
-
-def mirror_keypoints(keypoints: Array, width: int) -> Array:
-    """Return keypoints [..., 17, 2] in the mirrored crop, `width` pixels wide."""
-    mirrored = keypoints[..., list(H36M_17.mirror), :].copy()
-    mirrored[..., 0] = width - 1 - mirrored[..., 0]
-    return mirrored
-
-
-def mirror_joints(joints: Array) -> Array:
-    """Return joints [..., 17, 3] of the mirrored crop as those of the crop."""
-    return joints[..., list(H36M_17.mirror), :] * np.array((-1, 1, 1), joints.dtype)
 
 
 def top_vote_offsets(output: PandaPoseOutput, votes: int) -> dict[str, tuple[float, float]]:
