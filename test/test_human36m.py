@@ -83,7 +83,7 @@ def write(path, labels):
 
 
 def test_samples_are_read_back(tmp_path, labels):
-    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn")
+    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None)
     assert len(samples.images) == 8
     assert str(samples.images[3]).endswith("ca_02/s_09_act_02_subact_01_ca_02_000002.jpg")
     for i, sample in enumerate(labels):
@@ -95,7 +95,7 @@ def test_samples_are_read_back(tmp_path, labels):
 
 
 def test_pixels_and_crops_agree_with_the_camera(tmp_path, labels):
-    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn")
+    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None)
     for i in range(8):
         true = project(samples.joints[i], samples.K[i])
         np.testing.assert_allclose(samples.true_keypoints[i], true, atol=1e-2)
@@ -105,17 +105,9 @@ def test_pixels_and_crops_agree_with_the_camera(tmp_path, labels):
             np.testing.assert_allclose(crop, expected, atol=1e-2)
 
 
-def test_other_detections_are_taken_if_asked_for(tmp_path, labels):
-    expected = read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn").keypoints
-    for sample in labels:
-        sample["joints_2d_hrnet"] = sample.pop("joints_2d_cpn")
-    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None, "hrnet")
-    np.testing.assert_array_equal(samples.keypoints, expected)
-
-
 def test_challenging_samples_are_found(tmp_path, labels):
     labels[5]["joints_2d_cpn"] = labels[5]["joints_2d_cpn"] + np.float32(0.1)
-    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn")
+    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None)
     keypoints = tuple(
         np.stack([transform_points(*pair) for pair in zip(samples.crop_from_image, points)])  # noqa: B905
         for points in (samples.keypoints, samples.true_keypoints)
@@ -134,11 +126,11 @@ def test_challenging_samples_are_found(tmp_path, labels):
 def test_images_are_looked_for(tmp_path, labels):
     path = write(tmp_path / "h36m.pkl", labels)
     with pytest.raises(FileNotFoundError, match=r"ca_01_000001\.jpg; expected the image tree"):
-        read_human36m(path, tmp_path, "cpn")
+        read_human36m(path, tmp_path)
     first = tmp_path / labels[0]["image"]
     first.parent.mkdir()
     first.touch()
-    assert Counter(read_human36m(path, tmp_path, "cpn").images)[first] == 1
+    assert Counter(read_human36m(path, tmp_path).images)[first] == 1
 
 
 @pytest.mark.parametrize(
@@ -155,25 +147,22 @@ def test_images_are_looked_for(tmp_path, labels):
 def test_wrong_fields_are_named(tmp_path, labels, changes, message):
     labels[1] |= changes
     with pytest.raises(ValueError, match=rf"h36m\.pkl, .*{message}"):
-        read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn")
+        read_human36m(write(tmp_path / "h36m.pkl", labels), None)
 
 
-@pytest.mark.parametrize("name", ["image", "joints_3d", "joints_2d_gt", "scale", "action"])
+@pytest.mark.parametrize(
+    "name", ["image", "joints_3d", "joints_2d_gt", "joints_2d_cpn", "scale", "action"]
+)
 def test_missing_fields_are_named(tmp_path, labels, name):
     del labels[1][name]
     with pytest.raises(ValueError, match=f"sample 1: expected the field '{name}'"):
-        read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn")
-
-
-def test_other_detector_than_the_files_is_named(tmp_path, labels):
-    with pytest.raises(ValueError, match="expected the field 'joints_2d_hrnet'"):
-        read_human36m(write(tmp_path / "h36m.pkl", labels), None, "hrnet")
+        read_human36m(write(tmp_path / "h36m.pkl", labels), None)
 
 
 @pytest.mark.parametrize("content", [[], {}, "text"])
 def test_other_contents_are_refused(tmp_path, content):
     with pytest.raises(ValueError, match="expected a list of samples"):
-        read_human36m(write(tmp_path / "h36m.pkl", content), None, "cpn")
+        read_human36m(write(tmp_path / "h36m.pkl", content), None)
 
 
 def test_the_data_set_joins_labels_and_images(tmp_path, labels):

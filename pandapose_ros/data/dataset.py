@@ -168,9 +168,9 @@ def rendered_clips(videos: Sequence[Path]) -> Dataset:
     )
 
 
-def human36m(pickles: Sequence[Path], images: Path | None, detector: str = "cpn") -> Dataset:
+def human36m(pickles: Sequence[Path], images: Path | None) -> Dataset:
     """Take Human3.6M as `read_human36m` reads it."""
-    parts = [read_human36m(path, images, detector) for path in pickles]
+    parts = [read_human36m(path, images) for path in pickles]
     takes = [partial(_human36m_sample, part, images is not None) for part in parts]
     take = one_after_another([len(part.images) for part in parts], takes)
     actions = tuple(_action(number) for part in parts for number in part.actions)

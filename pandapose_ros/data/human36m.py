@@ -25,7 +25,7 @@ class Human36mSamples:
 
     Attributes:
         images: N files, or their names below the image tree if no folder was given.
-        keypoints: [N, 17, 2], as detected, image pixels.
+        keypoints: [N, 17, 2], as CPN detected them, image pixels.
         true_keypoints: [N, 17, 2], image pixels.
         joints: [N, 17, 3], camera frame, metres.
         K: [N, 3, 3], pixels.
@@ -44,14 +44,13 @@ class Human36mSamples:
     actions: NDArray[np.int64]
 
 
-def read_human36m(path: Path, image_folder: Path | None, detector: str) -> Human36mSamples:
+def read_human36m(path: Path, image_folder: Path | None) -> Human36mSamples:
     """Read `h36m_train.pkl` or `h36m_validation.pkl`.
 
     Args:
         path: The pickle: a list of dictionaries, one per sample.
         image_folder: Holds the folders s_SS_act_AA_subact_BB_ca_CC; None if images are not
             wanted.
-        detector: Whose keypoints: "cpn" or, where the file has them, "hrnet".
 
     Raises:
         FileNotFoundError: If the pickle or the first image is missing.
@@ -66,7 +65,7 @@ def read_human36m(path: Path, image_folder: Path | None, detector: str) -> Human
         raise ValueError(
             f"{path}: expected a list of samples, got {type(labels).__name__} without any"
         )
-    rows = [_read_sample(label, detector, f"{path}, sample {i}") for i, label in enumerate(labels)]
+    rows = [_read_sample(label, f"{path}, sample {i}") for i, label in enumerate(labels)]
     images = tuple(
         _image_path(label, image_folder, f"{path}, sample {i}") for i, label in enumerate(labels)
     )
@@ -87,7 +86,7 @@ def _image_path(label: object, image_folder: Path | None, place: str) -> Path:
     return name if image_folder is None else image_folder / name
 
 
-def _read_sample(label: object, detector: str, place: str) -> dict[str, NDArray]:
+def _read_sample(label: object, place: str) -> dict[str, NDArray]:
     """Return the fields of a sample, but for its image."""
     camera = int(array_field(label, "camera_id", (), place))
     if camera not in range(len(_IMAGE_HEIGHTS)):
@@ -99,7 +98,7 @@ def _read_sample(label: object, detector: str, place: str) -> dict[str, NDArray]
             array_field(label, "center", (2,), place), array_field(label, "scale", (2,), place)
         ),
     }
-    for ours, theirs in (("keypoints", detector), ("true_keypoints", "gt")):
+    for ours, theirs in (("keypoints", "cpn"), ("true_keypoints", "gt")):
         screen = array_field(label, f"joints_2d_{theirs}", (17, 2), place)
         sample[ours] = _pixels_from_screen(screen, _IMAGE_HEIGHTS[camera]).astype(np.float32)
     camera_field = field(label, "camera", place)

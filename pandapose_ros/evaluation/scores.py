@@ -62,11 +62,10 @@ class PoseErrors:
         }
         return _rounded(values)
 
-    def by_joint(self, samples: NDArray[np.bool_] | None = None) -> dict[str, Scores]:
-        """Return the scores of every joint over some samples [N], or all."""
-        chosen = slice(None) if samples is None else samples
+    def by_joint(self) -> dict[str, Scores]:
+        """Return the scores of every joint over all samples."""
         return {
-            name: _rounded(_scores(self.direct[chosen, i], self.aligned[chosen, i]))
+            name: _rounded(_scores(self.direct[:, i], self.aligned[:, i]))
             for i, name in enumerate(self.names)
         }
 

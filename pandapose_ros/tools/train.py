@@ -19,7 +19,7 @@ from pandapose_ros.checkpoint import (
     read_config,
 )
 from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
-from pandapose_ros.evaluation import score_skeletons
+from pandapose_ros.evaluation.scores import score_skeletons
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.training.anchor_growth import grow_anchors, quarter_anchors
 from pandapose_ros.training.batches import BatchSource
