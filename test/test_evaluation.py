@@ -227,7 +227,7 @@ def test_other_units_find_other_samples():
 
 
 def test_nobody_found_gives_no_numbers_but_how_many_images():
-    candidates = (Candidate("net", network(), "", {}, Path("net.safetensors")),)
+    candidates = (Candidate("net", network(), "", Path("net.safetensors")),)
     config = EvaluationConfig()
     data = dataset(["walk"] * 3)
     comparison = compare(data, [None], candidates, config, flip_test=False, noise=True)

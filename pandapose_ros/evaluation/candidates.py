@@ -28,14 +28,12 @@ class Candidate:
         name: What it is called in results.
         net: In evaluation mode.
         weights_sha256: Of its file.
-        metadata: That its file tells.
         path: Of its file, which may hold a fine-tuned landmark net.
     """
 
     name: str
     net: PandaPose
     weights_sha256: str
-    metadata: dict[str, str]
     path: Path
 
 
@@ -154,9 +152,9 @@ def load_candidates(
     candidates = []
     for name, path in named:
         net = PandaPose(read_config(path), nn.Identity())
-        metadata = load_weights(path, net)
+        load_weights(path, net)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        candidates.append(Candidate(name, net.to(device).eval(), digest, metadata, path))
+        candidates.append(Candidate(name, net.to(device).eval(), digest, path))
     names = [candidate.name for candidate in candidates]
     if len(set(names)) < len(names):
         raise ValueError(f"expected networks of different names, got {names}; give NAME=FILE")
