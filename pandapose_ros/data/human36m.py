@@ -1,5 +1,6 @@
 """Human3.6M, from the label pickles and the image tree that CA-PF's preparation writes."""
 
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,9 +63,7 @@ def read_human36m(path: Path, image_folder: Path | None) -> Human36mSamples:
     """
     labels = read_pickle(path)
     if not isinstance(labels, list) or not labels:
-        raise ValueError(
-            f"{path}: expected a list of samples, got {type(labels).__name__} without any"
-        )
+        raise ValueError(f"{path}: expected a list of samples, got {reprlib.repr(labels)}")
     rows = [_read_sample(label, f"{path}, sample {i}") for i, label in enumerate(labels)]
     images = tuple(
         _image_path(label, image_folder, f"{path}, sample {i}") for i, label in enumerate(labels)
