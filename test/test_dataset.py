@@ -29,6 +29,7 @@ def test_rendered_people_are_told_apart_by_family_and_body(tmp_path):
     dataset = synthetic_images([tmp_path / "a", tmp_path / "b"])
     assert dataset.name == "synthetic a b"
     assert dataset.actions == ("walk", "jump", "sitting", "lying", "unknown", "unknown")
+    assert dataset.subjects[:3] == ("body 3", "body 4", "body 3")
     assert len(dataset.files) == 3
     for _ in range(2):  # may be read again
         samples = list(dataset.read())

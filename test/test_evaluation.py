@@ -69,7 +69,7 @@ def views(count, first=0, *, mirrored=False):
 
 
 def dataset(actions):
-    return Dataset("test", tuple(actions), lambda: iter(()))
+    return Dataset("test", tuple(actions), tuple(actions), lambda: iter(()))
 
 
 def test_pose_scores_are_in_millimetres_and_pelvis_on_pelvis():

@@ -84,35 +84,49 @@ def write(path, labels):
 
 
 def test_samples_are_read_back(tmp_path, labels):
-    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None)
+    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn")
     assert len(samples.images) == 8
     assert str(samples.images[3]).endswith("ca_02/s_09_act_02_subact_01_ca_02_000002.jpg")
     for i, sample in enumerate(labels):
         np.testing.assert_allclose(samples.joints[i], sample["joints_3d"])
+        np.testing.assert_array_equal(samples.keypoints_crop[i], sample["joints_2d_cpn_crop"])
+        np.testing.assert_array_equal(samples.true_keypoints_crop[i], sample["joints_2d_gt_crop"])
     assert samples.keypoints.dtype == samples.joints.dtype == np.float32
+    assert samples.cameras.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert (samples.subjects == 9).all()
     assert (samples.actions == 2).all()
+    assert (samples.subactions == 1).all()
     np.testing.assert_allclose(samples.K, np.tile(K, (8, 1, 1)))
     np.testing.assert_allclose(samples.distortion[0], (-0.2, 0.24, -0.0009, -0.0016, -0.001))
 
 
 def test_pixels_and_crops_agree_with_the_camera(tmp_path, labels):
-    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None)
+    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn")
     for i in range(8):
         true = project(samples.joints[i], samples.K[i])
         np.testing.assert_allclose(samples.true_keypoints[i], true, atol=1e-2)
-        for image, kind in ((samples.true_keypoints[i], "gt"), (samples.keypoints[i], "cpn")):
+        for image, crop in (
+            (samples.true_keypoints[i], samples.true_keypoints_crop[i]),
+            (samples.keypoints[i], samples.keypoints_crop[i]),
+        ):
             expected = transform_points(samples.crop_from_image[i], image)
-            crop = labels[i][f"joints_2d_{kind}_crop"]
             np.testing.assert_allclose(crop, expected, atol=1e-2)
 
 
-def test_challenging_samples_are_found(tmp_path, labels):
-    labels[5]["joints_2d_cpn"] = labels[5]["joints_2d_cpn"] + np.float32(0.1)
-    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None)
-    keypoints = tuple(
-        np.stack([transform_points(*pair) for pair in zip(samples.crop_from_image, points)])  # noqa: B905
-        for points in (samples.keypoints, samples.true_keypoints)
+def test_other_detections_are_brought_into_the_crop(tmp_path, labels):
+    for sample in labels:
+        sample["joints_2d_hrnet"] = sample.pop("joints_2d_cpn")
+    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None, "hrnet")
+    np.testing.assert_allclose(
+        samples.keypoints_crop[0], labels[0]["joints_2d_cpn_crop"], atol=1e-2
     )
+
+
+def test_challenging_samples_are_found(tmp_path, labels):
+    crop = labels[5]["joints_2d_cpn_crop"]
+    labels[5]["joints_2d_cpn_crop"] = crop + np.float32(20)
+    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn")
+    keypoints = samples.keypoints_crop, samples.true_keypoints_crop
     subset = challenging_subset(
         "human36m",
         keypoints,
@@ -127,11 +141,11 @@ def test_challenging_samples_are_found(tmp_path, labels):
 def test_images_are_looked_for(tmp_path, labels):
     path = write(tmp_path / "h36m.pkl", labels)
     with pytest.raises(FileNotFoundError, match=r"ca_01_000001\.jpg; expected the image tree"):
-        read_human36m(path, tmp_path)
+        read_human36m(path, tmp_path, "cpn")
     first = tmp_path / labels[0]["image"]
     first.parent.mkdir()
     first.touch()
-    assert Counter(read_human36m(path, tmp_path).images)[first] == 1
+    assert Counter(read_human36m(path, tmp_path, "cpn").images)[first] == 1
 
 
 @pytest.mark.parametrize(
@@ -148,23 +162,26 @@ def test_images_are_looked_for(tmp_path, labels):
 def test_wrong_fields_are_named(tmp_path, labels, changes, message):
     labels[1] |= changes
     with pytest.raises(ValueError, match=rf"h36m\.pkl, .*{message}"):
-        read_human36m(write(tmp_path / "h36m.pkl", labels), None)
+        read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn")
 
 
-@pytest.mark.parametrize(
-    "name", ["image", "joints_3d", "joints_2d_gt", "joints_2d_cpn", "scale", "action"]
-)
+@pytest.mark.parametrize("name", ["image", "joints_3d", "joints_2d_gt_crop", "scale", "subject"])
 def test_missing_fields_are_named(tmp_path, labels, name):
     del labels[1][name]
     with pytest.raises(ValueError, match=f"sample 1: expected the field '{name}'"):
-        read_human36m(write(tmp_path / "h36m.pkl", labels), None)
+        read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn")
+
+
+def test_other_detector_than_the_files_is_named(tmp_path, labels):
+    with pytest.raises(ValueError, match="expected the field 'joints_2d_hrnet'"):
+        read_human36m(write(tmp_path / "h36m.pkl", labels), None, "hrnet")
 
 
 @pytest.mark.parametrize("content", [[], {"a": 1}, "text"])
 def test_other_contents_are_refused(tmp_path, content):
     message = f"expected a list of samples, got {content!r}"
     with pytest.raises(ValueError, match=re.escape(message)):
-        read_human36m(write(tmp_path / "h36m.pkl", content), None)
+        read_human36m(write(tmp_path / "h36m.pkl", content), None, "cpn")
 
 
 def test_the_data_set_joins_labels_and_images(tmp_path, labels):
@@ -176,6 +193,7 @@ def test_the_data_set_joins_labels_and_images(tmp_path, labels):
     dataset = human36m([path], tmp_path)
     assert (len(dataset), dataset.name) == (8, "human36m h36m.pkl")
     assert set(dataset.actions) == {"Directions"}
+    assert set(dataset.subjects) == {"S9"}
     samples = list(dataset.read())
     assert len(samples) == 8
     image = read_image(samples[0])

@@ -8,7 +8,7 @@ from synthetic_people import RIG, made_up_body
 
 from pandapose_ros.data.motion_files import motion_files
 from pandapose_ros.data.pose_sampler import Family
-from pandapose_ros.data.rendered_images import read_actions
+from pandapose_ros.data.rendered_images import read_names
 from pandapose_ros.synthetic.body import save_bodies
 from pandapose_ros.synthetic.rig import gather, rest_joints
 from pandapose_ros.tools import synthesize
@@ -85,8 +85,8 @@ def test_a_longer_run_fills_up_the_last_chunk_of_a_shorter_one(tmp_path):
     np.savez(tmp_path / "motion.npz", a=np.stack((rest[:, 0], rest[:, 2], -rest[:, 1]), -1)[None])
     for count, sizes in ((6, [4, 2]), (9, [4, 4, 1]), (6, [4, 4, 1])):
         assert synthesize.run(synthesize_arguments(tmp_path, "--count", str(count))) == 0
-        chunks = [read_actions(path) for path in sorted((tmp_path / "out").glob("*.npz"))]
-        assert [len(chunk) for chunk in chunks] == sizes
+        chunks = [read_names(path) for path in sorted((tmp_path / "out").glob("*.npz"))]
+        assert [len(chunk.actions) for chunk in chunks] == sizes
 
 
 def test_all_files_of_motion_count(tmp_path):

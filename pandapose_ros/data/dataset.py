@@ -20,10 +20,10 @@ from pandapose_ros.data.mpi_inf_3dhp import MpiInf3dhpSamples, read_mpi_inf_3dhp
 from pandapose_ros.data.rendered_images import (
     chunk_files,
     most_people,
-    read_actions,
     read_chunk,
     read_clip,
     read_clip_truth,
+    read_names,
 )
 from pandapose_ros.data.threedpw import read_threedpw
 from pandapose_ros.geometry import project
@@ -73,6 +73,7 @@ class Dataset:
     Attributes:
         name: With what was read; a saved challenging subset is for one name.
         actions: N names of what the person does.
+        subjects: N names of persons.
         read: Returns the samples, one after the other.
         successive: Images are the frames of videos, in which the person is followed.
         max_people: How many people an image shows at most.
@@ -82,6 +83,7 @@ class Dataset:
 
     name: str
     actions: tuple[str, ...]
+    subjects: tuple[str, ...]
     read: Callable[[], Iterator[Sample]]
     successive: bool = False
     max_people: int = 1
@@ -106,6 +108,7 @@ class Dataset:
             self,
             name=f"{self.name}, every {step}",
             actions=self.actions[::step],
+            subjects=self.subjects[::step],
             read=lambda: islice(self.read(), 0, None, step),
             take=lambda index: self.at(index * step),
         )
@@ -139,9 +142,11 @@ def one_after_another(counts: Sequence[int], takes: Sequence[Take]) -> Take:
 def synthetic_images(folders: Sequence[Path]) -> Dataset:
     """Take folders that `pandapose synthesize` filled; the action is the family of poses."""
     files = tuple(path for folder in folders for path in chunk_files(folder))
+    names = [read_names(path) for path in files]
     return Dataset(
         name=_name("synthetic", folders),
-        actions=tuple(action for path in files for action in read_actions(path)),
+        actions=tuple(action for part in names for action in part.actions),
+        subjects=tuple(f"body {body}" for part in names for body in part.bodies),
         read=lambda: (
             Sample(item.image, item.joints, project(item.joints, item.K), item.K)
             for path in files
@@ -158,6 +163,7 @@ def rendered_clips(videos: Sequence[Path]) -> Dataset:
     return Dataset(
         name=_name("clip", videos),
         actions=tuple(p.stem for p, n in zip(videos, counts, strict=True) for _ in range(n)),
+        subjects=tuple(p.stem for p, n in zip(videos, counts, strict=True) for _ in range(n)),
         read=lambda: (
             Sample(item.image, item.joints, project(item.joints, item.K), item.K)
             for path in videos
@@ -168,15 +174,16 @@ def rendered_clips(videos: Sequence[Path]) -> Dataset:
     )
 
 
-def human36m(pickles: Sequence[Path], images: Path | None) -> Dataset:
+def human36m(pickles: Sequence[Path], images: Path | None, detector: str = "cpn") -> Dataset:
     """Take Human3.6M as `read_human36m` reads it."""
-    parts = [read_human36m(path, images) for path in pickles]
+    parts = [read_human36m(path, images, detector) for path in pickles]
     takes = [partial(_human36m_sample, part, images is not None) for part in parts]
     take = one_after_another([len(part.images) for part in parts], takes)
     actions = tuple(_action(number) for part in parts for number in part.actions)
     return Dataset(
         name=_name("human36m", pickles),
         actions=actions,
+        subjects=tuple(f"S{number}" for part in parts for number in part.subjects),
         read=lambda: map(take, range(len(actions))),
         files=(*pickles, *filter(None, (images,))),
         take=take,
@@ -197,6 +204,7 @@ def mpi_inf_3dhp(files: Sequence[Path], images: Path | None) -> Dataset:
     return Dataset(
         name=_name("mpi-inf-3dhp", files),
         actions=actions,
+        subjects=tuple(name.split()[0] for name in actions),
         read=lambda: map(take, range(len(actions))),
         files=(*files, *filter(None, (images,))),
         take=take,
@@ -206,9 +214,11 @@ def mpi_inf_3dhp(files: Sequence[Path], images: Path | None) -> Dataset:
 def threedpw(sequences: Sequence[Path], images: Path | None) -> Dataset:
     """Take 3DPW as `read_threedpw` reads it; nose and head are unknown."""
     parts = [read_threedpw(path, images) for path in sequences]
+    people = [f"{n} {p}" for part in parts for n, p in zip(part.sequences, part.people)]  # noqa: B905
     return Dataset(
         name=_name("3dpw", sequences),
         actions=tuple(name for part in parts for name in part.sequences),
+        subjects=tuple(people),
         read=lambda: (
             Sample(
                 image=None if images is None else part.images[i],

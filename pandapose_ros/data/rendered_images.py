@@ -39,6 +39,20 @@ class RenderedImage:
     K: Array
 
 
+@dataclass(frozen=True)
+class ChunkNames:
+    """Hold what a file of rendered images tells of its N images.
+
+    Attributes:
+        actions: N names of the families that the poses are of; in files without, of the kinds of
+            motion that they were made from.
+        bodies: N numbers of the bodies; "" where not told.
+    """
+
+    actions: tuple[str, ...]
+    bodies: tuple[str, ...]
+
+
 def mirrored(item: RenderedImage) -> RenderedImage:
     """Return the image in a mirror, with left and right joints exchanged."""
     K = item.K.copy()
@@ -103,12 +117,8 @@ def decode_image(content: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def read_actions(path: Path) -> tuple[str, ...]:
-    """Read what people do in a file of N rendered images, without the images.
-
-    Returns:
-        N names of the families that the poses are of; in files without, of the kinds of motion
-        that they were made from.
+def read_names(path: Path) -> ChunkNames:
+    """Read whom a file of rendered images shows, without its images.
 
     Raises:
         ValueError: If the file is none of `pandapose synthesize`.
@@ -116,11 +126,16 @@ def read_actions(path: Path) -> tuple[str, ...]:
     with np.load(path, allow_pickle=False) as file:
         if "offsets" not in file.files:
             raise ValueError(f"{path} lacks ['offsets']; expected {list(_FIELDS)}")
+        count = len(file["offsets"]) - 1
+        clips, bodies = (
+            tuple(map(str, file[name])) if name in file.files else ("",) * count
+            for name in ("clip", "body")
+        )
         if "family" in file.files:
-            return tuple(Family(int(number)).name.lower() for number in file["family"])
-        if "clip" in file.files:
-            return tuple(_NUMBER.sub("", clip) or clip or "unknown" for clip in file["clip"])
-        return ("unknown",) * (len(file["offsets"]) - 1)
+            actions = tuple(Family(int(number)).name.lower() for number in file["family"])
+        else:
+            actions = tuple(_NUMBER.sub("", clip) or clip or "unknown" for clip in clips)
+    return ChunkNames(actions, bodies)
 
 
 def read_clip_truth(path: Path) -> tuple[Array, Array]:

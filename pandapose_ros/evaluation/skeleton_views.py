@@ -22,6 +22,7 @@ def skeleton_dataset(files: Sequence[Path]) -> Dataset:
     return Dataset(
         name=" ".join(("motion", *(path.name for path in files))),
         actions=actions,
+        subjects=("anybody",) * len(actions),
         read=lambda: iter(()),
         files=tuple(file for path in files for file in motion_files(path)),
     )
