@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model.pandapose import BACKBONE_PREFIX, LANDMARK_FILE, PandaPose
-from pandapose_ros.model_files import find_model_file
+from pandapose_ros.model.pandapose import BACKBONE_PREFIX, PandaPose
+from pandapose_ros.model_files import LANDMARK_NET, find_model_file
 
 CONFIG_KEY = "config"
 SKELETON_KEY = "skeleton"
@@ -68,7 +68,7 @@ def open_landmark_net(weights: str | Path = "") -> BlazePose:
         FileNotFoundError: If a file is missing; the message names the remedy.
         ValueError: If a file is not what it should be.
     """
-    net = BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+    net = BlazePose(find_model_file(LANDMARK_NET).read_bytes())
     if str(weights):
         load_backbone(Path(weights), net)
     return net

@@ -13,6 +13,7 @@ Meaning = Literal["side", "id", "confidence"]
 MEANINGS: tuple[str, ...] = get_args(Meaning)
 
 SIDE_COLOURS = {"left": (255, 140, 40), "right": (60, 150, 255), "centre": (235, 235, 235)}
+LOCAL_ANCHOR_COLOUR, GLOBAL_ANCHOR_COLOUR = (240, 200, 60), (120, 220, 140)
 # Steps of this share of the colour circle never come near a colour that was used shortly before.
 _GOLDEN = 0.618034
 

@@ -11,7 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.colours import SIDE_COLOURS, skeleton_colours
+from pandapose_ros.colours import (
+    GLOBAL_ANCHOR_COLOUR,
+    LOCAL_ANCHOR_COLOUR,
+    SIDE_COLOURS,
+    skeleton_colours,
+)
 from pandapose_ros.geometry import project
 from pandapose_ros.pose import Pose, TrackState
 from pandapose_ros.skeleton import H36M_17
@@ -19,7 +24,6 @@ from pandapose_ros.skeleton import H36M_17
 Image = NDArray[np.uint8]
 
 _JOINT_COLOURS = [SIDE_COLOURS[H36M_17.side(j)] for j in range(len(H36M_17.joint_names))]
-_LOCAL_COLOUR, _GLOBAL_COLOUR = (240, 200, 60), (120, 220, 140)
 _BACKGROUND, _GRID_COLOUR = (24, 26, 32), (62, 66, 76)
 _ANTIALIASED = cv2.LINE_AA
 # Sub-pixel drawing: OpenCV takes coordinates as fixed-point numbers.
@@ -123,7 +127,7 @@ class SceneView:
     floor: float = 1.0
 
 
-def draw_scene(poses: Sequence[Pose], view: SceneView, *, show_anchors: bool = True) -> Image:
+def draw_scene(poses: Sequence[Pose], view: SceneView) -> Image:
     """Draw joints, bones and anchors in 3D, seen from the side of the camera.
 
     People whose root is unknown stand at the view's target. Anchors are drawn larger and
@@ -132,7 +136,6 @@ def draw_scene(poses: Sequence[Pose], view: SceneView, *, show_anchors: bool = T
     Args:
         poses: People; joints in the image camera's axes, metres.
         view: Where the picture is taken from.
-        show_anchors: Draw the anchors too.
 
     Returns:
         RGB uint8 of `view.size`.
@@ -142,8 +145,7 @@ def draw_scene(poses: Sequence[Pose], view: SceneView, *, show_anchors: bool = T
     _draw_floor(canvas, view)
     for pose in poses:
         root = np.asarray(view.target if pose.root is None else pose.root)
-        if show_anchors:
-            _draw_anchors(canvas, pose, root, view)
+        _draw_anchors(canvas, pose, root, view)
         points = _view_pixels(pose.joints + root, view)
         for parent, joint in H36M_17.bones:
             _line(canvas, points[parent], points[joint], _JOINT_COLOURS[joint], 4)
@@ -178,32 +180,29 @@ def _draw_floor(canvas: Image, view: SceneView) -> None:
 
 def _draw_anchors(canvas: Image, pose: Pose, root: NDArray[np.floating], view: SceneView) -> None:
     """Draw a person's anchors, size and brightness by their mean share in the joints."""
-    shares = pose.anchors.weights.mean(axis=1)
+    shares = pose.anchors.shares
     strength = np.sqrt(shares / max(float(shares.max(initial=0.0)), 1e-9))
     pixels = _view_pixels(pose.anchors.positions + root, view)
     for pixel, kind, amount in zip(pixels, pose.anchors.kinds, strength, strict=True):
-        colour = np.asarray(_LOCAL_COLOUR if kind == 0 else _GLOBAL_COLOUR)
+        colour = np.asarray(LOCAL_ANCHOR_COLOUR if kind == 0 else GLOBAL_ANCHOR_COLOUR)
         blended = np.asarray(_BACKGROUND) + (0.15 + 0.85 * amount) * (colour - _BACKGROUND)
         _dot(canvas, pixel, 1.0 + 2.0 * float(amount), tuple(int(c) for c in blended))
 
 
-def compose_picture(
-    image: Image, poses: Sequence[Pose], view: SceneView, *, show_anchors: bool = True
-) -> Image:
+def compose_picture(image: Image, poses: Sequence[Pose], view: SceneView) -> Image:
     """Put the image with its 2D skeletons beside the 3D scene.
 
     Args:
         image: RGB uint8 [H, W, 3].
         poses: People in the image.
         view: From where the scene is seen; its height is set to the image's.
-        show_anchors: Draw the anchors in the scene too.
 
     Returns:
         RGB uint8 [H, 2 W', 3] with W' = max(W, H).
     """
     height, width = image.shape[:2]
     scene_size = (max(width, height), height)
-    scene = draw_scene(poses, replace(view, size=scene_size), show_anchors=show_anchors)
+    scene = draw_scene(poses, replace(view, size=scene_size))
     overlay = draw_poses(image, poses)
     side = (scene_size[0] - width) // 2
     padded = cv2.copyMakeBorder(

@@ -18,7 +18,7 @@ from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.lifting import PinholeImage, as_seen, lift, place
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
 from pandapose_ros.model.pandapose import PandaPose
-from pandapose_ros.model_files import find_model_file
+from pandapose_ros.model_files import LANDMARK_NET, PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import Detection, PersonDetector
 from pandapose_ros.people.following import PeopleTracker, search_together
 from pandapose_ros.people.landmarks import Look, find_landmarks
@@ -99,8 +99,8 @@ class PoseEstimator:
         self.device = select_device(config.device)
         if config.threads > 0:
             torch.set_num_threads(config.threads)
-        landmark_file = find_model_file("pose_landmark_full.tflite", config.model_dir)
-        detector_file = find_model_file("pose_detection.tflite", config.model_dir)
+        landmark_file = find_model_file(LANDMARK_NET, config.model_dir)
+        detector_file = find_model_file(PERSON_DETECTOR, config.model_dir)
         landmark_net = BlazePose(landmark_file.read_bytes())
         weights = Path(config.weights) if config.weights else PACKAGED_WEIGHTS
         model = read_config(weights)

@@ -238,9 +238,7 @@ def place_root(joints: Array, keypoints: Array, scores: Array, K: Array) -> Arra
     return root
 
 
-def align_rigid(
-    source: Array, target: Array, *, with_scale: bool = True
-) -> tuple[Array, Array, Array]:
+def best_similarity(source: Array, target: Array) -> tuple[Array, Array, Array]:
     """Find the similarities that best map source points onto target points.
 
     target ~ scale * source @ R.T + t, least squares, never a reflection.
@@ -248,7 +246,6 @@ def align_rigid(
     Args:
         source: [..., J, 3].
         target: [..., J, 3].
-        with_scale: Fit the scale too; else it is 1.
 
     Returns:
         scale [...], R [..., 3, 3], t [..., 3]; scale 1 where all source points are one.
@@ -267,6 +264,5 @@ def align_rigid(
     R = (u * signs[..., None, :]) @ vt
     spread = (centred**2).sum((-1, -2))
     scale = np.ones_like(spread)
-    if with_scale:
-        np.divide((singular * signs).sum(-1), spread, out=scale, where=spread > 0)
+    np.divide((singular * signs).sum(-1), spread, out=scale, where=spread > 0)
     return scale, R, target_mean - scale[..., None] * np.einsum("...ij,...j->...i", R, source_mean)

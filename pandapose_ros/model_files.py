@@ -53,11 +53,11 @@ def default_model_dir() -> Path:
     return Path(data_home).expanduser() / "pandapose_ros"
 
 
-def find_model_file(name: str, model_dir: str | Path = "") -> Path:
+def find_model_file(file: ModelFile, model_dir: str | Path = "") -> Path:
     """Find a BlazePose file and verify it.
 
     Args:
-        name: One of the names in `BLAZEPOSE_FILES`.
+        file: One of `BLAZEPOSE_FILES`.
         model_dir: Directory to look in; empty: `default_model_dir()`.
 
     Returns:
@@ -65,15 +65,14 @@ def find_model_file(name: str, model_dir: str | Path = "") -> Path:
 
     Raises:
         FileNotFoundError: If the file is not there; the message says how to get it.
-        ValueError: If the name is unknown or the content is not the one expected.
+        ValueError: If the content is not the one expected.
     """
-    expected = _model_file(name)
     directory = Path(model_dir).expanduser() if str(model_dir) else default_model_dir()
-    path = directory / name
+    path = directory / file.name
     remedy = f"get it with `{_fetch_command(directory)}`"
     if not path.is_file():
         raise FileNotFoundError(f"model file {path} is missing: {remedy}")
-    if problem := _difference(path.read_bytes(), expected):
+    if problem := _difference(path.read_bytes(), file):
         raise ValueError(f"model file {path} is damaged ({problem}): {remedy}")
     return path
 
@@ -135,15 +134,6 @@ def install_from_wheel(wheel_path: str | Path, directory: str | Path) -> list[Pa
     for path, content in zip(paths, contents, strict=True):
         _write_atomically(path, content)
     return paths
-
-
-def _model_file(name: str) -> ModelFile:
-    """Return the entry with this name."""
-    for file in BLAZEPOSE_FILES:
-        if file.name == name:
-            return file
-    names = ", ".join(file.name for file in BLAZEPOSE_FILES)
-    raise ValueError(f"expected a model file named one of {names}, got {name!r}")
 
 
 def _difference(content: bytes, expected: ModelFile) -> str:

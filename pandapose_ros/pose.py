@@ -44,6 +44,11 @@ class AnchorVotes:
     kinds: NDArray[np.int64]
     owners: NDArray[np.int64]
 
+    @property
+    def shares(self) -> Array:
+        """Each anchor's share in the whole pose [A]: its mean weight over the joints."""
+        return self.weights.mean(axis=1)
+
 
 @dataclass(frozen=True)
 class DepthVotes:

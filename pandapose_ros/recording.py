@@ -70,7 +70,7 @@ class Recording:
             "score": np.array([pose.score for pose in poses], np.float32),
             "anchor_ends": np.cumsum([len(p.anchors.positions) for p in poses], dtype=np.int64),
             "anchors": np.concatenate([np.zeros((0, 3)), *(p.anchors.positions for p in poses)]),
-            "shares": np.concatenate([np.zeros(0), *(p.anchors.weights.mean(1) for p in poses)]),
+            "shares": np.concatenate([np.zeros(0), *(p.anchors.shares for p in poses)]),
             "kinds": np.concatenate([np.zeros(0), *(p.anchors.kinds for p in poses)]).astype(int),
             "owners": np.concatenate([np.zeros(0), *(p.anchors.owners for p in poses)]).astype(
                 int

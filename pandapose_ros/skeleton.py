@@ -129,3 +129,15 @@ def keypoint_scores(visibilities: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     used = H36M_17_FROM_BLAZEPOSE != 0
     return np.where(used, visibilities[..., None, :], 1.0).min(axis=-1).astype(np.float32)
+
+
+def mirror_keypoints(keypoints: NDArray[np.floating], width: int) -> NDArray[np.floating]:
+    """Return H36M-17 keypoints [..., 17, 2] as a mirror shows an image `width` pixels wide."""
+    mirrored = keypoints[..., list(H36M_17.mirror), :].copy()
+    mirrored[..., 0] = width - 1 - mirrored[..., 0]
+    return mirrored
+
+
+def mirror_joints(joints: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return H36M-17 joints [..., 17, 3] as a mirror shows them: x is turned round."""
+    return joints[..., list(H36M_17.mirror), :] * np.array((-1, 1, 1), joints.dtype)

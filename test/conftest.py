@@ -177,7 +177,7 @@ def walker():
 @pytest.fixture(scope="module")
 def detector():
     """The person detector; `runs` counts how often it ran."""
-    from pandapose_ros.model_files import find_model_file
+    from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
     from pandapose_ros.people.detector import PersonDetector
 
     class CountingDetector(PersonDetector):
@@ -187,15 +187,15 @@ def detector():
             self.runs += 1
             return super().detect(image, score)
 
-    return CountingDetector(find_model_file("pose_detection.tflite"), threads=1)
+    return CountingDetector(find_model_file(PERSON_DETECTOR), threads=1)
 
 
 @pytest.fixture(scope="module")
 def landmark_net():
     from pandapose_ros.model.blazepose import BlazePose
-    from pandapose_ros.model_files import find_model_file
+    from pandapose_ros.model_files import LANDMARK_NET, find_model_file
 
-    return BlazePose(find_model_file("pose_landmark_full.tflite").read_bytes())
+    return BlazePose(find_model_file(LANDMARK_NET).read_bytes())
 
 
 @pytest.fixture

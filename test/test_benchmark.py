@@ -89,7 +89,7 @@ def test_one_command_measures_one_five_and_ten_people():
     benchmark.add_arguments(parser)
     args = parser.parse_args(["--out", "result.json"])
     assert args.people == [1, 5, 10]
-    assert benchmark._node_parameters(args)["max_people"] == 10
+    assert benchmark._settings(args)["max_people"] == 10
 
 
 def test_fast_runtime_is_not_slower_than_eager(estimator):

@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.tflite_graph import parse_tflite
-from pandapose_ros.model_files import find_model_file
+from pandapose_ros.model_files import LANDMARK_NET, PERSON_DETECTOR, find_model_file
 
 # Numbers of the tensors in the file, which the module has to find by itself.
 LANDMARKS, PRESENCE, WORLD = 337, 342, 339
@@ -18,7 +18,7 @@ FEATURES = (279, 277, 275)
 
 @pytest.fixture(scope="module")
 def path():
-    return find_model_file("pose_landmark_full.tflite")
+    return find_model_file(LANDMARK_NET)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_other_bytes_are_refused():
     with pytest.raises(ValueError, match="expected the bytes of a TFLite file"):
         BlazePose(b"no network at all")
     with pytest.raises(ValueError, match="sparse"):
-        BlazePose(find_model_file("pose_detection.tflite").read_bytes())
+        BlazePose(find_model_file(PERSON_DETECTOR).read_bytes())
 
 
 def change_operation(content, old, new):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pandapose_ros.geometry import project, transform_points
-from pandapose_ros.model_files import find_model_file
+from pandapose_ros.model_files import LANDMARK_NET, find_model_file
 from pandapose_ros.people.detector import PersonDetector
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
@@ -95,4 +95,4 @@ def test_any_view_is_read_and_none_written(detector, image):
 
 def test_another_network_is_refused():
     with pytest.raises(ValueError, match="another network"):
-        PersonDetector(find_model_file("pose_landmark_full.tflite"), threads=1)
+        PersonDetector(find_model_file(LANDMARK_NET), threads=1)

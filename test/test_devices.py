@@ -5,11 +5,11 @@ from far_device import FAR, FarDevice, FarTensor
 from synthetic_people import RIG, made_up_body
 
 from pandapose_ros.config import RenderConfig, SkeletonSampleConfig
-from pandapose_ros.data import rendered_batches
-from pandapose_ros.data.rendered_batches import RenderedBatches
 from pandapose_ros.synthetic.body import save_bodies
 from pandapose_ros.synthetic.poses import read_pool
 from pandapose_ros.synthetic.rig import gather, rest_joints
+from pandapose_ros.training import rendered_batches
+from pandapose_ros.training.rendered_batches import RenderedBatches
 
 
 class NearGenerator(torch.Generator):

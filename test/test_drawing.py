@@ -11,6 +11,7 @@ from pandapose_ros.drawing import (
     draw_scene,
     view_of,
 )
+from pandapose_ros.people.track import no_votes
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
 
@@ -76,7 +77,7 @@ def test_scene_shows_bones_and_anchors(pose):
     view = view_of([pose])
     empty, bones, all_of_it = (
         draw_scene([], view),
-        draw_scene([pose], view, show_anchors=False),
+        draw_scene([replace(pose, anchors=no_votes(pose))], view),
         draw_scene([pose], view),
     )
     assert (bones != empty).any(-1).sum() > 200

@@ -10,13 +10,10 @@ from torch import nn
 from pandapose_ros.checkpoint import save_weights
 from pandapose_ros.config import EvaluationConfig, ModelConfig
 from pandapose_ros.data.dataset import Dataset, rendered_clips
-from pandapose_ros.evaluation import pose_scores, score_skeletons
 from pandapose_ros.evaluation.candidates import (
     Candidate,
     Estimates,
     load_candidates,
-    mirror_joints,
-    mirror_keypoints,
     top_vote_offsets,
 )
 from pandapose_ros.evaluation.comparison import compare, summarise
@@ -26,11 +23,13 @@ from pandapose_ros.evaluation.scores import (
     mean_over_actions,
     pck_curve,
     pose_errors,
+    pose_scores,
+    score_skeletons,
 )
 from pandapose_ros.evaluation.skeleton_views import skeleton_dataset
 from pandapose_ros.evaluation.views import KeypointSource, Views
 from pandapose_ros.model.pandapose import PandaPose, PandaPoseOutput
-from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.skeleton import H36M_17, mirror_joints, mirror_keypoints
 from pandapose_ros.tools import main
 
 RNG = np.random.default_rng(0)
@@ -228,7 +227,7 @@ def test_other_units_find_other_samples():
 
 
 def test_nobody_found_gives_no_numbers_but_how_many_images():
-    candidates = (Candidate("net", network(), "", {}, Path("net.safetensors")),)
+    candidates = (Candidate("net", network(), "", Path("net.safetensors")),)
     config = EvaluationConfig()
     data = dataset(["walk"] * 3)
     comparison = compare(data, [None], candidates, config, flip_test=False, noise=True)

@@ -189,7 +189,7 @@ def test_root_unknown_with_too_few_keypoints():
 def test_align_recovers_a_similarity():
     source = RNG.normal(size=(17, 3))
     R = random_rotation(RNG)
-    scale, R_found, t = geometry.align_rigid(source, 1.7 * source @ R.T + (1, 2, 3))
+    scale, R_found, t = geometry.best_similarity(source, 1.7 * source @ R.T + (1, 2, 3))
     np.testing.assert_allclose(scale, 1.7)
     np.testing.assert_allclose(R_found, R, atol=1e-9)
     np.testing.assert_allclose(t, (1, 2, 3), atol=1e-9)
@@ -197,5 +197,5 @@ def test_align_recovers_a_similarity():
 
 def test_align_never_mirrors():
     source = RNG.normal(size=(17, 3))
-    _, R, _ = geometry.align_rigid(source, source * (-1, 1, 1))
+    _, R, _ = geometry.best_similarity(source, source * (-1, 1, 1))
     assert np.linalg.det(R) > 0

@@ -6,7 +6,7 @@ import pytest
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model_files import find_model_file
+from pandapose_ros.model_files import LANDMARK_NET, PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.people.following import PeopleTracker, search_together
 from pandapose_ros.people.landmarks import find_landmarks
@@ -24,12 +24,12 @@ class CountingNet(BlazePose):
 
 @pytest.fixture(scope="module")
 def net():
-    return CountingNet(find_model_file("pose_landmark_full.tflite").read_bytes())
+    return CountingNet(find_model_file(LANDMARK_NET).read_bytes())
 
 
 @pytest.fixture
 def make_tracker(net):
-    detector = PersonDetector(find_model_file("pose_detection.tflite"), threads=1)
+    detector = PersonDetector(find_model_file(PERSON_DETECTOR), threads=1)
     return lambda: PeopleTracker(detector, net, EstimatorConfig())
 
 

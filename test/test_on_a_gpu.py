@@ -16,7 +16,6 @@ from pandapose_ros.checkpoint import open_landmark_net
 from pandapose_ros.config import EstimatorConfig, LandmarkTrainConfig
 from pandapose_ros.data.dataset import human36m
 from pandapose_ros.data.landmark_crops import LandmarkCrops
-from pandapose_ros.data.photographs import PhotographBatches
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.evaluation.network_speed import measure_precision
 from pandapose_ros.model.hrnet import HRNet
@@ -26,6 +25,7 @@ from pandapose_ros.runtime.cuda_graphs import CapturedBatch, FixedBatches
 from pandapose_ros.training.distribution import Share
 from pandapose_ros.training.landmarks import LandmarkTrainer
 from pandapose_ros.training.loop import Trainer
+from pandapose_ros.training.photograph_batches import PhotographBatches
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"

@@ -6,7 +6,6 @@ from synthetic_people import RIG, made_up_body
 
 from pandapose_ros.config import PoseConfig, RenderConfig, SkeletonSampleConfig
 from pandapose_ros.data.image_samples import random_view
-from pandapose_ros.data.rendered_batches import RenderedBatches, crop_images
 from pandapose_ros.data.rendered_images import RenderedImage, mirrored
 from pandapose_ros.geometry import project
 from pandapose_ros.skeleton import H36M_17
@@ -14,6 +13,7 @@ from pandapose_ros.synthetic.body import save_bodies
 from pandapose_ros.synthetic.compression import compress
 from pandapose_ros.synthetic.poses import read_pool
 from pandapose_ros.synthetic.rig import gather, rest_joints
+from pandapose_ros.training.rendered_batches import RenderedBatches, crop_images
 
 REST = rest_joints(RIG, gather([made_up_body()], torch.device("cpu")))[0].numpy()
 

@@ -32,6 +32,8 @@ DISTRIBUTIONS = {
     "ai_edge_litert": "ai-edge-litert",
     "tf2_ros": "tf2_ros_py",  # the package tf2_ros is the C++ one, and does not bring it
 }
+# Folders of the core, each of which uses only those before it.
+LEARNING = ("data", "synthetic", "training", "evaluation")
 # Taken when they are there, and what for is said where they are not.
 OPTIONAL = {"cv_bridge", "anny", "foxglove_msgs", "hri_msgs", "matplotlib", "viser"}
 
@@ -78,6 +80,9 @@ def test_imports_keep_to_their_layer(file):
         "node": {"pandapose_ros.tools"},
         "tools": {"pandapose_ros.node", "pandapose_ros.msg"} | ros_modules(),
     }[layer(file)]
+    if file.parent.name in LEARNING:
+        later = LEARNING[LEARNING.index(file.parent.name) + 1 :]
+        forbidden |= {f"pandapose_ros.{folder}" for folder in later}
     for module in imports(file):
         parts = module.split(".")
         assert not {".".join(parts[:depth]) for depth in (1, 2)} & forbidden, module

@@ -14,7 +14,7 @@ import torch
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PACKAGED_WEIGHTS, PoseEstimator
 from pandapose_ros.geometry import intrinsics_from_field_of_view
-from pandapose_ros.model_files import find_model_file
+from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.people.landmarks import Look, find_landmarks
@@ -70,7 +70,7 @@ def test_exported_networks_compute_the_same_on_noise(reference, exported, people
 
 
 def test_exported_lifter_computes_the_same_on_people(reference, exported, real):
-    detector = PersonDetector(find_model_file("pose_detection.tflite"), threads=1)
+    detector = PersonDetector(find_model_file(PERSON_DETECTOR), threads=1)
     people = []
     for image in real:
         net = reference.networks.landmark_net
@@ -103,7 +103,7 @@ def test_estimators_of_both_runtimes_agree_on_images(reference, real):
         # Nearer where both look at the same.
         K = intrinsics_from_field_of_view(1.0, image.shape[1], image.shape[0])
         people = PeopleTracker(
-            PersonDetector(find_model_file("pose_detection.tflite"), threads=1),
+            PersonDetector(find_model_file(PERSON_DETECTOR), threads=1),
             reference.networks.landmark_net,
             reference.config,
         ).find(image, K)

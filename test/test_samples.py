@@ -19,7 +19,7 @@ from pandapose_ros.data.rendered_images import chunk_files, read_chunk, region_r
 from pandapose_ros.data.skeleton_samples import SkeletonSampler, crop_cameras
 from pandapose_ros.geometry import perspective_crop, project, transform_pixels
 from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model_files import find_model_file
+from pandapose_ros.model_files import LANDMARK_NET, find_model_file
 from pandapose_ros.people.region import Region
 from pandapose_ros.skeleton import H36M_17
 
@@ -179,7 +179,7 @@ def test_region_round_a_person_holds_every_joint(tmp_path):
 
 def test_image_samples_drop_images_without_a_person(tmp_path):
     write_chunk(tmp_path / "chunk_0000.npz")
-    net = BlazePose(find_model_file("pose_landmark_full.tflite").read_bytes())
+    net = BlazePose(find_model_file(LANDMARK_NET).read_bytes())
     images = read_chunk(tmp_path / "chunk_0000.npz")
     samples = make_image_samples(images, net, SkeletonSampleConfig(), np.random.default_rng(0))
     assert len(samples) == 0

@@ -2,6 +2,7 @@ import argparse
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from synthetic_people import RIG, made_up_body
 
@@ -11,6 +12,7 @@ from pandapose_ros.data.rendered_images import read_names
 from pandapose_ros.synthetic.body import save_bodies
 from pandapose_ros.synthetic.rig import gather, rest_joints
 from pandapose_ros.tools import synthesize
+from pandapose_ros.tools.main import main
 
 
 def synthesize_arguments(folder, *more):
@@ -61,20 +63,20 @@ def test_synthesize_writes_chunks_of_its_half_and_resumes(tmp_path):
         assert set(chunk["clip"]) == {"a_2"}
 
 
-def test_images_of_another_kind_are_not_mixed_in(tmp_path, capsys):
+def test_images_of_another_kind_are_not_mixed_in(tmp_path):
     save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body(), made_up_body()])
     np.savez(tmp_path / "motion.npz", a=np.zeros((1, 17, 3)), a_1=np.zeros((1, 17, 3)))
     bodies = (tmp_path / "bodies.safetensors").read_bytes()
     assert synthesize.run(synthesize_arguments(tmp_path, "--count", "0")) == 0
-    assert synthesize.run(synthesize_arguments(tmp_path, "--seed", "1", "--count", "0")) == 1
-    assert "out was rendered with other options (seed;" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"out was rendered with other options \(seed;"):
+        synthesize.run(synthesize_arguments(tmp_path, "--seed", "1", "--count", "0"))
     save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body()])
-    assert synthesize.run(synthesize_arguments(tmp_path, "--count", "0")) == 1
-    assert "(bodies_sha256;" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"\(bodies_sha256;"):
+        synthesize.run(synthesize_arguments(tmp_path, "--count", "0"))
     (tmp_path / "bodies.safetensors").write_bytes(bodies)
     np.savez(tmp_path / "motion.npz", a=np.ones((1, 17, 3)), a_1=np.zeros((1, 17, 3)))
-    assert synthesize.run(synthesize_arguments(tmp_path, "--count", "0")) == 1
-    assert "(motion_sha256;" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"\(motion_sha256;"):
+        synthesize.run(synthesize_arguments(tmp_path, "--count", "0"))
 
 
 def test_a_longer_run_fills_up_the_last_chunk_of_a_shorter_one(tmp_path):
@@ -98,8 +100,16 @@ def test_all_files_of_motion_count(tmp_path):
     assert motion_files(listed[2]) == [listed[2]]
 
 
-def test_synthesize_needs_bodies_of_its_half(tmp_path, capsys):
+def test_synthesize_needs_bodies_of_its_half(tmp_path):
     save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body()])
     np.savez(tmp_path / "motion.npz", a=np.zeros((1, 17, 3)), a_1=np.zeros((1, 17, 3)))
-    assert synthesize.run(synthesize_arguments(tmp_path, "--test")) == 1
-    assert "expected bodies held out, got none among 1" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="expected bodies held out, got none among 1"):
+        synthesize.run(synthesize_arguments(tmp_path, "--test"))
+
+
+@pytest.mark.parametrize("body", ["1", "-1"])
+def test_a_body_that_the_file_lacks_is_named(tmp_path, capsys, body):
+    save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body()])
+    words = ["render-demo", str(tmp_path / "bodies.safetensors"), "--body", body]
+    assert main([*words, "--out", str(tmp_path)]) == 1
+    assert f"render-demo: no body {body} of 1 in" in capsys.readouterr().err

@@ -23,14 +23,14 @@ from pandapose_ros.config import (
     TrainConfig,
     TrainDataConfig,
 )
-from pandapose_ros.data.batches import BatchSource
 from pandapose_ros.data.dataset import rendered_clips
 from pandapose_ros.data.image_features import parts_of
 from pandapose_ros.data.image_samples import make_image_samples
 from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model_files import find_model_file
+from pandapose_ros.model_files import LANDMARK_NET, find_model_file
 from pandapose_ros.synthetic.body import save_bodies
 from pandapose_ros.tools import main
+from pandapose_ros.training.batches import BatchSource
 from pandapose_ros.training.distribution import Share
 from pandapose_ros.training.loop import WEIGHTS_FILE
 from pandapose_ros.training.recipe import read_recipe
@@ -173,7 +173,7 @@ def test_data_sets_become_samples_with_features(tmp_path):
     images = list(read())
     assert len(images) == 2
     np.testing.assert_array_equal(images[1].image, samples[1].image)
-    net = BlazePose(find_model_file("pose_landmark_full.tflite").read_bytes())
+    net = BlazePose(find_model_file(LANDMARK_NET).read_bytes())
     found = make_image_samples(images, net, SkeletonSampleConfig(), np.random.default_rng(0))
     assert len(found) == 2
     assert (found.keypoints - found.clean_keypoints).norm(dim=-1).mean() < 15

@@ -15,7 +15,7 @@ from pandapose_ros.evaluation.video import (
 )
 from pandapose_ros.geometry import project
 from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model_files import find_model_file
+from pandapose_ros.model_files import LANDMARK_NET, PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.skeleton import H36M_17
@@ -80,8 +80,8 @@ def test_exchanged_sides_are_counted_once_when_they_come_and_once_when_they_go(t
 
 
 def test_the_person_is_followed_through_a_video(clip):
-    landmark_net = BlazePose(find_model_file("pose_landmark_full.tflite").read_bytes())
-    detector = PersonDetector(find_model_file("pose_detection.tflite"), 1)
+    landmark_net = BlazePose(find_model_file(LANDMARK_NET).read_bytes())
+    detector = PersonDetector(find_model_file(PERSON_DETECTOR), 1)
     tracker = PeopleTracker(detector, landmark_net, EstimatorConfig())
     black = np.zeros_like(clip[0].image)
     images = [black, *(frame.image for frame in clip[:2])]

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.data.captured_joints import JointTable, make_clip, rotations
+from pandapose_ros.data.captured_joints import JointTable, make_clip
+from pandapose_ros.data.rotations import turns
 
 Array = NDArray[np.floating]
 
@@ -95,7 +96,8 @@ def _axes(angles: list[str], order: str, radians_per_unit: float) -> Array:
     """Return the rotation [3, 3] that turns about the axes of `order`, the first one first."""
     axes = np.eye(3)
     for angle, axis in zip(angles, order.lower(), strict=True):
-        axes = rotations(axis, np.array([float(angle) * radians_per_unit]))[0] @ axes
+        radians = np.array([float(angle) * radians_per_unit])
+        axes = turns("xyz".index(axis), radians, np.float64)[0] @ axes
     return axes
 
 
@@ -183,9 +185,9 @@ def _read_motion(lines: Iterator[list[str]], skeleton: _Skeleton) -> dict[str, A
                     f"expected {count} numbers for '{name}' in frame {number}, "
                     f"got {len(frame.get(name, ()))}"
                 )
-        turns = [freedom in _TURNS for freedom in skeleton.bones[name].freedoms]
+        is_turn = [freedom in _TURNS for freedom in skeleton.bones[name].freedoms]
         values = np.array([frame[name] for frame in frames])
-        motion[name] = np.where(turns, values * radians_per_unit, values)
+        motion[name] = np.where(is_turn, values * radians_per_unit, values)
     return motion
 
 
@@ -199,7 +201,7 @@ def _positions(skeleton: _Skeleton, motion: dict[str, Array]) -> dict[str, Array
         for column, freedom in enumerate(bone.freedoms):
             values = motion[name][:, column]
             if freedom in _TURNS:
-                turn = rotations(freedom[1], values) @ turn
+                turn = turns(_TURNS.index(freedom), values, np.float64) @ turn
             else:
                 move[:, _MOVES.index(freedom)] = values
         turn = bone.axes @ turn @ bone.axes.T

@@ -12,14 +12,16 @@ from pandapose_ros.data.captured_joints import (
     JointTable,
     guess_metres_per_unit,
     make_clip,
-    rotations,
 )
+from pandapose_ros.data.rotations import turns
 
 Array = NDArray[np.floating]
 
 _END = " end"  # the End Site of a joint is called after it
 _CHANNELS = {
-    f"{axis}{kind}": (axis.lower(), kind) for axis in "XYZ" for kind in ("position", "rotation")
+    f"{name}{kind}": (axis, kind)
+    for axis, name in enumerate("XYZ")
+    for kind in ("position", "rotation")
 }
 
 
@@ -187,9 +189,9 @@ def _positions(nodes: list[_Node], frames: Array) -> dict[str, Array]:
         for column, channel in enumerate(node.channels, first):
             axis, kind = _CHANNELS[channel]
             if kind == "position":
-                local[:, "xyz".index(axis)] = frames[:, column]
+                local[:, axis] = frames[:, column]
             else:
-                turn = turn @ rotations(axis, np.deg2rad(frames[:, column]))
+                turn = turn @ turns(axis, np.deg2rad(frames[:, column]), np.float64)
         first += len(node.channels)
         if node.parent >= 0:
             local = placed[node.parent] + np.einsum("tij,tj->ti", turned[node.parent], local)

@@ -1,4 +1,4 @@
-"""What the readers of motion capture share: turning bones, naming joints, resampling.
+"""What the readers of motion capture share: naming joints, units, resampling.
 
 Out: clips [T, 17, 3] as `motion.read_motion` gives them, metres, y up, 30 Hz.
 """
@@ -21,17 +21,6 @@ TABLE_JOINTS = tuple(name for name in H36M_17.joint_names if name != "pelvis")
 _UNITS = (1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45)  # metres
 _ADULT_LEG, _LEG_SPREAD = 0.83, 0.39  # thigh and shank, metres; logarithm of the widest factor
 _LEG_LENGTH = (0.4, 1.4)  # thigh and shank of anybody, metres
-
-
-def rotations(axis: str, angles: Array) -> Array:
-    """Return right-handed rotations [T, 3, 3] by angles [T], radians, about "x", "y" or "z"."""
-    first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
-    matrices = np.zeros((len(angles), 3, 3))
-    matrices[:] = np.eye(3)
-    cosine, sine = np.cos(angles), np.sin(angles)
-    matrices[:, first, first] = matrices[:, second, second] = cosine
-    matrices[:, second, first], matrices[:, first, second] = sine, -sine
-    return matrices
 
 
 def make_clip(

@@ -22,6 +22,7 @@ from pandapose_ros.data.rendered_images import (
     most_people,
     read_chunk,
     read_clip,
+    read_clip_truth,
     read_names,
 )
 from pandapose_ros.data.threedpw import read_threedpw
@@ -158,7 +159,7 @@ def synthetic_images(folders: Sequence[Path]) -> Dataset:
 
 def rendered_clips(videos: Sequence[Path]) -> Dataset:
     """Take rendered videos, each with its truth beside it; the action is the video."""
-    counts = [_clip_length(path) for path in videos]
+    counts = [len(read_clip_truth(path)[0]) for path in videos]
     return Dataset(
         name=_name("clip", videos),
         actions=tuple(p.stem for p, n in zip(videos, counts, strict=True) for _ in range(n)),
@@ -243,15 +244,6 @@ def _action(number: int) -> str:
     """Return the name of an action of Human3.6M."""
     known = 0 <= number - 2 < len(_ACTIONS)
     return _ACTIONS[number - 2] if known else f"action {number}"
-
-
-def _clip_length(video: Path) -> int:
-    """Return how many poses the truth of a rendered clip has."""
-    truth = video.with_suffix(".npz")
-    if not (video.is_file() and truth.is_file()):
-        raise FileNotFoundError(f"expected a clip {video} and its truth {truth}")
-    with np.load(truth, allow_pickle=False) as file:
-        return len(file["joints"])
 
 
 def _human36m_sample(part: Human36mSamples, with_image: bool, i: int) -> Sample:

@@ -1,5 +1,6 @@
 """Human3.6M, from the label pickles and the image tree that CA-PF's preparation writes."""
 
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,13 +71,11 @@ def read_human36m(path: Path, image_folder: Path | None, detector: str) -> Human
             another shape; names the file, the sample, the field and what was expected.
 
     Source:
-        The preparation of CA-PF (pandapose.md, section 5).
+        The preparation of CA-PF.
     """
     labels = read_pickle(path)
     if not isinstance(labels, list) or not labels:
-        raise ValueError(
-            f"{path}: expected a list of samples, got {type(labels).__name__} without any"
-        )
+        raise ValueError(f"{path}: expected a list of samples, got {reprlib.repr(labels)}")
     rows = [_read_sample(label, detector, f"{path}, sample {i}") for i, label in enumerate(labels)]
     images = tuple(
         _image_path(label, image_folder, f"{path}, sample {i}") for i, label in enumerate(labels)
@@ -140,7 +139,7 @@ def metric_crop(pelvis: Array, K: Array) -> Array:
         `crop_from_image` [2, 3].
 
     Source:
-        The preparation of CA-PF (pandapose.md, section 5): a box from 1 m left of the pelvis and
+        The preparation of CA-PF: a box from 1 m left of the pelvis and
         0.9 m above it to 1 m right and 1.1 m below.
     """
     corners = project(pelvis + _BOX, K)

@@ -96,7 +96,7 @@ def read_motion(path: Path) -> dict[str, Array]:
 
 
 def split_clips(
-    clips: dict[str, Array], share: float = 0.2
+    clips: dict[str, Array], share: float
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Hold the last clips of every kind of motion apart for testing.
 

@@ -1,6 +1,7 @@
 """MPI-INF-3DHP, from the npz files of P-STMO's preparation, with CA-PF's crops if they are in."""
 
 import re
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,13 +77,13 @@ def read_mpi_inf_3dhp(path: Path, image_folder: Path | None) -> MpiInf3dhpSample
             shape; names the file, the sequence, the field and what was expected.
 
     Source:
-        The preparations of P-STMO and CA-PF (pandapose.md, section 5). Our choice: K is fitted
+        The preparations of P-STMO and CA-PF. Our choice: K is fitted
         to joints and keypoints, and taken where it explains them to 2 px.
     """
     data = read_npz_object(path, "data")
     if not isinstance(data, dict) or not data:
         raise ValueError(
-            f"{path}: expected a dict of sequences in 'data', got {type(data).__name__} without"
+            f"{path}: expected a dict of sequences in 'data', got {reprlib.repr(data)}"
         )
     parts = [_read_take(take, image_folder) for take in _takes(data, path)]
     samples = MpiInf3dhpSamples(

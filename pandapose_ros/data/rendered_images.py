@@ -14,7 +14,7 @@ from pandapose_ros.data.body_circle import body_circle
 from pandapose_ros.data.pose_sampler import Family
 from pandapose_ros.geometry import project
 from pandapose_ros.people.region import REGION_MARGIN, Region
-from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.skeleton import H36M_17, mirror_joints
 
 Array = NDArray[np.floating]
 
@@ -57,8 +57,8 @@ def mirrored(item: RenderedImage) -> RenderedImage:
     """Return the image in a mirror, with left and right joints exchanged."""
     K = item.K.copy()
     K[0, 2] = item.image.shape[1] - 1 - K[0, 2]
-    joints = item.joints[list(H36M_17.mirror)] * np.array((-1.0, 1.0, 1.0), item.joints.dtype)
-    return RenderedImage(np.asarray(cv2.flip(item.image, 1), np.uint8), joints, K)
+    image = np.asarray(cv2.flip(item.image, 1), np.uint8)
+    return RenderedImage(image, mirror_joints(item.joints), K)
 
 
 def chunk_files(folder: Path) -> list[Path]:
@@ -138,6 +138,19 @@ def read_names(path: Path) -> ChunkNames:
     return ChunkNames(actions, bodies)
 
 
+def read_clip_truth(path: Path) -> tuple[Array, Array]:
+    """Return the joints [N, 17, 3] and K [3, 3] of a rendered clip, as of `read_clip`.
+
+    Raises:
+        FileNotFoundError: If the video or its truth is missing.
+    """
+    truth = path.with_suffix(".npz")
+    if not (path.is_file() and truth.is_file()):
+        raise FileNotFoundError(f"expected a clip {path} and its truth {truth}")
+    with np.load(truth, allow_pickle=False) as file:
+        return file["joints"], file["K"]
+
+
 def read_clip(path: Path) -> Iterator[RenderedImage]:
     """Read a rendered clip, frame after frame.
 
@@ -149,16 +162,12 @@ def read_clip(path: Path) -> Iterator[RenderedImage]:
         FileNotFoundError: If one of the two is missing.
         ValueError: If they are not of the same length.
     """
-    truth = path.with_suffix(".npz")
-    if not (path.is_file() and truth.is_file()):
-        raise FileNotFoundError(f"expected a clip {path} and its truth {truth}")
-    with np.load(truth, allow_pickle=False) as file:
-        joints, K = file["joints"], file["K"]
+    joints, K = read_clip_truth(path)
     video = cv2.VideoCapture(str(path))
     for i, pose in enumerate(joints):
         read, image = video.read()
         if not read:
-            raise ValueError(f"{path} has {i} frames, {truth} has {len(joints)} poses")
+            raise ValueError(f"{path} has {i} frames, its truth has {len(joints)} poses")
         yield RenderedImage(cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8), pose, K)
 
 

@@ -20,10 +20,10 @@ def rotations_about(vectors: Array) -> Array:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2).astype(np.float32)
 
 
-def turns(axis: int, angles: Array) -> Array:
-    """Return rotation matrices [N, 3, 3] float32 about a coordinate axis by angles [N]."""
+def turns(axis: int, angles: Array, dtype: type[np.floating] = np.float32) -> Array:
+    """Return rotation matrices [N, 3, 3] about a coordinate axis by angles [N], radians."""
     a, b = (axis + 1) % 3, (axis + 2) % 3
-    out = np.zeros((len(angles), 3, 3), np.float32)
+    out = np.zeros((len(angles), 3, 3), dtype)
     out[:, axis, axis] = 1
     out[:, a, a] = out[:, b, b] = np.cos(angles)
     out[:, b, a] = np.sin(angles)

@@ -52,21 +52,15 @@ class SkeletonSampler:
         bank: Captured poses.
         config: Bodies, cameras, regions, noise.
         mixed: Draw new poses; else the bank's own poses are taken.
-        poses: Shares of the families of new poses.
     """
 
     def __init__(
-        self,
-        bank: PoseParts,
-        config: SkeletonSampleConfig,
-        *,
-        mixed: bool = True,
-        poses: PoseConfig | None = None,
+        self, bank: PoseParts, config: SkeletonSampleConfig, *, mixed: bool = True
     ) -> None:
         self.bank = bank
         self.config = config
         self.mixed = mixed
-        self._poses = PoseSampler(bank, poses or PoseConfig())
+        self._poses = PoseSampler(bank, PoseConfig())
 
     def sample(self, count: int, rng: np.random.Generator) -> SkeletonSamples:
         """Draw `count` samples; the same `rng` state gives the same samples."""

@@ -15,7 +15,7 @@ from pandapose_ros.config import EvaluationConfig
 from pandapose_ros.evaluation.views import Views
 from pandapose_ros.model.anchors import AnchorKind
 from pandapose_ros.model.pandapose import PandaPose, PandaPoseOutput
-from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.skeleton import mirror_joints, mirror_keypoints
 
 Array = NDArray[np.floating]
 
@@ -28,14 +28,12 @@ class Candidate:
         name: What it is called in results.
         net: In evaluation mode.
         weights_sha256: Of its file.
-        metadata: That its file tells.
         path: Of its file, which may hold a fine-tuned landmark net.
     """
 
     name: str
     net: PandaPose
     weights_sha256: str
-    metadata: dict[str, str]
     path: Path
 
 
@@ -97,18 +95,6 @@ class Estimates:
         return output, (joints + mirror_joints(other)) / 2
 
 
-def mirror_keypoints(keypoints: Array, width: int) -> Array:
-    """Return keypoints [..., 17, 2] in the mirrored crop, `width` pixels wide."""
-    mirrored = keypoints[..., list(H36M_17.mirror), :].copy()
-    mirrored[..., 0] = width - 1 - mirrored[..., 0]
-    return mirrored
-
-
-def mirror_joints(joints: Array) -> Array:
-    """Return joints [..., 17, 3] of the mirrored crop as those of the crop."""
-    return joints[..., list(H36M_17.mirror), :] * np.array((-1, 1, 1), joints.dtype)
-
-
 def top_vote_offsets(output: PandaPoseOutput, votes: int) -> dict[str, tuple[float, float]]:
     """Measure how far the anchors that count most are from the joints they vote for.
 
@@ -166,9 +152,9 @@ def load_candidates(
     candidates = []
     for name, path in named:
         net = PandaPose(read_config(path), nn.Identity())
-        metadata = load_weights(path, net)
+        load_weights(path, net)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        candidates.append(Candidate(name, net.to(device).eval(), digest, metadata, path))
+        candidates.append(Candidate(name, net.to(device).eval(), digest, path))
     names = [candidate.name for candidate in candidates]
     if len(set(names)) < len(names):
         raise ValueError(f"expected networks of different names, got {names}; give NAME=FILE")

@@ -91,7 +91,7 @@ def compare(
 
     Args:
         dataset: What the views are of.
-        views: What `Viewer.look` or `kept_views` returns.
+        views: What `Viewer.look`, `skeleton_views` or `keep_views` returns.
         candidates: Networks.
         config: What is counted.
         flip_test: Average with what the mirrored crop gives.

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.geometry import align_rigid
+from pandapose_ros.geometry import best_similarity
 
 Array = NDArray[np.floating]
 
@@ -52,40 +52,12 @@ def align_poses(joints: Array, truth: Array) -> Array:
         [N, J, 3], the unit and frame of the truth.
 
     Source:
-        `geometry.align_rigid`.
+        `geometry.best_similarity`.
     """
-    scale, R, t = align_rigid(joints, truth)
+    scale, R, t = best_similarity(joints, truth)
     return scale[:, None, None] * joints @ R.swapaxes(1, 2) + t[:, None]
-
-
-def pck(joints: Array, truth: Array, threshold: float) -> float:
-    """Return the share of joints, in [0, 1], that lie nearer to the truth than a threshold.
-
-    Args:
-        joints: [N, J, 3], any unit, root-relative.
-        truth: [N, J, 3], the same unit and frame.
-        threshold: The same unit; the benchmarks take 150 mm.
-    """
-    return share_below(joint_errors(joints, truth), threshold)
-
-
-def auc(joints: Array, truth: Array, threshold: float, steps: int = 31) -> float:
-    """Return the mean of `pck` over thresholds from 0 to `threshold`, in [0, 1].
-
-    Args:
-        joints: [N, J, 3], any unit, root-relative.
-        truth: [N, J, 3], the same unit and frame.
-        threshold: The greatest one, the same unit.
-        steps: Number of thresholds; 31 as in MPI-INF-3DHP (every 5 mm up to 150 mm).
-    """
-    return area_below(joint_errors(joints, truth), threshold, steps)
 
 
 def share_below(errors: Array, threshold: float) -> float:
     """Return the share of errors, of any shape, strictly below a threshold."""
     return float((errors < threshold).mean())
-
-
-def area_below(errors: Array, threshold: float, steps: int = 31) -> float:
-    """Return the mean of `share_below` over `steps` thresholds from 0 to the greatest."""
-    return float(np.mean([share_below(errors, t) for t in np.linspace(0, threshold, steps)]))

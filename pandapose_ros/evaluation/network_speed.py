@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from pandapose_ros import geometry
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.estimator import PoseEstimator
-from pandapose_ros.evaluation.speed import forget_peak, memory_mb, timed
+from pandapose_ros.evaluation.speed import LEAST_REPEATS, forget_peak, memory_mb, timed
 from pandapose_ros.model.blazepose import CROP_SIZE
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.people.crops import crops_on_host
@@ -25,8 +25,6 @@ from pandapose_ros.timings import summarise
 
 Image = NDArray[np.uint8]
 
-# Fewer repetitions than this say nothing, however long they take.
-_LEAST = 3
 _CPU = torch.device("cpu")
 
 
@@ -53,10 +51,7 @@ def measure_networks(estimator: PoseEstimator, people: int, repeats: int, second
     times: dict[str, list[float]] = {}
     forget_peak(device)
     memory: dict[str, float] = {}
-    start = time.perf_counter()
-    for number in range(repeats + 1):
-        if number > _LEAST and time.perf_counter() - start > seconds:
-            break
+    for counts in _repetitions(repeats, seconds):
         for name, each in (("runtime", networks), ("eager", eager)):
             with torch.inference_mode():
                 landmarks, seen = timed(lambda e=each: e.landmark_net(crops), device)
@@ -67,7 +62,7 @@ def measure_networks(estimator: PoseEstimator, people: int, repeats: int, second
                     )
                     taken = {"landmarks": landmarks, "lifter": lifter, "both": landmarks + lifter}
             memory = memory or memory_mb(device)
-            for stage, milliseconds in taken.items() if number else ():
+            for stage, milliseconds in taken.items() if counts else ():
                 times.setdefault(f"{name}_{stage}", []).append(milliseconds)
     result: dict = {name: summarise(values) for name, values in times.items()}
     return result | {
@@ -107,14 +102,11 @@ def measure_paper(
     forget_peak(device)
     ways = {"runtime": lambda: batches(crops, keypoints), "eager": run_eager}
     times: dict[str, list[float]] = {name: [] for name in ways}
-    start = time.perf_counter()
     with torch.inference_mode():
-        for number in range(repeats + 1):
-            if number > _LEAST and time.perf_counter() - start > seconds:
-                break
+        for counts in _repetitions(repeats, seconds):
             for name, way in ways.items():
                 milliseconds, _ = timed(lambda w=way: w().cpu(), device)
-                if number:
+                if counts:
                     times[name].append(milliseconds)
     result: dict = {name: summarise(values) for name, values in times.items()}
     return {
@@ -125,6 +117,15 @@ def measure_paper(
         "people_per_s": {name: _rate(people, told) for name, told in result.items()},
         "memory_mb": memory_mb(device),
     }
+
+
+def _repetitions(repeats: int, seconds: float) -> Iterator[bool]:
+    """Yield whether each repetition counts, which the first does not; fewer after some seconds."""
+    start = time.perf_counter()
+    for number in range(repeats + 1):
+        if number > LEAST_REPEATS and time.perf_counter() - start > seconds:
+            return
+        yield number > 0
 
 
 def _paper_case(device: torch.device, people: int) -> tuple[PandaPose, Tensor, Tensor]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pandapose_ros.evaluation.metrics import align_poses, area_below, joint_errors, share_below
+from pandapose_ros.evaluation.metrics import align_poses, joint_errors, share_below
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.skeleton import H36M_17
 
@@ -18,8 +18,9 @@ _BATCH = 64
 _MM = 1000.0
 _PCK_MM = 150.0
 PCK_THRESHOLDS_MM = tuple(range(0, 151, 5))
-# The joints of arms and legs, which every skeleton defines alike; pelvis and head it does not.
-LIMB_JOINTS = (1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16)
+# The joints of legs and arms, which every skeleton defines alike; pelvis and head it does not.
+LEG_JOINTS, ARM_JOINTS = (1, 2, 3, 4, 5, 6), (11, 12, 13, 14, 15, 16)
+LIMB_JOINTS = LEG_JOINTS + ARM_JOINTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +62,10 @@ class PoseErrors:
         }
         return _rounded(values)
 
-    def by_joint(self, samples: NDArray[np.bool_] | None = None) -> dict[str, Scores]:
-        """Return the scores of every joint over some samples [N], or all."""
-        chosen = slice(None) if samples is None else samples
+    def by_joint(self) -> dict[str, Scores]:
+        """Return the scores of every joint over all samples."""
         return {
-            name: _rounded(_scores(self.direct[chosen, i], self.aligned[chosen, i]))
+            name: _rounded(_scores(self.direct[:, i], self.aligned[:, i]))
             for i, name in enumerate(self.names)
         }
 
@@ -166,7 +166,7 @@ def _scores(direct: Array, aligned: Array) -> Scores:
         "mpjpe_mm": float(direct.mean()),
         "pa_mpjpe_mm": float(aligned.mean()),
         "pck_150mm": share_below(direct, _PCK_MM),
-        "auc_150mm": area_below(direct, _PCK_MM),
+        "auc_150mm": float(np.mean([share_below(direct, limit) for limit in PCK_THRESHOLDS_MM])),
     }
 
 

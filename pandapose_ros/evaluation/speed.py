@@ -26,7 +26,7 @@ Image = NDArray[np.uint8]
 Result = TypeVar("Result")
 
 # Fewer repetitions than this say nothing, however long they take.
-_LEAST = 3
+LEAST_REPEATS = 3
 # Images after which whoever has not been found is not waited for.
 _PATIENCE = 200
 # Height of who stands behind in a group, as a share of the image's width, and of its height.
@@ -164,7 +164,7 @@ def measure_frames(
     estimator.networks = replace(networks, landmark_net=clock, lifter=clock)
     try:
         for number in range(start, start + warm_up + repeats):
-            if len(frames) >= _LEAST and sum(frames) > 1e3 * seconds:
+            if len(frames) >= LEAST_REPEATS and sum(frames) > 1e3 * seconds:
                 break
             clock.landmarks_ms.clear()
             clock.lifter_ms.clear()

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from pandapose_ros.evaluation.candidates import Candidate
+from pandapose_ros.evaluation.scores import ARM_JOINTS, LEG_JOINTS, LIMB_JOINTS
 from pandapose_ros.geometry import intrinsics_from_field_of_view, place_root, project
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.people.landmarks import Person
@@ -17,8 +18,6 @@ from pandapose_ros.skeleton import H36M_17, H36M_17_FROM_BLAZEPOSE
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]
 Record = dict[str, object]
-
-_LEGS, _ARMS = (1, 2, 3, 4, 5, 6), (11, 12, 13, 14, 15, 16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,9 +126,9 @@ def video_figures(track: Track, name: str) -> Record:
         },
         "reprojection_share": _rounded(shares.mean() if len(shares) else None),
         "reprojection_share_p95": _rounded(np.quantile(shares, 0.95) if len(shares) else None),
-        "flips": count_flips(joints, track.numbers, _LEGS + _ARMS),
-        "leg_flips": count_flips(joints, track.numbers, _LEGS),
-        "arm_flips": count_flips(joints, track.numbers, _ARMS),
+        "flips": count_flips(joints, track.numbers, LIMB_JOINTS),
+        "leg_flips": count_flips(joints, track.numbers, LEG_JOINTS),
+        "arm_flips": count_flips(joints, track.numbers, ARM_JOINTS),
     }
 
 

@@ -5,7 +5,7 @@ keypoints and three feature maps of 48 channels out. The weights are read from t
 MediaPipe.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,10 @@ class LandmarkOutput:
     presences: Tensor
     world_landmarks: Tensor
     keypoints_px: Tensor
+
+
+# All but the features, which are several; in the order of the fields.
+LANDMARK_OUTPUTS = tuple(item.name for item in fields(LandmarkOutput) if item.name != "features")
 
 
 class BlazePose(nn.Module):

@@ -22,10 +22,9 @@ from pandapose_ros.model.hrnet import HRNet, HRNetOutput
 from pandapose_ros.model.levels import LevelProjections
 from pandapose_ros.model.precision import finite_place, full_precision
 from pandapose_ros.model.tokens import sample_tokens
-from pandapose_ros.model_files import find_model_file
+from pandapose_ros.model_files import LANDMARK_NET, find_model_file
 from pandapose_ros.skeleton import H36M_17
 
-LANDMARK_FILE = "pose_landmark_full.tflite"
 BACKBONE_PREFIX = "backbone."
 
 
@@ -48,8 +47,8 @@ class PandaPoseOutput:
         depth_logits: The same before the softmax; None if depth is regressed.
         depth_values: Depth [B, J, h, w], metres, root-relative, if it is regressed; else None.
         layer_joints: Joints after each decoder layer [B, J, 3], the last being `joints`. All
-            layers in training mode, for deep supervision (the paper mentions none, and our loss
-            takes the last only, so that the earlier heads are not trained); else only the last.
+            layers in training mode, for deep supervision (the paper mentions none; without it,
+            which is the default, the earlier heads are not trained); else only the last.
     """
 
     joints: Tensor
@@ -264,5 +263,5 @@ def _is_backbone(key: str) -> bool:
 def _build_backbone(config: ModelConfig) -> nn.Module:
     """Build the backbone that the configuration names."""
     if config.backbone == "blazepose":
-        return BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+        return BlazePose(find_model_file(LANDMARK_NET).read_bytes())
     return HRNet(width=config.level_channels[0])

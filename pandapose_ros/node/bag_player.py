@@ -177,7 +177,7 @@ class BagPlayer:
 
     def _received_depths(self) -> int:
         pipeline = self._node.cameras[0].pipeline
-        return pipeline.depths.received if pipeline and pipeline.depths else 0
+        return pipeline.depths.received if pipeline else 0
 
     def _publisher(self, connection: Connection) -> Publisher:
         static = connection.topic.endswith("tf_static")

@@ -159,13 +159,8 @@ def _anchor_set(pose: Pose) -> AnchorSet3D:
         positions=[Point32(x=x, y=y, z=z) for x, y, z in placed(votes.positions, pose).tolist()],
         kinds=array.array("B", votes.kinds.astype(np.uint8).tobytes()),
         joint_index=array.array("H", owners.astype(np.uint16).tobytes()),
-        weights=array.array("f", anchor_shares(pose).astype(np.float32).tobytes()),
+        weights=array.array("f", votes.shares.astype(np.float32).tobytes()),
     )
-
-
-def anchor_shares(pose: Pose) -> NDArray[np.floating]:
-    """Return each anchor's share in the whole pose [A]: its mean weight over the joints."""
-    return pose.anchors.weights.mean(axis=1)
 
 
 def image_message(image: NDArray[np.uint8], header: Header) -> Image:

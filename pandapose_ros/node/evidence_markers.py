@@ -13,7 +13,7 @@ from visualization_msgs.msg import Marker
 
 from pandapose_ros.colours import joint_colours
 from pandapose_ros.config import PictureConfig
-from pandapose_ros.node.conversions import anchor_shares, placed
+from pandapose_ros.node.conversions import placed
 from pandapose_ros.node.markers import SHADES, marker, points_of, shade
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
@@ -51,7 +51,7 @@ def anchor_markers(
         if pose.root is None or not len(votes.positions):
             continue
         positions = placed(votes.positions, pose)
-        steps = _steps(anchor_shares(pose) if chosen is None else votes.weights[:, chosen])
+        steps = _steps(votes.shares if chosen is None else votes.weights[:, chosen])
         owners = votes.owners if chosen is None else np.full_like(votes.owners, chosen)
         rgb = np.where((owners >= 0)[:, None], palette[owners], GLOBAL_COLOUR)
         finite = np.isfinite(positions).all(-1)

@@ -11,6 +11,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray, SkeletonInfo
 from pandapose_ros.node.sources import Source
+from pandapose_ros.node.stamps import nanoseconds
 
 Message = TypeVar("Message")
 
@@ -88,11 +89,11 @@ class Listener:
 
     def anchors_of(self, skeletons: Skeleton3DArray) -> AnchorSet3DArray | None:
         """Return the anchors of the same image, if they have come."""
-        return self._anchors.get(_stamp(skeletons))
+        return self._anchors.get(nanoseconds(skeletons.header.stamp))
 
     def image_of(self, skeletons: Skeleton3DArray) -> Image | CompressedImage | None:
         """Return the image that skeletons were made from, if it is still there."""
-        return self._images.get(_stamp(skeletons))
+        return self._images.get(nanoseconds(skeletons.header.stamp))
 
     def awaits(self, skeletons: Skeleton3DArray, *, image: bool) -> bool:
         """Tell whether what has the same stamp may still come.
@@ -104,7 +105,7 @@ class Listener:
             skeletons: The newest.
             image: Whether their image is wanted; anchors are wanted if they are listened to.
         """
-        stamp = _stamp(skeletons)
+        stamp = nanoseconds(skeletons.header.stamp)
         return _may_come(self._anchors, stamp) or (image and _may_come(self._images, stamp))
 
     def _on_skeletons(self, message: Skeleton3DArray) -> None:
@@ -128,11 +129,6 @@ class Listener:
         self.camera_info = message
 
 
-def _stamp(message: Skeleton3DArray | AnchorSet3DArray | Image | CompressedImage) -> int:
-    """Return a message's stamp as one number."""
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-
-
 def _may_come(messages: "OrderedDict[int, Message]", stamp: int) -> bool:
     """Return whether the newest message of those that came is older than a stamp."""
     return bool(messages) and stamp not in messages and next(reversed(messages)) < stamp
@@ -140,6 +136,6 @@ def _may_come(messages: "OrderedDict[int, Message]", stamp: int) -> bool:
 
 def _keep(messages: "OrderedDict[int, Message]", message: Message, count: int) -> None:
     """Remember a message by its stamp, and forget the oldest."""
-    messages[_stamp(message)] = message  # type: ignore[arg-type]
+    messages[nanoseconds(message.header.stamp)] = message  # type: ignore[attr-defined]
     while len(messages) > count:
         messages.popitem(last=False)

@@ -141,6 +141,22 @@ class Parameters:
         return SetParametersResult(successful=True)
 
 
+def read_parameters(node: Node, config_type: type[Config]) -> Config:
+    """Declare the fields of a dataclass and return their values, which stay as they are.
+
+    Args:
+        node: The node to declare them on.
+        config_type: As of `Parameters`.
+
+    Raises:
+        ValueError: If one is misspelt or has a wrong value; the message names all of them.
+    """
+    parameters = Parameters(node, config_type)
+    if parameters.problems:
+        raise ValueError("; ".join(parameters.problems))
+    return parameters.get(config_type)
+
+
 def _to_ros(value: Any) -> Any:
     """Return a value as rclpy declares it; dataclasses hold tuples, rclpy lists."""
     return list(value) if isinstance(value, tuple) else value

@@ -55,7 +55,7 @@ class FramePipeline:
         outputs: Publishes them.
         statistics: Counts what became of the frames.
         timings: Takes the time of each step.
-        depths: Depth images beside the images; None where they are not asked for.
+        depths: Depth images beside the images; stays empty where they are not asked for.
         camera: Name of the camera; empty for a node with one.
     """
 
@@ -66,7 +66,7 @@ class FramePipeline:
     outputs: Outputs
     statistics: NodeStatistics
     timings: Timings
-    depths: DepthBuffer | None
+    depths: DepthBuffer
     camera: str = ""
 
     def __post_init__(self) -> None:
@@ -148,7 +148,7 @@ class FramePipeline:
             # Whoever names the frame anew knows better than the drivers.
             frame_id = "" if config.frame_id else header.frame_id
             depth = self._depth(header, image, config.depth_window, frame_id)
-        elif self.depths is not None and self.depths.is_alive:
+        elif self.depths.is_alive:
             self.depth_state = "not used without camera_info"
             self.statistics.missed_depth += 1
         stamp = nanoseconds(header.stamp) / 1e9
@@ -196,8 +196,7 @@ class FramePipeline:
             # Not what belongs to the images to come: it may be there already.
             between_ns = (stamp_ns + self._last_stamp_ns) // 2
             self.world.forget_after(between_ns)
-            if self.depths is not None:
-                self.depths.forget_after(between_ns)
+            self.depths.forget_after(between_ns)
         self._last_stamp_ns = stamp_ns
 
     def _forget_people(self) -> None:
@@ -221,11 +220,9 @@ class FramePipeline:
         self, header: Header, image: NDArray[np.uint8], window: float, frame_id: str
     ) -> NDArray[np.float32] | None:
         """Return the depths that belong to an image, or None after having said why."""
-        if self.depths is None:
-            return None
         message = self.depths.find(nanoseconds(header.stamp), window)
         if message is None:
-            self._miss_depth(self.depths, window)
+            self._miss_depth(window)
             return None
         try:
             check_registered(message, frame_id)
@@ -239,14 +236,14 @@ class FramePipeline:
         self.depth_state = "in use"
         return depth
 
-    def _miss_depth(self, depths: DepthBuffer, window: float) -> None:
+    def _miss_depth(self, window: float) -> None:
         """Count and log that an image has no depth, unless there has never been any."""
-        silence = depths.silence
+        silence = self.depths.silence
         if math.isinf(silence):
             self.depth_state = "none"
             return
         self.depth_state, when = "late", f"within {window:g} s of an image (depth_window)"
-        if not depths.is_alive:
+        if not self.depths.is_alive:
             when = f"for {silence:.1f} s"
             self.depth_state = f"none {when}"
         self.statistics.missed_depth += 1

@@ -18,7 +18,7 @@ from sensor_msgs.msg import Image
 from pandapose_ros.config import ProbeConfig
 from pandapose_ros.msg import Skeleton3D, Skeleton3DArray
 from pandapose_ros.node.distributions import steady_clock
-from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.node.parameters import read_parameters
 from pandapose_ros.node.running import spin, start_ros
 from pandapose_ros.timings import summarise
 
@@ -34,10 +34,7 @@ class Probe(Node):
 
     def __init__(self) -> None:
         super().__init__("probe")
-        parameters = Parameters(self, ProbeConfig)
-        if parameters.problems:
-            raise ValueError("; ".join(parameters.problems))
-        self.config = parameters.get(ProbeConfig)
+        self.config = read_parameters(self, ProbeConfig)
         self._images = np.load(self.config.images, allow_pickle=False)
         _, height, width, _ = self._images.shape
         self._message = Image(encoding="bgr8", height=height, width=width, step=3 * width)

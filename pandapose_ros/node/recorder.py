@@ -15,9 +15,10 @@ from tqdm import tqdm
 from pandapose_ros.config import RecorderConfig
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray
 from pandapose_ros.node.images import image_from_message
-from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.node.parameters import read_parameters
 from pandapose_ros.node.readback import pose_from_messages
 from pandapose_ros.node.running import spin, start_ros
+from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.recording import Recording, Result
 
 
@@ -26,10 +27,7 @@ class Recorder(Node):
 
     def __init__(self) -> None:
         super().__init__("recorder")
-        parameters = Parameters(self, RecorderConfig)
-        if parameters.problems:
-            raise ValueError("; ".join(parameters.problems))
-        self.config = parameters.get(RecorderConfig)
+        self.config = read_parameters(self, RecorderConfig)
         self._recording = Recording()
         # In a thread of its own, or skeletons would seem late by the time of an image's encoding.
         self._encoder = ThreadPoolExecutor(1)
@@ -49,7 +47,7 @@ class Recorder(Node):
         self._bar.close()
         self._recording.images = [image.result() for image in self._images]
         for message, received_ns in self._messages:
-            stamp_ns = _nanoseconds(message)
+            stamp_ns = nanoseconds(message.header.stamp)
             sets = self._anchors.get(stamp_ns)
             # In the order of the skeletons, as the node publishes both.
             anchors = sets.sets if sets else [None] * len(message.skeletons)
@@ -68,7 +66,7 @@ class Recorder(Node):
     def _on_image(self, message: Image) -> None:
         if self._first_image is None:
             self._first_image = time.monotonic()
-        self._recording.image_stamps_ns.append(_nanoseconds(message))
+        self._recording.image_stamps_ns.append(nanoseconds(message.header.stamp))
         self._images.append(self._encoder.submit(_jpeg, message))
         self._bar.update()
 
@@ -77,18 +75,13 @@ class Recorder(Node):
         self._bar.set_postfix(skeletons=len(self._messages), refresh=False)
 
     def _on_anchors(self, message: AnchorSet3DArray) -> None:
-        self._anchors[_nanoseconds(message)] = message
+        self._anchors[nanoseconds(message.header.stamp)] = message
 
 
 def _jpeg(message: Image) -> bytes:
     """Encode an image."""
     image = cv2.cvtColor(image_from_message(message), cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, 92))[1].tobytes()
-
-
-def _nanoseconds(message: Image | Skeleton3DArray | AnchorSet3DArray) -> int:
-    """Return a message's stamp as one number."""
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.drawing import SIDE_COLOURS
+from pandapose_ros.colours import GLOBAL_ANCHOR_COLOUR, LOCAL_ANCHOR_COLOUR, SIDE_COLOURS
 from pandapose_ros.node.conversions import placed
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
@@ -15,7 +15,6 @@ Array = NDArray[np.floating]
 JOINT_RADIUS, BONE_RADIUS = 0.042, 0.036  # m
 # An anchor with all of the votes would be this large; its volume goes with its share.
 ANCHOR_RADIUS = 0.16
-LOCAL_COLOUR, GLOBAL_COLOUR = (240, 200, 60), (120, 220, 140)
 
 
 @dataclass(frozen=True)
@@ -107,11 +106,11 @@ def anchors(pose: Pose, joint: int | None) -> Instances:
         joint: Only the local anchors of this joint, and the global ones; None: all.
     """
     votes = pose.anchors
-    shares = votes.weights.mean(axis=1)
+    shares = votes.shares
     drawn = _is_drawn(pose, joint)
     radii = np.where(drawn, ANCHOR_RADIUS * np.cbrt(np.maximum(shares, 0.0)), 0.0)
     positions = placed(votes.positions, pose)
-    colours = np.where((votes.kinds == 0)[:, None], LOCAL_COLOUR, GLOBAL_COLOUR)
+    colours = np.where((votes.kinds == 0)[:, None], LOCAL_ANCHOR_COLOUR, GLOBAL_ANCHOR_COLOUR)
     count = len(shares)
     return Instances(
         positions=np.where(np.isfinite(positions), positions, 0.0),
@@ -138,7 +137,7 @@ def votes(pose: Pose, skeleton: Skeleton, joint: int | None) -> tuple[Array, NDA
     lines = placed(np.stack([pose.anchors.positions, pose.joints[owners]], 1), pose)
     sides = np.array([SIDE_COLOURS[skeleton.side(j)] for j in range(len(skeleton.parents))])
     colours = np.repeat(sides[owners][:, None], 2, axis=1)
-    colours[:, 0] = LOCAL_COLOUR
+    colours[:, 0] = LOCAL_ANCHOR_COLOUR
     return np.where(drawn[:, None, None], lines, 0.0), colours.astype(np.uint8)
 
 

@@ -21,7 +21,7 @@ from std_msgs.msg import Header
 from pandapose_ros.config import VideoCameraConfig
 from pandapose_ros.node.distributions import steady_clock
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view, camera_info_from_file
-from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.node.parameters import read_parameters
 from pandapose_ros.node.running import spin, start_ros
 from pandapose_ros.node.webcam import WebcamReader
 
@@ -100,10 +100,7 @@ class VideoCamera(Node):
             ValueError: If a parameter or the calibration is wrong.
         """
         super().__init__("video_camera", **node_options)  # type: ignore[arg-type]
-        parameters = Parameters(self, VideoCameraConfig)
-        if parameters.problems:
-            raise ValueError("; ".join(parameters.problems))
-        self._config = parameters.get(VideoCameraConfig)
+        self._config = read_parameters(self, VideoCameraConfig)
         self._source = VideoSource(self._config)
         self._rate = self._config.rate or self._source.rate
         self._message = Image(encoding="bgr8")  # OpenCV's order: no conversion here

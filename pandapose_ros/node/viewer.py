@@ -18,7 +18,7 @@ from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.distributions import steady_clock
 from pandapose_ros.node.intrinsics import intrinsics_from_message
 from pandapose_ros.node.listener import Listener
-from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.node.parameters import read_parameters
 from pandapose_ros.node.readback import pose_from_messages, skeleton_from_message
 from pandapose_ros.node.running import spin, start_ros
 from pandapose_ros.node.sources import find_source, skeleton_topics
@@ -52,10 +52,7 @@ class Viewer(Node):
             ValueError: If a parameter is wrong.
         """
         super().__init__("viewer", **node_options)
-        parameters = Parameters(self, ViewerConfig)
-        if parameters.problems:
-            raise ValueError("; ".join(parameters.problems))
-        self.config = parameters.get(ViewerConfig)
+        self.config = read_parameters(self, ViewerConfig)
         self.scene: LiveScene | None = None
         self._listener: Listener | None = None
         self._drawn: Skeleton3DArray | None = None

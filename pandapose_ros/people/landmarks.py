@@ -41,8 +41,6 @@ class Person:
         crop_from_image: [3, 3], homography from image pixels to pixels of the crop of 256 x 256:
             what a camera that looks at the person would see.
         image_from_crop_rotation: [3, 3], the axes of that camera in the image camera's frame.
-        landmarks_px: [33, 2], BlazePose's landmarks, image pixels; may lie outside the image.
-        visibilities: [33] in [0, 1].
         keypoints_crop: [17, 2], H36M-17, crop pixels.
         keypoints: [17, 2], the same in image pixels.
         keypoint_scores: [17] in [0, 1].
@@ -61,8 +59,6 @@ class Person:
     next_region: Region
     crop_from_image: Array
     image_from_crop_rotation: Array
-    landmarks_px: Array
-    visibilities: Array
     keypoints_crop: Array
     keypoints: Array
     keypoint_scores: Array
@@ -187,7 +183,7 @@ def _person(
     crop_from_image, rotation = view
     image_from_crop = np.linalg.inv(crop_from_image)
     points = geometry.transform_pixels(image_from_crop, answer.landmarks_crop).astype(np.float32)
-    landmarks_px = points[:BLAZEPOSE_LANDMARKS]
+    landmarks = points[:BLAZEPOSE_LANDMARKS]
     visible = answer.visibilities >= _VISIBLE
     return Person(
         region=region,
@@ -196,8 +192,6 @@ def _person(
         ),
         crop_from_image=crop_from_image,
         image_from_crop_rotation=rotation,
-        landmarks_px=landmarks_px,
-        visibilities=answer.visibilities,
         keypoints_crop=answer.keypoints_crop,
         keypoints=geometry.transform_pixels(image_from_crop, answer.keypoints_crop).astype(
             np.float32
@@ -208,7 +202,7 @@ def _person(
         score=answer.presence,
         turns=answer.turns,
         box_xyxy=box_round_points(
-            landmarks_px[visible] if visible.sum() >= 2 else landmarks_px, _BOX_MARGIN, image_size
+            landmarks[visible] if visible.sum() >= 2 else landmarks, _BOX_MARGIN, image_size
         ),
         votes=answer.votes,
     )

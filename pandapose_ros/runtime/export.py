@@ -16,17 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model.blazepose import LANDMARK_OUTPUTS, BlazePose
 from pandapose_ros.model.pandapose import PandaPose
 
 OPSET = 17
-LANDMARK_OUTPUTS = (
-    "landmarks_px",
-    "visibilities",
-    "presences",
-    "world_landmarks",
-    "keypoints_px",
-)
 LIFTER_OUTPUTS = ("joints", "anchors", "weights", "offsets")
 DEPTH_OUTPUT = "depth_probabilities"  # one more, if the network lifts features
 # Traced with more than one person, as one would make some axes vanish from the trace.

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.model.blazepose import BlazePose, LandmarkOutput
+from pandapose_ros.model.blazepose import LANDMARK_OUTPUTS, BlazePose, LandmarkOutput
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import default_model_dir
 from pandapose_ros.runtime.cuda_graphs import sizes_up_to
 from pandapose_ros.runtime.export import (
-    LANDMARK_OUTPUTS,
     LIFTER_OUTPUTS,
     ExportedNetworks,
     feature_names,

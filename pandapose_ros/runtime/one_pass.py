@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pandapose_ros.model.blazepose import CROP_SIZE, LandmarkOutput
+from pandapose_ros.model.blazepose import CROP_SIZE, LANDMARK_OUTPUTS, LandmarkOutput
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.runtime.cuda_graphs import FixedBatches
 from pandapose_ros.runtime.precision import casts, joint_error, reduced
 from pandapose_ros.runtime.rows import CropVotes, as_votes, from_rows, read_out, to_rows
 
 GREATEST_ERROR = 5e-3  # on a drawing, where half precision is 1 mm off; on people 0.2 mm [m]
-_LANDMARKS = ("landmarks_px", "visibilities", "presences", "world_landmarks", "keypoints_px")
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class OnePass:
     def __call__(self, crops: Tensor) -> LiftedLandmarks:
         """Find the landmarks of crops [B, 3, 256, 256] and lift them."""
         arrays = from_rows(self.batches(crops), self._shapes)
-        count = len(_LANDMARKS)
+        count = len(LANDMARK_OUTPUTS)
         landmarks = (torch.from_numpy(array) for array in arrays[:count])
         votes = as_votes(arrays[count:], self._kinds, self._owners)
         return LiftedLandmarks([], *landmarks, votes=votes)
@@ -75,7 +74,7 @@ class OnePass:
             seen = self._network.backbone(crops)
             keypoints = self._network.own_keypoints(seen)
             output = self._network.lift(seen.features, keypoints)
-        landmarks = [getattr(seen, name) for name in _LANDMARKS]
+        landmarks = [getattr(seen, name) for name in LANDMARK_OUTPUTS]
         return [*landmarks, *read_out(output, keypoints, self._network.config)]
 
 

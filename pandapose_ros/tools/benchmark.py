@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         for size, people in [] if args.no_ros else _cases(args):
             _tell(f"over DDS {size}, {people} people")
             path = _save(images, people, size, Path(folder))
-            reports = measure_nodes(_node_parameters(args), path, people, _RATES, args.seconds)
+            reports = measure_nodes(_settings(args), path, people, _RATES, args.seconds)
             for rate, report in zip(_RATES, reports, strict=True):
                 case = {"size": size, "people_shown": people, "input_hz": rate or "saturation"}
                 result["end_to_end"].append(case | report)
@@ -118,15 +119,7 @@ def run(args: argparse.Namespace) -> int:
 def _measure_here(args: argparse.Namespace) -> dict:
     """Measure all that needs no other process; memory and threads are given back at the end."""
     start = time.perf_counter()
-    estimator = PoseEstimator(
-        EstimatorConfig(
-            device=args.device,
-            runtime=args.runtime,
-            precision=args.precision,
-            threads=args.threads,
-            max_people=max(args.people),
-        )
-    )
+    estimator = PoseEstimator(EstimatorConfig(**_settings(args)))
     estimator.warm_up()
     result = {
         "machine": describe_machine(estimator.device) | {"versions": _versions()},
@@ -164,8 +157,8 @@ def _cases(args: argparse.Namespace) -> list[tuple[str, int]]:
     return [(size, people) for size in args.sizes for people in args.people]
 
 
-def _node_parameters(args: argparse.Namespace) -> dict[str, object]:
-    """Return parameters with which `pose_node` works as the estimator here."""
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the estimator here and that of `pose_node` are set to."""
     return {
         "device": args.device,
         "runtime": args.runtime,

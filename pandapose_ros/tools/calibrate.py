@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from pandapose_ros.checkpoint import add_metadata, load_weights, read_config
+from pandapose_ros.checkpoint import add_metadata, load_weights, open_landmark_net, read_config
 from pandapose_ros.config import CovarianceConfig, EstimatorConfig
 from pandapose_ros.data.rendered_images import (
     RenderedImage,
@@ -17,9 +17,8 @@ from pandapose_ros.data.rendered_images import (
     most_people,
     read_chunk,
 )
-from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model.pandapose import LANDMARK_FILE, PandaPose
-from pandapose_ros.model_files import find_model_file
+from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.training.calibration import collect_errors
@@ -48,10 +47,10 @@ def run(args: argparse.Namespace) -> int:
     if args.threads > 0:
         torch.set_num_threads(args.threads)
     weights = Path(args.weights)
-    landmark_net = BlazePose(find_model_file(LANDMARK_FILE).read_bytes())
+    landmark_net = open_landmark_net()
     net = PandaPose(read_config(weights), landmark_net).eval()
     load_weights(weights, net)
-    detector = PersonDetector(find_model_file("pose_detection.tflite"), max(1, args.threads))
+    detector = PersonDetector(find_model_file(PERSON_DETECTOR), max(1, args.threads))
     tracker = PeopleTracker(detector, landmark_net, EstimatorConfig())
     config = None
     for folder in filter(None, (args.images, args.test)):

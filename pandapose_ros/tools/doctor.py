@@ -150,7 +150,7 @@ def check_estimator(config: EstimatorConfig) -> Iterator[Finding]:
         from pandapose_ros.estimator import PoseEstimator
         from pandapose_ros.model_files import BLAZEPOSE_FILES, find_model_file
 
-        files = [find_model_file(file.name, config.model_dir) for file in BLAZEPOSE_FILES]
+        files = [find_model_file(file, config.model_dir) for file in BLAZEPOSE_FILES]
         yield Finding("ok", "model files", f"checksums match, in {files[0].parent}")
         estimator = PoseEstimator(config)
         estimator.warm_up()

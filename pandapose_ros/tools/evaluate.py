@@ -45,7 +45,7 @@ from pandapose_ros.evaluation.video import Image, follow_person, video_figures
 from pandapose_ros.evaluation.views import KeypointSource, Viewer
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.hrnet import HRNet, load_coco_weights
-from pandapose_ros.model_files import find_model_file
+from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.tools.estimate import read_video
@@ -245,7 +245,7 @@ def _tracker(backbone: nn.Module, threads: int, people: int) -> PeopleTracker:
     """Build what finds people; with HRNet it gets a landmark net of its own."""
     if not isinstance(backbone, BlazePose):
         backbone = open_landmark_net()
-    detector = PersonDetector(find_model_file("pose_detection.tflite"), max(1, threads))
+    detector = PersonDetector(find_model_file(PERSON_DETECTOR), max(1, threads))
     return PeopleTracker(detector, backbone, EstimatorConfig(max_people=people))
 
 

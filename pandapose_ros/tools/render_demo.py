@@ -1,7 +1,6 @@
 """Render the demo clip: a synthetic person walks and waves; with its exact joints."""
 
 import argparse
-import sys
 from pathlib import Path
 
 import cv2
@@ -26,12 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write walk.mp4 and walk.npz; return the exit code."""
-    try:
-        rig, bodies = load_bodies(args.bodies)
-        body = bodies[args.body]
-    except (OSError, ValueError, IndexError) as error:
-        print(f"pandapose render-demo: {error}", file=sys.stderr)
-        return 1
+    rig, bodies = load_bodies(args.bodies)
+    if args.body not in range(len(bodies)):
+        raise ValueError(f"no body {args.body} of {len(bodies)} in {args.bodies}; see --body")
+    body = bodies[args.body]
     args.out.mkdir(parents=True, exist_ok=True)
     joints, writer = [], None
     for frame in tqdm(render_walk(rig, body), total=frame_count(), unit="frame", desc="render"):

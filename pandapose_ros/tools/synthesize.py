@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,17 @@ _OPTIONS = ("chunk", "size", "bystanders", "test", "held_out_share", "seed")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the tool's arguments."""
+    defaults = RenderConfig()
     parser.add_argument("bodies", type=Path, help="file made by `pandapose bake`")
     parser.add_argument("motion", type=Path, help="npz of clips, AMC or BVH file, or a folder")
     parser.add_argument("--out", type=Path, required=True, help="folder for chunk_*.npz")
     parser.add_argument("--count", type=int, default=1000, help="number of images")
     parser.add_argument("--chunk", type=int, default=100, help="images per file")
     parser.add_argument("--batch", type=int, default=1, help="images rendered at once")
-    parser.add_argument("--size", type=int, default=448, help="width and height in pixels")
-    parser.add_argument("--bystanders", type=float, default=RenderConfig().bystanders,
+    parser.add_argument(
+        "--size", type=int, default=defaults.size, help="width and height in pixels"
+    )
+    parser.add_argument("--bystanders", type=float, default=defaults.bystanders,
                         help="share of images with somebody else in them too")  # fmt: skip
     parser.add_argument("--test", action="store_true", help="use the bodies and clips held out")
     parser.add_argument(
@@ -47,21 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render the chunks that are not there yet, or not whole; return the exit code."""
-    try:
-        rig, bodies = load_bodies(args.bodies)
-        pool = read_pool(args.motion, args.held_out_share, test=args.test)
-        chosen = [b for b, body in enumerate(bodies) if body.held_out == args.test]
-        if not chosen:
-            side = "held out" if args.test else "to train on"
-            raise ValueError(
-                f"expected bodies {side}, got none among {len(bodies)} in {args.bodies}; see "
-                "`pandapose bake --test-bodies`"
-            )
-        _check_folder(args)
-    except (OSError, ValueError) as error:
-        print(f"pandapose synthesize: {error}", file=sys.stderr)
-        return 1
+    """Render the chunks that are not there yet, or not whole; return the exit code 0."""
+    rig, bodies = load_bodies(args.bodies)
+    pool = read_pool(args.motion, args.held_out_share, test=args.test)
+    chosen = [b for b, body in enumerate(bodies) if body.held_out == args.test]
+    if not chosen:
+        side = "held out" if args.test else "to train on"
+        raise ValueError(
+            f"expected bodies {side}, got none among {len(bodies)} in {args.bodies}; see "
+            "`pandapose bake --test-bodies`"
+        )
+    _check_folder(args)
     drawable, size = [bodies[index] for index in chosen], (args.size, args.size)
     with tqdm(total=args.count, unit="image", desc="synthesize") as progress:
         for chunk, start in enumerate(range(0, args.count, args.chunk)):
@@ -128,7 +126,9 @@ def _save_chunk(
 ) -> None:
     """Write one chunk; the file appears whole or not at all."""
     images = np.concatenate([samples.images.cpu().numpy() for samples in rendered])
-    encoded = [_encode_jpeg(image, int(rng.integers(35, 96))) for image in images]
+    low, high = RenderConfig().jpeg_quality
+    qualities = rng.integers(low, high, len(images), endpoint=True).tolist()
+    encoded = [_encode_jpeg(*pair) for pair in zip(images, qualities, strict=True)]
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.savez(

@@ -19,10 +19,10 @@ from pandapose_ros.checkpoint import (
     read_config,
 )
 from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
-from pandapose_ros.data.batches import BatchSource
-from pandapose_ros.evaluation import score_skeletons
+from pandapose_ros.evaluation.scores import score_skeletons
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.training.anchor_growth import grow_anchors, quarter_anchors
+from pandapose_ros.training.batches import BatchSource
 from pandapose_ros.training.distribution import Share, shared_training
 from pandapose_ros.training.log import TrainLog
 from pandapose_ros.training.loop import Trainer, learning_rate, silence_image_branches

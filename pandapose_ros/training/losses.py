@@ -46,10 +46,10 @@ def training_loss(
         loss: Weights and forms.
 
     Returns:
-        The sum 2 pose + 0.1 depth, and both; `pose` is of the last layer alone.
+        The weighted sum, and both; `pose` is of the last layer alone.
 
     Source:
-        PandaPose, section 3.7: weights 2 and 0.1. Our choice: metres.
+        PandaPose, section 3.7, whose weights 2 and 0.1 are the default. Our choice: metres.
     """
     pose = pose_loss(output.joints, joints)
     supervised = pose

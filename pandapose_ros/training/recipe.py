@@ -87,9 +87,8 @@ def _fill(kind: type, values: Mapping[str, Any], place: str) -> Any:
     for key, value in values.items():
         _check_known(key, known, "key", place)
         metadata = known[key].metadata
-        allowed = metadata.get("choices") or get_args(hints[key])
-        if not metadata.get("choices") and get_origin(hints[key]) is not Literal:
-            allowed = ()
+        allowed = get_args(hints[key]) if get_origin(hints[key]) is Literal else ()
+        allowed = metadata.get("choices") or allowed
         checked[key] = _convert(value, type(known[key].default), f"{place}: '{key}'")
         low, high = metadata.get("low"), metadata.get("high")
         _check_range(checked[key], allowed, low, high, f"{place}: '{key}'")

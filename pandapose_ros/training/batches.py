@@ -22,12 +22,12 @@ from pandapose_ros.data.image_features import (
 )
 from pandapose_ros.data.image_samples import ImageSamples, ImageSampleSet
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
-from pandapose_ros.data.photographs import open_photographs
-from pandapose_ros.data.rendered_batches import RenderedBatches
 from pandapose_ros.data.skeleton_samples import SkeletonSampler
 from pandapose_ros.synthetic.poses import read_pool
 from pandapose_ros.training.distribution import Share
 from pandapose_ros.training.loop import Batch
+from pandapose_ros.training.photograph_batches import open_photographs
+from pandapose_ros.training.rendered_batches import RenderedBatches
 
 # From the number of a step, or of a batch of images, to a process' part of it.
 Draw = Callable[[int], Batch]
