@@ -76,10 +76,10 @@ def test_a_python_that_was_not_tried_is_no_failure(monkeypatch):
         assert finding.level == level
 
 
-def test_what_is_done_without_is_no_failure(monkeypatch):
-    monkeypatch.setattr(doctor, "_OPTIONAL", {"no-such-package": "only the moon needs it"})
-    *essential, optional = doctor.check_packages()
-    assert {finding.level for finding in essential} == {"ok"}
-    assert optional == doctor.Finding(
-        "warn", "no-such-package", "not installed, only the moon needs it"
-    )
+@pytest.mark.parametrize(("distribution", "constraint"), [("", ""), ("jazzy", "'numpy<2' ")])
+def test_what_is_done_without_is_no_failure(distribution, constraint, monkeypatch):
+    monkeypatch.setenv("ROS_DISTRO", distribution)
+    monkeypatch.setattr(doctor, "_MODULES", {})
+    monkeypatch.setattr(doctor, "_OPTIONAL", {"no-such": ("the moon needs it", "moon.txt")})
+    text = f"not installed, the moon needs it: pip install {constraint}-r moon.txt"
+    assert list(doctor.check_packages()) == [doctor.Finding("warn", "no-such", text)]

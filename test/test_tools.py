@@ -73,6 +73,25 @@ def test_estimate_writes_pictures_and_json(pictures, tmp_path):
         assert cv2.imread(str(tmp_path / f"{record['frame']}.jpg")) is not None
 
 
+def test_a_video_keeps_its_own_time_and_the_lost_are_not_counted(tmp_path):
+    capture = cv2.VideoCapture(str(CLIP))
+    seen = [capture.read()[1] for _ in range(3)]
+    height, width = seen[0].shape[:2]
+    code = cv2.VideoWriter.fourcc(*"mp4v")
+    writer = cv2.VideoWriter(str(tmp_path / "slow.mp4"), code, 10.0, (width, height))
+    for image in seen + 8 * [np.full_like(seen[0], 90)]:
+        writer.write(image)
+    writer.release()
+    done = run_tool("estimate", tmp_path / "slow.mp4", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    records = json.loads((tmp_path / "out" / "poses.json").read_text())
+    states = [person["state"] for record in records for person in record["people"]]
+    assert states[:3] == ["NEW", "TRACKED", "TRACKED"]
+    # prediction_time is 0.3 s: three images at 10 Hz, the last of which may be a rounding late.
+    assert states[3:] in (["PREDICTED"] * 2, ["PREDICTED"] * 3)
+    assert f"11 frames, {len(states)} skeletons" in done.stdout
+
+
 def held(part):
     """Bytes that are kept for a pose, with the arrays that its own are views of."""
     if isinstance(part, np.ndarray):

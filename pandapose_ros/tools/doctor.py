@@ -15,7 +15,7 @@ from typing import Literal
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.tools.processes import find_shared
-from pandapose_ros.tools.remedies import packages_remedy
+from pandapose_ros.tools.remedies import packages_remedy, pip_command
 
 Level = Literal["ok", "warn", "FAIL"]
 
@@ -31,11 +31,11 @@ _MODULES = {
     "yaml": "PyYAML",
     "tqdm": "tqdm",
 }
-# What is done without, and how to get them.
+# What is done without: why one wants it, and the file of requirements that names it.
 _OPTIONAL = {
-    "onnxruntime": "a CPU is slower without: pip install -r requirements-python.txt",
-    "onnx": "onnxruntime needs it: pip install -r requirements-python.txt",
-    "viser": "only pandapose view needs it: pip install -r requirements-view.txt",
+    "onnxruntime": ("a CPU is slower without", "requirements-python.txt"),
+    "onnx": ("onnxruntime needs it", "requirements-python.txt"),
+    "viser": ("only pandapose view needs it", "requirements-view.txt"),
 }
 _SHARED_MEMORY = Path("/dev/shm")
 _LEAST_SHARED_MEMORY = 64 << 20  # bytes: one segment of config/fastdds.xml, twice
@@ -119,11 +119,12 @@ def check_packages() -> Iterator[Finding]:
             yield Finding("FAIL", distribution, f"{reason}: {packages_remedy()}")
             continue
         yield Finding("ok", distribution, found)
-    for distribution, remedy in _OPTIONAL.items():
+    for distribution, (why, file) in _OPTIONAL.items():
         try:
             yield Finding("ok", distribution, version(distribution))
         except PackageNotFoundError:
-            yield Finding("warn", distribution, f"not installed, {remedy}")
+            text = f"not installed, {why}: {pip_command(file)}"
+            yield Finding("warn", distribution, text)
 
 
 def check_accelerator() -> Iterator[Finding]:

@@ -42,19 +42,19 @@ def run(args: argparse.Namespace) -> int:
     config = EstimatorConfig(weights=args.weights, device=args.device)
     estimator = PoseEstimator(replace(config, tracking=is_video))
     args.out.mkdir(parents=True, exist_ok=True)
+    rate = video_rate(args.input[0]) if is_video else None
     names, poses, seconds = [], [], []
     for name, image in tqdm(_frames(args.input, is_video), desc="estimate", unit="frame"):
         height, width = image.shape[:2]
         K = intrinsics_from_field_of_view(args.fov, width, height) if args.fov else None
         start = time.perf_counter()
-        people = estimator.estimate(image, K)
+        people = estimator.estimate(image, K, stamp=len(names) / rate if rate else None)
         seconds.append(time.perf_counter() - start)
         poses.append([without_spare(pose) for pose in people])
         names.append(name)
     if not names:
         raise ValueError(f"no frames in {args.input[0]}")
     # The frames are read again for drawing: a long video does not fit into memory.
-    rate = video_rate(args.input[0]) if is_video else None
     write_pictures(_frames(args.input, is_video), poses, args.out, rate)
     records = [
         {"frame": name, "people": [_record(pose) for pose in people if pose.score > 0]}
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     (args.out / "poses.json").write_text(json.dumps(records, indent=1))
     print(
-        f"{len(names)} frames, {sum(map(len, poses))} skeletons, "
+        f"{len(names)} frames, {sum(len(record['people']) for record in records)} skeletons, "
         f"{1e3 * float(np.median(seconds)):.0f} ms a frame (median), written to {args.out}"
     )
     return 0
