@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(data_*_3dhp.npz) or 3DPW (sequences)")  # fmt: skip
     data.add_argument("--images", type=Path, help="image folder of Human3.6M, MPI-INF-3DHP or "
                       "3DPW; without it networks get no image")  # fmt: skip
-    data.add_argument("--every", type=int, default=1, help="take each so manyth sample")
+    data.add_argument("--every", type=int, default=1, help="score every N-th sample only")
     data.add_argument("--video", nargs="+", type=Path, default=[], help="videos without truth")
     data.add_argument("--fov", type=float, default=EstimatorConfig().field_of_view,
                       help="horizontal field of view of their camera [rad]")  # fmt: skip

@@ -30,7 +30,7 @@ from pandapose_ros.skeleton import (
     H36M_17_FROM_BLAZEPOSE,
 )
 
-KEPT_EVERY = 4  # crops; on each so manyth the net of before is asked too
+KEPT_EVERY = 4  # the net of before is asked about every fourth crop
 
 # Pelvis, spine and thorax are sums of hips and shoulders, which have truths of their own.
 NOT_SUMS = tuple(
