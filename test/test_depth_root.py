@@ -50,7 +50,7 @@ def seen(facing, root=ROOT, wall=5.0, breadth=0.16, thickness=0.1):
 def find(depth, joints=None, K=K, root=ROOT, distortion=None, hidden=()):
     joints = standing() if joints is None else joints
     keypoints, scores = geometry.project(joints + root, K), np.ones(17)
-    scores[[J[name] for name in hidden]] = 0.2
+    scores[[J[name] for name in hidden]] = 0.68  # as much as guessed ones have
     return root_from_depth(joints, keypoints, scores, K, DepthImage(depth, SIZE), distortion)
 
 
@@ -171,6 +171,29 @@ def test_what_tells_nothing_gives_no_root():
     assert root is None or np.isfinite(root).all()
 
 
+def test_from_the_side_one_hip_and_one_shoulder_are_enough():
+    facing = np.pi / 2
+    root, _ = find(seen(facing), standing(facing), hidden=("left_hip", "left_shoulder"))
+    np.testing.assert_allclose(root, ROOT, atol=0.04)
+
+
+def test_farther_away_a_sensor_is_less_sure():
+    far = np.array([0.0, 0.1, 8.0])
+    root, covariance = find(seen(0, root=far, wall=12.0), root=far)
+    np.testing.assert_allclose(root, far, atol=0.06)
+    assert 0.1 < np.sqrt(covariance[2, 2]) < 0.2
+
+
+def test_depths_are_those_of_the_pixels_that_cover_the_place():
+    image = DepthImage(np.array([[1.0, 2, 0], [-1, np.inf, 6]]), (6, 4))  # a half of the image
+    u, v = np.meshgrid(np.arange(6.0), np.arange(4.0))
+    nan = np.nan
+    expected = np.repeat(np.repeat([[1, 2, nan], [nan, nan, 6]], 2, axis=0), 2, axis=1)
+    np.testing.assert_array_equal(image.at(np.stack((u, v), axis=-1)), expected)
+    outside = np.array([[-1.0, 0], [6, 0], [0, -1], [0, 4], [nan, 0]])
+    assert np.isnan(image.at(outside)).all()
+
+
 def test_smaller_depth_images_and_people_at_the_edge():
     half = seen(0)[::2, ::2]
     root, _ = find(half)
@@ -191,6 +214,12 @@ def test_depths_are_looked_up_where_the_lens_shows_them():
     distorted = ideal[rows, columns]
     root, _ = find(distorted, root=aside, distortion=lens)
     np.testing.assert_allclose(root, aside, atol=0.05)
+    # The ideal image may have a focal length of its own.
+    short = K * np.array([[0.8], [0.8], [1]])
+    keypoints = geometry.project(standing() + aside, short)
+    seen_so = (standing(), keypoints, np.ones(17), short, DepthImage(distorted, SIZE), lens)
+    root, _ = root_from_depth(*seen_so, K)
+    np.testing.assert_allclose(root, aside, atol=0.05)
     without, _ = find(distorted, root=aside)
     assert without is None or abs(without[2] - aside[2]) > 0.1
 
@@ -199,6 +228,8 @@ def test_depth_of_another_shape_is_refused():
     assert check_depth(np.zeros((240, 320)), SIZE).depth.shape == (240, 320)
     with pytest.raises(ValueError, match="640x360 is not registered to the image of 640x480"):
         check_depth(np.zeros((360, 640)), SIZE)
+    with pytest.raises(ValueError, match="640x360 is not registered"):
+        check_depth(np.zeros((360, 640)), (640, 400))
     for shape in ((0, 4), (4,), (4, 4, 1)):
         with pytest.raises(ValueError, match="shape"):
             check_depth(np.zeros(shape), SIZE)
