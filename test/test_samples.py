@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import torch
 
 from pandapose_ros.config import SkeletonSampleConfig
+from pandapose_ros.data.dataset import rendered_clips
 from pandapose_ros.data.image_samples import (
     ImageSamples,
     ImageSampleSet,
@@ -184,6 +186,21 @@ def test_image_samples_drop_images_without_a_person(tmp_path):
     samples = make_image_samples(images, net, SkeletonSampleConfig(), np.random.default_rng(0))
     assert len(samples) == 0
     assert samples.fine.shape == (0, 48, 64, 64)
+
+
+def test_image_samples_are_told_as_the_camera_of_their_crop_sees_them():
+    clip = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
+    image = next(iter(rendered_clips([clip]).every(24).read()))
+    net = BlazePose(find_model_file("pose_landmark_full.tflite").read_bytes())
+    config = SkeletonSampleConfig(mirrored=0.0, region_angle_jitter=0.8)
+    samples = make_image_samples([image], net, config, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    rng.random()  # whether it is mirrored
+    homography, R = random_view(image.joints, image.K, config, rng, is_tuned=net.is_tuned)
+    relative = (image.joints - image.joints[0]) @ R
+    np.testing.assert_allclose(samples.joints[0], relative, atol=1e-6)
+    pixels = transform_pixels(homography, project(image.joints, image.K))
+    np.testing.assert_allclose(samples.clean_keypoints[0], pixels, atol=1e-3)
 
 
 def test_image_samples_come_back_whole_and_each_once_per_round(tmp_path):
