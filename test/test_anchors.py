@@ -68,5 +68,6 @@ def test_metres_in_the_papers_crop():
 
 
 def test_depth_axis_must_be_that_of_the_bins():
-    with pytest.raises(ValueError, match="depth_range"):
-        Anchors(ModelConfig(depth_range=1.5), JOINTS)
+    for wrong in ({"depth_range": 1.5}, {"metric_shift": (0.0, 0.0, 0.1)}):
+        with pytest.raises(ValueError, match="depth_range"):
+            Anchors(ModelConfig(**wrong), JOINTS)

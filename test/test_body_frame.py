@@ -60,6 +60,13 @@ def test_it_is_a_rotation_that_turns_with_the_body(standing):
     np.testing.assert_allclose(body_rotation(bent @ turn.T), turn @ rotation, atol=1e-9)
 
 
+def test_of_a_body_that_is_wound_the_hips_tell(standing):
+    wound = standing.copy()
+    wound[NAMES.index("right_shoulder")] = (-0.1, -0.5, 0.17)
+    wound[NAMES.index("left_shoulder")] = (0.1, -0.5, -0.17)
+    np.testing.assert_array_equal(body_rotation(wound), body_rotation(standing))
+
+
 def test_shoulders_stand_in_for_hips_that_tell_nothing(standing):
     unknown = standing.copy()
     unknown[NAMES.index("left_hip")] = np.nan

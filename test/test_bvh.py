@@ -121,6 +121,31 @@ def test_clip_can_be_taken_apart(tmp_path):
     assert pose[INDEX["head"], 1] > pose[INDEX["thorax"], 1] > pose[INDEX["pelvis"], 1]
 
 
+LIMBS = ("UpLeg", "Leg", "Foot", "Arm", "ForeArm", "Hand")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "limbs", "middle"),
+    [
+        (
+            "Left",
+            "Right",
+            ("Hip", "Knee", "Ankle", "Shoulder", "Elbow", "Wrist"),
+            "Chest Neck Head",
+        ),
+        ("l", "r", ("Thigh", "Shin", "Foot", "Shldr", "ForeArm", "Hand"), "chest neck head"),
+    ],
+)
+def test_joints_may_have_the_names_of_other_exporters(tmp_path, left, right, limbs, middle):
+    names = dict(zip(("Spine", "Neck", "Head"), middle.split(), strict=True))
+    for here, there in zip(LIMBS, limbs, strict=True):
+        names |= {f"Left{here}": left + there, f"Right{here}": right + there}
+    text = re.sub(r"(?<=JOINT )\w+", lambda match: names[match[0]], hierarchy())
+    clip = read_bvh(write(tmp_path / "other.bvh", frames(1), text=text), metres_per_unit=0.01)
+    same = read_bvh(write(tmp_path / "rest.bvh", frames(1)), metres_per_unit=0.01)
+    np.testing.assert_array_equal(clip, same)
+
+
 def test_unknown_skeleton_names_what_is_missing(tmp_path):
     text = hierarchy().replace("LeftForeArm", "Elle")
     path = write(tmp_path / "odd.bvh", frames(1), text=text)
@@ -142,6 +167,7 @@ def test_wrong_unit_is_told(tmp_path):
         (lambda text: text.replace("Zrotation", "Wrotation"), "expected channels"),
         (lambda text: text.replace("Frames: 1", "Frames: 2"), "expected frames of 51 numbers"),
         (lambda text: text.replace("95.0", "x95.0"), "is not a BVH file"),
+        (lambda text: text.replace("95.000000", "nan"), "expected finite positions"),
         (lambda text: text.replace("MOTION", "}\nMOTION"), "brace too many"),
     ],
 )

@@ -67,9 +67,10 @@ def test_wrong_files_are_named(tmp_path, keypoints):
     for dataset, samples in (("other", 4), ("s", 5)):
         with pytest.raises(ValueError, match=f"'{dataset}' with {samples} samples.*'s' with 4"):
             load_subset(path, dataset, samples)
-    save_subset(path, replace(subset, indices=(4,)))
-    with pytest.raises(ValueError, match="from 0 to 3"):
-        load_subset(path, "s", 4)
+    for index in (-1, 4):
+        save_subset(path, replace(subset, indices=(index,)))
+        with pytest.raises(ValueError, match="from 0 to 3"):
+            load_subset(path, "s", 4)
     for text in ("no", "{}", "[]"):
         path.write_text(text)
         with pytest.raises(ValueError, match="no challenging subset"):

@@ -22,11 +22,15 @@ def test_a_profile_is_read_at_the_keypoints_pixel():
     keypoints = torch.full((2, 17, 2), 128.0)
     keypoints[1, 4] = torch.tensor([40.0, 250.0])
     keypoints[1, 5] = torch.tensor([-100.0, 300.0])  # outside: the corner counts
+    keypoints[1, 6] = torch.tensor([300.0, -100.0])
     profiles = depth_profiles(output(volume), keypoints, ModelConfig())
     assert profiles.shape == (2, 17, 8)
     np.testing.assert_array_equal(profiles[1, 4], volume[1, 4, :, 15, 2])
     np.testing.assert_array_equal(profiles[1, 5], volume[1, 5, :, 15, 0])
+    np.testing.assert_array_equal(profiles[1, 6], volume[1, 6, :, 0, 15])
     np.testing.assert_array_equal(profiles[0, 3], volume[0, 3, :, 8, 8])
+    narrow = depth_profiles(output(volume[..., :8]), keypoints, ModelConfig(crop_width=128))
+    np.testing.assert_array_equal(narrow[1, 4], volume[1, 4, :, 15, 2])
     assert depth_profiles(output(None), keypoints, ModelConfig()) is None
 
 
@@ -47,4 +51,6 @@ def test_depths_lie_on_the_rays_and_a_sure_joint_where_it_is():
     np.testing.assert_allclose(found, joints, atol=1.2e-3)  # half a bin of 1 mm, along the ray
     for bin_ in (0, 700, 1999):
         np.testing.assert_allclose(project(votes.positions[:, bin_] + root, K), pixels, atol=1e-6)
-    assert np.diff((votes.positions @ axis)[0]) == pytest.approx(1e-3)
+    along = (votes.positions @ axis)[0]
+    assert along[0] == pytest.approx(-1 + 0.5e-3 - pelvis_depth)  # the middle of the first bin
+    assert np.diff(along) == pytest.approx(1e-3)

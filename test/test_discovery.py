@@ -85,6 +85,17 @@ def test_whose_region_moves_is_looked_at_again(person):
     assert found.region == elsewhere
 
 
+@pytest.mark.parametrize("degrees", [25, 15, -25, 345])
+def test_whose_region_turns_is_looked_at_again_and_stays_who_was_turned(person, degrees):
+    aslant = turned(person.next_region, degrees)
+    from_region = {"turned_from": person.region}
+    second = replace(person, region=person.next_region, next_region=aslant, **from_region)
+    answers = [[person], [second]] + [[replace(person, region=aslant)]] * (abs(degrees) == 25)
+    looks, (found,) = played(answers, [person.region])
+    assert len(looks) == len(answers)
+    assert found.turned_from == person.region
+
+
 def saying(person, turns, degrees=0):
     return replace(person, region=turned(person.region, degrees), turns=np.array(turns))
 

@@ -59,16 +59,19 @@ def test_back_project_inverts_project():
 
 def test_field_of_view():
     K = geometry.intrinsics_from_field_of_view(np.pi / 2, 640, 480)
-    np.testing.assert_allclose(K[0, 0], 320)
-    with pytest.raises(ValueError, match="field of view"):
-        geometry.intrinsics_from_field_of_view(0.0, 640, 480)
+    np.testing.assert_allclose(K, [[320, 0, 319.5], [0, 320, 239.5], [0, 0, 1]])
+    for bad in (0.0, 1.5 * np.pi):
+        with pytest.raises(ValueError, match="field of view"):
+            geometry.intrinsics_from_field_of_view(bad, 640, 480)
 
 
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
         (np.zeros((3, 3)), "calibrate"),
+        (np.diag([500.0, 0.0, 1.0]), "calibrate"),
         (np.full((3, 3), np.nan), "not finite"),
+        (np.diag([500.0, np.inf, 1.0]), "not finite"),
         (np.eye(4), "shape"),
         (np.diag([500.0, 500.0, 2.0]), "last row"),
     ],
@@ -142,6 +145,16 @@ def test_a_crop_that_reaches_out_of_sight_stays_affine(pixel, scale):
     np.testing.assert_allclose(R[:, 2], centre / np.linalg.norm(centre), atol=1e-12)
 
 
+def test_a_near_person_in_the_image_is_still_seen_without_stretch():
+    homography, R = geometry.perspective_crop(upright_crop((500.0, 300.0), 0.15), (256, 256), K)
+    middle = np.linalg.inv(homography) @ (127.5, 127.5, 1)
+    beside = np.linalg.inv(homography) @ (0, 127.5, 1)
+    rays = np.linalg.solve(K, np.stack((middle, beside), axis=1)).T @ R
+    # The crop's camera looks through its middle, and its row is that camera's x axis.
+    np.testing.assert_allclose(rays[0, :2] / rays[0, 2], (0, 0), atol=1e-9)
+    np.testing.assert_allclose(rays[1, 1] / rays[1, 2], 0, atol=1e-9)
+
+
 @pytest.mark.parametrize("size", [100.0, 400.0, 900.0])
 def test_every_pixel_of_a_perspective_crop_lies_before_the_camera(size):
     for pixel in np.stack(np.meshgrid([0.0, 320, 640], [-200.0, 250, 700]), -1).reshape(-1, 2):
@@ -174,9 +187,38 @@ def test_doubtful_keypoints_do_not_move_the_root():
     joints, root = person((0.5, 0, 4))
     keypoints, scores = geometry.project(joints + root, K), np.ones(17)
     keypoints[3] += 200
-    scores[3] = 0.1
+    scores[3] = 0.29
+    joints[5] = np.nan
     found = geometry.place_root(joints, keypoints, scores, K)
     np.testing.assert_allclose(found, root, atol=1e-6)
+
+
+def test_keypoints_count_by_their_scores():
+    joints, root = person((0.5, 0, 4))
+    keypoints = geometry.project(joints + root, K)
+    keypoints[3] += 200
+    errors = []
+    for score in (0.31, 0.6, 1.0):
+        scores = np.ones(17)
+        scores[3] = score
+        found = geometry.place_root(joints, keypoints, scores, K)
+        errors.append(np.linalg.norm(found - root))
+    assert 0.01 < errors[0] < 0.8 * errors[1] < 0.8 * errors[2]
+
+
+def test_somebody_seen_badly_is_placed_by_what_there_is():
+    joints, root = person((0.5, 0, 4))
+    keypoints = geometry.project(joints + root, K)
+    found = geometry.place_root(joints, keypoints, np.full(17, 0.2), K)
+    np.testing.assert_allclose(found, root, atol=1e-6)
+
+
+def test_root_unknown_where_keypoints_tell_no_distance_or_a_negative_one():
+    joints, root = person((0.5, 0, 4))
+    keypoints = geometry.project(joints + root, K)
+    upside_down = 2 * K[:2, 2] - keypoints
+    for bad in (upside_down, np.tile(keypoints[:1], (17, 1))):
+        assert geometry.place_root(joints, bad, np.ones(17), K) is None
 
 
 def test_root_unknown_with_too_few_keypoints():
@@ -197,5 +239,16 @@ def test_align_recovers_a_similarity():
 
 def test_align_never_mirrors():
     source = RNG.normal(size=(17, 3))
-    _, R, _ = geometry.best_similarity(source, source * (-1, 1, 1))
-    assert np.linalg.det(R) > 0
+    target = source * (-1, 1, 1)
+    scale, R, t = geometry.best_similarity(source, target)
+    np.testing.assert_allclose(np.linalg.det(R), 1)
+
+    def error(scale, R):
+        moved = scale * (source - source.mean(0)) @ R.T + target.mean(0)
+        return ((moved - target) ** 2).sum()
+
+    np.testing.assert_allclose(t, target.mean(0) - scale * R @ source.mean(0), atol=1e-12)
+    for factor in (0.9, 1.1):  # of all that are no mirror images it is the best
+        assert error(factor * scale, R) > error(scale, R)
+    others = (random_rotation(np.random.default_rng(i)) for i in range(100))
+    assert all(error(scale, other) > error(scale, R) for other in others)

@@ -56,6 +56,23 @@ def test_depth_loss_looks_only_inside_the_windows():
     assert moved == pytest.approx(flat, abs=1e-5)
 
 
+def test_windows_lie_where_the_crop_shows_the_keypoints():
+    config = replace(CONFIG, crop_width=128)
+    logits = torch.zeros(1, 17, 4, 16, 8)
+    keypoints = torch.tensor([95.5, 191.5]).expand(1, 17, 2)  # between pixels 5, 6 and 11, 12
+    logits[:, :, 1, 11:13, 5:7] = 50.0
+    assert depth_loss(logits, torch.full((1, 17), -0.25), keypoints, config) < 1e-3
+
+
+def test_windows_on_coarse_maps_hold_all_pixels_between_which_depths_are_read():
+    flat = -(math.log(0.75) + math.log(0.5) + math.log(0.75))
+    coarse = torch.zeros(1, 17, 4, 4, 4)
+    coarse[:, :, 1, 1, 1] = 50.0
+    middle = torch.full((1, 17, 2), 127.5)
+    found = depth_loss(coarse, torch.full((1, 17), -0.25), middle, CONFIG)
+    assert found == pytest.approx(0.75 * flat, abs=1e-5)  # one of four pixels is sure
+
+
 def test_depth_loss_takes_keypoints_outside_the_crop():
     logits = torch.randn(2, 17, 4, 16, 16, requires_grad=True)
     keypoints = torch.tensor([-500.0, 900.0]).view(2, 1, 1).expand(2, 17, 2)

@@ -172,8 +172,8 @@ def test_skeleton_info_tells_names_parents_and_sides():
     assert tuple(info.mirror) == H36M_17.mirror
     assert [(limb.joint_a, limb.joint_b) for limb in info.limbs] == list(H36M_17.bones)
     sides = {info.joint_names[limb.joint_b]: limb.side for limb in info.limbs}
-    assert (sides["left_knee"], sides["right_wrist"], sides["spine"]) == (
-        *(Limb.LEFT, Limb.RIGHT, Limb.CENTRE),
+    assert (sides["left_knee"], sides["right_hip"], sides["right_wrist"], sides["spine"]) == (
+        *(Limb.LEFT, Limb.RIGHT, Limb.RIGHT, Limb.CENTRE),
     )
     assert (info.model_name, info.model_version) == (model.name, model.version)
     assert info.weights_sha256 == model.weights_sha256

@@ -9,6 +9,8 @@ from pandapose_ros.people.region import (
     Region,
     box_round_points,
     intersection_over_union,
+    is_same_place,
+    quarter_turns,
     region_from_points,
 )
 
@@ -76,5 +78,21 @@ def test_overlap_by_hand():
     box = np.array([0.0, 0.0, 2.0, 2.0])
     others = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 6], [2, 0, 3, 2], [1, 1, 1, 1]])
     np.testing.assert_allclose(intersection_over_union(box, others), [1, 1 / 7, 0, 0, 0])
+    beyond = np.array([[3.0, 3, 6, 6]])  # past a corner, with a gap on both axes
+    np.testing.assert_array_equal(intersection_over_union(box, beyond), 0)
     empty = np.zeros(4)
     np.testing.assert_allclose(intersection_over_union(empty, empty[None]), 0)
+
+
+def test_quarter_turns_are_counted_from_0_to_3():
+    quarters = [quarter_turns(angle) for angle in (0.7, 1.6, 3.1, -3.1, -1.6, -0.7, 6.3)]
+    assert quarters == [0, 1, 2, 2, 3, 0, 0]
+
+
+def test_a_child_before_an_adult_is_somebody_else():
+    adult = Region((100.0, 100.0), 200.0, 0.0)
+    assert is_same_place(adult, Region((119.0, 100.0), 199.0, 1.0))
+    assert not is_same_place(adult, Region((121.0, 100.0), 200.0, 0.0))
+    child = Region((100.0, 100.0), 130.0, 0.0)
+    assert not is_same_place(adult, child)
+    assert not is_same_place(child, adult)

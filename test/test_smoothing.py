@@ -85,6 +85,21 @@ def test_options_are_live_and_people_apart():
     np.testing.assert_array_equal(pose.root, near + 2)
 
 
+def test_what_counts_is_the_time_between_images():
+    smoother, one = PoseSmoother(), OneEuroFilter()
+    options = (FRAME, ON.smoothing_min_cutoff, ON.smoothing_beta)
+    for i, root in enumerate(np.random.default_rng(2).normal(size=(5, 3))):
+        (pose,) = smoother.smooth([person(root)], 1e5 + i * FRAME, ON)
+        np.testing.assert_allclose(pose.root, one(root, *options), atol=1e-6)
+
+
+def test_without_tracking_nobody_is_mixed_with_the_last_of_that_number():
+    smoother, config = PoseSmoother(), EstimatorConfig(smoothing=True, tracking=False)
+    for place in (0.0, 1.0):
+        (pose,) = smoother.smooth([person(np.full(3, place))], 1 + place, config)
+        np.testing.assert_array_equal(pose.root, place)
+
+
 def test_lost_people_and_lost_roots_are_not_mixed_in():
     smoother = PoseSmoother()
     smoother.smooth([person(np.zeros(3))], 1.0, ON)

@@ -6,7 +6,7 @@ from followed_people import FRAME, SIZE, Stream, sighting, states, walk_of_the_d
 
 from pandapose_ros.geometry import project
 from pandapose_ros.people import track, tracks
-from pandapose_ros.pose import TrackState
+from pandapose_ros.pose import DepthVotes, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
 
 NEW, TRACKED, PREDICTED, LOST = TrackState.NEW, TrackState.TRACKED, TrackState.PREDICTED, 4
@@ -47,6 +47,36 @@ def test_who_is_out_of_sight_is_predicted_then_lost(walk):
         assert np.isnan(unknown).all()
     assert stream() == []
     assert states(stream(sighting(joints[20], K))) == [(1, NEW)]
+
+
+def test_of_who_is_not_seen_nothing_is_said_that_was_estimated(walk):
+    stream, seen = Stream(prediction_time=0.1), sighting(walk["joints"][0], walk["K"])
+    votes = DepthVotes(np.zeros((17, 4, 3)), np.full((17, 4), 0.25))
+    pose = replace(seen.pose, depth=votes, joint_covariances=np.tile(np.eye(3), (17, 1, 1)))
+    for _ in range(3):
+        (last,) = stream(replace(seen, pose=pose))
+    assert last.depth is votes
+    (predicted,) = stream()
+    assert predicted.state == PREDICTED
+    assert predicted.score == pytest.approx(last.score * (1 - FRAME / 0.1))
+    (gone,) = [pose for _ in range(4) for pose in stream() if pose.state == LOST]
+    assert gone.root_source is RootSource.NONE
+    assert gone.joint_covariances is None
+    for pose in (predicted, gone):
+        assert pose.depth is None
+        assert len(pose.anchors.positions) == 0
+
+
+def test_those_seen_last_are_looked_for_first(walk):
+    stream, joints, K = Stream(), walk["joints"], walk["K"]
+    other = joints + np.array([1.2, 0, 0])
+    for i in range(5):
+        stream(sighting(joints[i], K), sighting(other[i], K))
+    for i in (5, 6):
+        stream(sighting(other[i], K))
+    centres = [region.centre[0] for region in stream.regions]
+    seen, unseen = project(other[6, 0], K)[0], project(joints[6, 0], K)[0]
+    np.testing.assert_allclose(centres, (seen, unseen), atol=20)
 
 
 def test_who_is_found_again_in_time_keeps_the_number(walk):

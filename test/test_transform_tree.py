@@ -123,6 +123,20 @@ def test_nonsense_is_ignored_and_loops_end(tree):
         tree.look_up("odom", "p", 0)
 
 
+@pytest.mark.parametrize("is_static", [True, False])
+def test_a_frame_that_is_hung_elsewhere_is_there(tree, is_static):
+    tree.add("mast", "goal", motion(2.0, (0, 0, 3)), is_static=is_static)
+    found = tree.look_up("odom", "camera", 2 * SECOND).translation
+    np.testing.assert_allclose(found, (5, 5, 3.5), atol=1e-12)
+
+
+def test_a_frame_that_begins_to_move_has_moved(tree):
+    for seconds in (1.0, 2.0):
+        tree.add("mast", "base", motion(seconds, (0, 0, seconds)), is_static=False)
+    found = tree.look_up("base", "mast", round(1.5 * SECOND)).translation
+    np.testing.assert_allclose(found, (0, 0, 1.5))
+
+
 def test_time_that_goes_back_by_more_than_is_kept_counts_from_its_first_message():
     tree = TransformTree()
     for seconds in (100.0, 101.0, 50.0, 50.2):

@@ -93,6 +93,10 @@ def test_roots_are_least_sure_along_the_ray_and_with_an_assumed_lens():
     assert np.sqrt(known[2, 2]) == pytest.approx(4 * CONFIG.root_relative)
     assert known[2, 2] > 20 * known[0, 0]
     assert assumed[2, 2] > 2 * known[2, 2]
+    aside = np.array([2.4, -1.0, 3.0])  # as far away, to the side
+    ray, distance = aside / np.linalg.norm(aside), np.linalg.norm(aside)
+    known = root_covariance(aside, RootSource.INTRINSICS, CONFIG)
+    assert np.sqrt(ray @ known @ ray) == pytest.approx(distance * CONFIG.root_relative)
 
 
 @pytest.mark.parametrize("wrong", [0.75, 1.0, 1.25])
@@ -120,6 +124,9 @@ def test_the_fit_finds_the_constants_that_made_the_errors():
     found = fit(samples(truth, 600, 0), CONFIG)
     assert found.root_relative == pytest.approx(0.12, rel=0.1)
     assert found.root_lateral == pytest.approx(truth.root_lateral, rel=0.1)
+    assert np.mean(found.gain_lateral[1:]) == pytest.approx(0.5, rel=0.25)
+    assert np.mean(found.gain_ray[1:]) == pytest.approx(1.5, rel=0.25)
+    assert found.gain_lateral[0] == found.gain_ray[0] == 0  # the pelvis is the origin
     for name, shares in coverage(samples(truth, 600, 1), found).items():
         # In 3D a little too sure or unsure: across the ray the fit takes both axes as one.
         in_3d = name.endswith("3d")

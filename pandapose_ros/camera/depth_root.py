@@ -215,7 +215,6 @@ def _slide(
     points, weights = joints[usable], scores[usable, None]
     places = rays * (points[:, 2:] + z) - points
     root = (weights * places).sum(0) / weights.sum()
-    root[2] = z
     along_ray = _SHAPE_ERROR**2 + (_SENSOR_ERROR * z**2) ** 2 + variance
     ray = root / z
     return root, _POSE_ERROR**2 * np.eye(3) + along_ray * np.outer(ray, ray)

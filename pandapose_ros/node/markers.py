@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from geometry_msgs.msg import Point, Quaternion, Vector3
+from geometry_msgs.msg import Point, Vector3
 from numpy.typing import NDArray
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
@@ -143,7 +143,6 @@ def marker(header: Header, ns: str, number: int, kind: int, style: PictureConfig
     white = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
     made = Marker(header=header, ns=ns, id=number, type=kind, action=Marker.ADD, color=white)
     made.lifetime = duration(style.marker_lifetime)
-    made.pose.orientation = Quaternion(w=1.0)
     return made
 
 
