@@ -183,9 +183,9 @@ def detector():
     class CountingDetector(PersonDetector):
         runs = 0
 
-        def detect(self, image, score):
+        def detect(self, image, score, tiles=()):
             self.runs += 1
-            return super().detect(image, score)
+            return super().detect(image, score, tiles)
 
     return CountingDetector(find_model_file(PERSON_DETECTOR), threads=1)
 

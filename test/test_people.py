@@ -122,9 +122,9 @@ def test_newcomers_found_in_the_background_come_one_image_later(
     # However long the detector takes.
     detect = type(detector).detect
 
-    def slow(self, image, score):
+    def slow(self, *args):
         time.sleep(seconds)
-        return detect(self, image, score)
+        return detect(self, *args)
 
     monkeypatch.setattr(type(detector), "detect", slow)
     tracker = track(detection_interval=3, background_detection=True)

@@ -1,8 +1,9 @@
 """BlazePose's person detector, run by LiteRT: image to rough regions, one per person."""
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,13 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from pandapose_ros.people.region import Region, intersection_over_union, region_from_points
+from pandapose_ros.people.region import (
+    Region,
+    intersection_over_union,
+    is_same_place,
+    region_from_points,
+)
+from pandapose_ros.people.tiles import TILE_SCORE, Tile
 
 Array = NDArray[np.floating]
 
@@ -41,7 +48,7 @@ class Detection:
 class PersonDetector:
     """Find people with `pose_detection.tflite`.
 
-    It misses people smaller than about a fifth of the image's longer side.
+    In the whole image it misses people smaller than about a fifth of the longer side.
 
     Args:
         model_path: The TFLite file; see `model_files.find_model_file`.
@@ -75,27 +82,46 @@ class PersonDetector:
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "detector")  # starts when it is first needed
 
-    def start(self, image: NDArray[np.uint8], score: float) -> Future[list[Detection]]:
+    def start(
+        self, image: NDArray[np.uint8], score: float, tiles: Sequence[Tile] = ()
+    ) -> Future[list[Detection]]:
         """Begin to find the people in an image, in a thread of the detector's own.
 
         Args:
             image: As for `detect`; it may be written to when this returns.
             score: As for `detect`.
+            tiles: As for `detect`.
         """
-        return self._thread.submit(self.detect, image.copy(), score)
+        return self._thread.submit(self.detect, image.copy(), score, tiles)
 
-    def detect(self, image: NDArray[np.uint8], score: float) -> list[Detection]:
+    def detect(
+        self, image: NDArray[np.uint8], score: float, tiles: Sequence[Tile] = ()
+    ) -> list[Detection]:
         """Find the people in an image.
 
         Args:
             image: [H, W, 3], RGB uint8; not written to.
             score: Least score of a detection, [0, 1].
+            tiles: Squares of it to look at too; there the least score is `TILE_SCORE`.
 
         Returns:
-            Detections, best first; none for an image without pixels.
+            Detections, best first, then those of the squares alone, best first; none for an image
+            without pixels.
         """
         if image.size == 0:
             return []
+        people, enlarged = self._detect(image, score), []
+        for left, top, side in tiles:
+            square = image[top : top + side, left : left + side]
+            for found in self._detect(square, max(score, TILE_SCORE)):
+                enlarged.append(_moved(found, left, top))
+        for found in sorted(enlarged, key=lambda found: -found.score):
+            if not any(is_same_place(found.region, known.region) for known in people):
+                people.append(found)
+        return people
+
+    def _detect(self, image: NDArray[np.uint8], score: float) -> list[Detection]:
+        """Find the people in an image, by one run of the net."""
         letterbox, image_from_letterbox = _letterbox(image)
         with self._lock:
             self._interpreter.set_tensor(self._input, letterbox[None])
@@ -151,6 +177,13 @@ def _decode(values: Array, anchors: Array) -> Array:
     key_points = values[:, 4:].reshape(-1, 4, 2) + anchors[:, None]
     corners = np.stack((centre - extent / 2, centre + extent / 2), axis=1)
     return np.concatenate((corners, key_points), axis=1)
+
+
+def _moved(found: Detection, left: int, top: int) -> Detection:
+    """Return a detection of a square as one of the image in which the square begins there."""
+    u, v = found.region.centre
+    region = replace(found.region, centre=(u + left, v + top))
+    return Detection(region, found.box_xyxy + np.array((left, top, left, top)), found.score)
 
 
 def _merge(points: Array, scores: Array) -> list[tuple[Array, float]]:

@@ -17,6 +17,7 @@ from pandapose_ros.people.detector import Detection, PersonDetector
 from pandapose_ros.people.discovery import discover, settled, turned_right
 from pandapose_ros.people.landmarks import Look, Person, Search, find_landmarks
 from pandapose_ros.people.region import Region, is_same_place
+from pandapose_ros.people.tiles import Tile, tiles_of, without_parts
 from pandapose_ros.runtime.protocols import LandmarkNet
 from pandapose_ros.skeleton import H36M_17
 
@@ -65,6 +66,7 @@ class PeopleTracker:
         self._regions: list[Region] = []
         self._images_since_detection = 0
         self._images_since_turn = 0
+        self._tiles_done = 0
         self._image_size = (0, 0)
         self._begun: Future[list[Detection]] | None = None
 
@@ -146,9 +148,16 @@ class PeopleTracker:
         if self._is_detection_due(people):
             has_time = bool(people) and len(people) >= len(self._regions)
             if not (has_time and self.config.background_detection):
-                return self._detector.detect(image, self.config.detection_score)
-            self._begun = self._detector.start(image, self.config.detection_score)
+                return self._detector.detect(image, self.config.detection_score, self._tiles())
+            self._begun = self._detector.start(image, self.config.detection_score, self._tiles())
         return found
+
+    def _tiles(self) -> list[Tile]:
+        """Return the squares of the image whose turn it is."""
+        tiles = tiles_of(self._image_size)
+        count = min(self.config.detection_tiles, len(tiles))
+        first, self._tiles_done = self._tiles_done, self._tiles_done + count
+        return [tiles[number % len(tiles)] for number in range(first, first + count)]
 
     def _is_detection_due(self, people: Sequence[Person]) -> bool:
         """Decide whether to run the detector, and count the images since it last ran."""
@@ -176,6 +185,8 @@ class PeopleTracker:
         while regions and free > 0:
             tried, regions = regions[:free], regions[free:]
             found = yield from discover(tried, partial(self._look, image, K))
+            if self.config.detection_tiles:
+                found = without_parts(found, [*people, *found])
             people = _without_doubles([*people, *found])
             regions = _elsewhere(regions, people)
             free = self.config.max_people - len(people)

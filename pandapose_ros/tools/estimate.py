@@ -20,6 +20,7 @@ from pandapose_ros.pose import Pose
 
 FRAME_DIGITS = 5  # in the name of a video's frame
 _VIDEO = "annotated.mp4"
+_ALL_TILES = 100
 _VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
 
 
@@ -32,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", default=defaults.weights, help="lifter weights (.safetensors)"
     )
     parser.add_argument("--device", default=defaults.device, help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--tiles", type=int, help="squares of each image in which people who are "
+                        "small or close to others are looked for (pictures: all; a video: "
+                        f"{defaults.detection_tiles})")  # fmt: skip
     parser.add_argument("--fov", type=float, help="horizontal field of view of the camera [rad]")
 
 
@@ -39,8 +43,10 @@ def run(args: argparse.Namespace) -> int:
     """Estimate every frame and write `poses.json` beside the pictures or the video."""
     is_video = len(args.input) == 1 and args.input[0].suffix.lower() in _VIDEO_SUFFIXES
     check_output(args.input, args.out, is_video=is_video)
-    config = EstimatorConfig(weights=args.weights, device=args.device)
-    estimator = PoseEstimator(replace(config, tracking=is_video))
+    config = EstimatorConfig(weights=args.weights, device=args.device, tracking=is_video)
+    if args.tiles is not None or not is_video:  # a picture is looked at once, a video for long
+        config = replace(config, detection_tiles=_ALL_TILES if args.tiles is None else args.tiles)
+    estimator = PoseEstimator(config)
     args.out.mkdir(parents=True, exist_ok=True)
     rate = video_rate(args.input[0]) if is_video else None
     names, poses, seconds = [], [], []

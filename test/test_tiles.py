@@ -1,0 +1,121 @@
+# People who are too small for the detector in the whole image.
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from followed_people import walk_of_the_demo
+
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.geometry import project
+from pandapose_ros.people.following import PeopleTracker
+from pandapose_ros.people.region import Region
+from pandapose_ros.people.tiles import TILE_SCORE, Tile, tiles_of, without_parts
+from pandapose_ros.tools import main
+
+SHARE, PLACES = 0.5, ((600, 250), (940, 330))  # of the walker's image, twice in a large one
+
+
+@pytest.fixture(scope="module")
+def street(walker):
+    """A wall of 1280x720 and two people before it who are a seventh of its height."""
+    small = cv2.resize(walker, None, fx=SHARE, fy=SHARE, interpolation=cv2.INTER_AREA)
+    image = np.full((720, 1280, 3), walker[0, 0], np.uint8)
+    height, width = small.shape[:2]
+    for left, top in PLACES:
+        image[top : top + height, left : left + width] = small
+    return image
+
+
+@pytest.fixture(scope="module")
+def hips():
+    """Where those two have their hips, pixels."""
+    demo = walk_of_the_demo()
+    pelvis = project(demo["joints"][0, :1], demo["K"])[0]
+    return [(pelvis + 0.5) * SHARE - 0.5 + place for place in PLACES]
+
+
+def are_seen(people, hips):
+    """Whether each pair of hips is that of one of the people."""
+    return len(people) == len(hips) and all(
+        min(np.linalg.norm(person.keypoints[0] - place) for person in people) < 8 for place in hips
+    )
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720), (480, 640), (448, 448), (2000, 100)])
+def test_squares_of_each_size_cover_the_image_twice_but_for_its_border(size):
+    sides = {tile.side for tile in tiles_of(size)}
+    assert len(sides) == (1 if size[0] == size[1] else 2)
+    for side in sides:
+        seen = np.zeros(size[::-1], int)
+        for left, top, length in tiles_of(size):
+            assert (left >= 0) and (top >= 0)
+            assert (left + length <= size[0]) and (top + length <= size[1])
+            seen[top : top + length, left : left + length] += length == side
+        assert seen.min() > 0
+        longer = seen.max(axis=0) if size[0] >= size[1] else seen.max(axis=1)
+        assert (longer[side // 2 + 1 : -side // 2 - 1] >= 2).all()
+
+
+def test_an_image_of_one_pixel_has_no_squares():
+    assert tiles_of((1, 1)) == []
+
+
+def test_the_detector_finds_people_in_squares_where_they_are(detector, street, hips):
+    assert detector.detect(street, 0.5) == []
+    found = detector.detect(street, 0.5, tiles_of((1280, 720)))
+    for place in hips:
+        nearest = min(found, key=lambda each: np.linalg.norm(each.region.centre - place))
+        assert np.linalg.norm(nearest.region.centre - place) < 0.15 * nearest.region.size
+        assert (nearest.box_xyxy[:2] > place - 150).all()
+        assert (nearest.box_xyxy[2:] < place + 150).all()
+        assert nearest.score >= TILE_SCORE
+
+
+def test_whoever_the_whole_image_shows_is_not_found_twice(detector, walker):
+    (person,) = detector.detect(walker, 0.5)
+    found = detector.detect(walker, 0.5, [Tile(80, 0, 480)])
+    assert len(found) == 1
+    assert found[0].region == person.region
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_squares_take_turns_until_everybody_is_followed(
+    detector, landmark_net, street, hips, background
+):
+    config = EstimatorConfig(
+        detection_tiles=6, detection_interval=1, background_detection=background
+    )
+    tracker = PeopleTracker(detector, landmark_net, config)
+    # Eighteen squares; in the background each look is made use of one image later.
+    people = [tracker.find(street) for _ in range(3 + background)][-1]
+    assert are_seen(people, hips)
+
+
+def test_without_squares_small_people_are_not_seen(detector, landmark_net, street):
+    tracker = PeopleTracker(detector, landmark_net, EstimatorConfig())
+    assert not any(tracker.find(street) for _ in range(20))
+
+
+def test_a_foot_is_not_one_person_more(detector, landmark_net, walker):
+    tracker = PeopleTracker(detector, landmark_net, EstimatorConfig())
+    (person,) = tracker.find(walker)
+
+    def at(joint, share):
+        centre = tuple(person.keypoints[joint].tolist())
+        return replace(person, next_region=Region(centre, share * person.next_region.size, 0.0))
+
+    foot, child = at(3, 0.2), at(3, 0.6)
+    away = replace(foot, next_region=replace(foot.next_region, centre=(5.0, 5.0)))
+    assert without_parts([foot, child, away], [person, foot, child, away]) == [child, away]
+
+
+def test_pictures_are_looked_at_in_squares_unless_told_not_to(tmp_path, street):
+    cv2.imwrite(str(tmp_path / "street.png"), np.ascontiguousarray(street[..., ::-1]))
+    for options, people in (([], 2), (["--tiles", "0"], 0)):
+        out = tmp_path / f"out{people}"
+        arguments = [str(tmp_path / "street.png"), "--out", str(out), *options]
+        assert main.main(["estimate", *arguments]) == 0
+        (record,) = json.loads((out / "poses.json").read_text())
+        assert len(record["people"]) == people
