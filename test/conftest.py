@@ -176,16 +176,16 @@ def walker():
 
 @pytest.fixture(scope="module")
 def detector():
-    """The person detector; `runs` counts how often it ran."""
+    """The person detector; `runs` counts how often it saw the whole image."""
     from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
     from pandapose_ros.people.detector import PersonDetector
 
     class CountingDetector(PersonDetector):
         runs = 0
 
-        def detect(self, image, score, tiles=()):
-            self.runs += 1
-            return super().detect(image, score, tiles)
+        def detect(self, image, score, tiles=(), *, whole=True):
+            self.runs += whole
+            return super().detect(image, score, tiles, whole=whole)
 
     return CountingDetector(find_model_file(PERSON_DETECTOR), threads=1)
 

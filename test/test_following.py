@@ -129,7 +129,7 @@ def test_who_is_hidden_for_a_moment_keeps_the_id(follow, clip):
 
 
 def test_a_newcomer_is_noticed_and_a_leaver_dropped(follow, halves):
-    camera = follow(detection_interval=4, prediction_time=0.0)
+    camera = follow(detection_interval=4, detection_tiles=0, prediction_time=0.0)
     alone = side_by_side(halves[0], backdrop(halves[0]))
     both = side_by_side(halves[0], halves[8])
     assert states(camera.find(alone)) == [(0, NEW)]

@@ -41,7 +41,7 @@ def taken_for_people(detector, monkeypatch):
     def insert(*regions):
         detect = type(detector).detect
         false = [Detection(region, np.zeros(4), 0.99) for region in regions]
-        monkeypatch.setattr(type(detector), "detect", lambda *args: [*false, *detect(*args)])
+        monkeypatch.setattr(type(detector), "detect", lambda *args, **_: [*false, *detect(*args)])
 
     return insert
 
@@ -83,9 +83,9 @@ def test_not_everything_that_may_be_somebody_is_looked_at(track, net, walker, ta
 def test_background_looks_at_every_image_find_newcomers(track, detector, pair, monkeypatch):
     detect, detector.runs = type(detector).detect, 0
 
-    def slow(self, *args):
+    def slow(self, *args, **options):
         time.sleep(0.2)
-        return detect(self, *args)
+        return detect(self, *args, **options)
 
     monkeypatch.setattr(type(detector), "detect", slow)
     both, alone = pair

@@ -122,12 +122,12 @@ def test_newcomers_found_in_the_background_come_one_image_later(
     # However long the detector takes.
     detect = type(detector).detect
 
-    def slow(self, *args):
+    def slow(self, *args, **options):
         time.sleep(seconds)
-        return detect(self, *args)
+        return detect(self, *args, **options)
 
     monkeypatch.setattr(type(detector), "detect", slow)
-    tracker = track(detection_interval=3, background_detection=True)
+    tracker = track(detection_interval=3, detection_tiles=0, background_detection=True)
     seen = []
     for number, half in enumerate(halves[:9]):
         other = half if number >= 1 else backdrop(half)

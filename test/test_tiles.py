@@ -93,8 +93,37 @@ def test_squares_take_turns_until_everybody_is_followed(
     assert are_seen(people, hips)
 
 
+def test_no_image_waits_for_the_whole_and_a_square(detector, landmark_net, walker, monkeypatch):
+    looks = []
+    detect = type(detector).detect
+
+    def note(self, image, score, tiles=(), *, whole=True):
+        looks.append((len(tiles), whole))
+        return detect(self, image, score, tiles, whole=whole)
+
+    monkeypatch.setattr(type(detector), "detect", note)
+    config = EstimatorConfig(detection_interval=4, max_people=2)
+    tracker = PeopleTracker(detector, landmark_net, config)
+    seen = []
+    for _ in range(9):
+        (_,) = tracker.find(walker)
+        seen.append(looks[:])
+        looks.clear()
+    assert seen == [
+        [(1, True)],
+        [],
+        [(1, False)],
+        [],
+        [(0, True)],
+        [],
+        [(1, False)],
+        [],
+        [(0, True)],
+    ]
+
+
 def test_without_squares_small_people_are_not_seen(detector, landmark_net, street):
-    tracker = PeopleTracker(detector, landmark_net, EstimatorConfig())
+    tracker = PeopleTracker(detector, landmark_net, EstimatorConfig(detection_tiles=0))
     assert not any(tracker.find(street) for _ in range(20))
 
 

@@ -41,8 +41,8 @@ def start(estimator, monkeypatch):
     detect = estimator._detector.detect
 
     def begin(degrees, **options):
-        def turned(*args):
-            found = detect(*args)
+        def turned(*args, **options):
+            found = detect(*args, **options)
             regions = [d.region for d in found]
             regions = [replace(r, angle=r.angle + np.radians(degrees)) for r in regions]
             return [replace(d, region=r) for d, r in zip(found, regions, strict=True)]

@@ -50,10 +50,10 @@ class EstimatorConfig:
         live=True,
     )
     detection_tiles: int = option(
-        0,
-        "Squares of the image in which the detector looks too, with each look at the whole, for "
-        "people who are small or close to others; they take turns, each is some 13 ms of one "
-        "core; 100: all",
+        1,
+        "Squares of the image in which the detector looks for people who are small or close to "
+        "others, between two looks at the whole; they take turns, each is some 13 ms of one "
+        "core; 100: all; 0: none",
         low=0,
         high=100,
         live=True,

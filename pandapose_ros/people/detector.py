@@ -83,7 +83,12 @@ class PersonDetector:
         self._thread = ThreadPoolExecutor(1, "detector")  # starts when it is first needed
 
     def start(
-        self, image: NDArray[np.uint8], score: float, tiles: Sequence[Tile] = ()
+        self,
+        image: NDArray[np.uint8],
+        score: float,
+        tiles: Sequence[Tile] = (),
+        *,
+        whole: bool = True,
     ) -> Future[list[Detection]]:
         """Begin to find the people in an image, in a thread of the detector's own.
 
@@ -91,18 +96,25 @@ class PersonDetector:
             image: As for `detect`; it may be written to when this returns.
             score: As for `detect`.
             tiles: As for `detect`.
+            whole: As for `detect`.
         """
-        return self._thread.submit(self.detect, image.copy(), score, tiles)
+        return self._thread.submit(self.detect, image.copy(), score, tiles, whole=whole)
 
     def detect(
-        self, image: NDArray[np.uint8], score: float, tiles: Sequence[Tile] = ()
+        self,
+        image: NDArray[np.uint8],
+        score: float,
+        tiles: Sequence[Tile] = (),
+        *,
+        whole: bool = True,
     ) -> list[Detection]:
         """Find the people in an image.
 
         Args:
             image: [H, W, 3], RGB uint8; not written to.
             score: Least score of a detection, [0, 1].
-            tiles: Squares of it to look at too; there the least score is `TILE_SCORE`.
+            tiles: Squares of it to look at; there the least score is `TILE_SCORE`.
+            whole: Look at the whole image.
 
         Returns:
             Detections, best first, then those of the squares alone, best first; none for an image
@@ -110,7 +122,7 @@ class PersonDetector:
         """
         if image.size == 0:
             return []
-        people, enlarged = self._detect(image, score), []
+        people, enlarged = self._detect(image, score) if whole else [], []
         for left, top, side in tiles:
             square = image[top : top + side, left : left + side]
             for found in self._detect(square, max(score, TILE_SCORE)):

@@ -89,7 +89,8 @@ class PeopleTracker:
         Everybody followed is looked at in one batched pass, and once more who is not where the
         region was, as after a pause between images or a quick turn of the camera. The detector
         runs when nobody is followed, when somebody was lost, and every
-        `config.detection_interval` images, unless `config.max_people` are followed already. Who
+        `config.detection_interval` images, unless `config.max_people` are followed already; on
+        `config.detection_tiles` squares of the image too, half-way between these. Who
         seems to be upside down is looked at from all sides, once in as many images. An image of
         another size starts anew. With `config.background_detection` a look for newcomers only
         begins with one image and is made use of in the next, which waits for it: the result does
@@ -145,31 +146,34 @@ class PeopleTracker:
         """Take what the detector has found since the last image, and run it if it is due."""
         begun, self._begun = self._begun, None
         found = [] if begun is None else begun.result()
-        if self._is_detection_due(people):
-            has_time = bool(people) and len(people) >= len(self._regions)
-            if not (has_time and self.config.background_detection):
-                return self._detector.detect(image, self.config.detection_score, self._tiles())
-            self._begun = self._detector.start(image, self.config.detection_score, self._tiles())
+        self._images_since_detection += 1
+        if len(people) >= self.config.max_people:
+            return found
+        has_time = bool(people) and len(people) >= len(self._regions)
+        whole = not has_time or self._images_since_detection >= self.config.detection_interval
+        tiles = self._tiles_due(has_time=has_time)
+        if whole:
+            self._images_since_detection = 0
+        if not (whole or tiles):
+            return found
+        score = self.config.detection_score
+        if not (has_time and self.config.background_detection):
+            return self._detector.detect(image, score, tiles, whole=whole)
+        self._begun = self._detector.start(image, score, tiles, whole=whole)
         return found
 
-    def _tiles(self) -> list[Tile]:
-        """Return the squares of the image whose turn it is."""
+    def _tiles_due(self, *, has_time: bool) -> list[Tile]:
+        """Return the squares of the image whose turn it is.
+
+        While everybody is followed, that is half-way between two looks at the whole image, so
+        that no image has to wait for both.
+        """
+        if has_time and self._images_since_detection != (self.config.detection_interval + 1) // 2:
+            return []
         tiles = tiles_of(self._image_size)
         count = min(self.config.detection_tiles, len(tiles))
         first, self._tiles_done = self._tiles_done, self._tiles_done + count
         return [tiles[number % len(tiles)] for number in range(first, first + count)]
-
-    def _is_detection_due(self, people: Sequence[Person]) -> bool:
-        """Decide whether to run the detector, and count the images since it last ran."""
-        self._images_since_detection += 1
-        if len(people) >= self.config.max_people:
-            return False
-        lost_somebody = len(people) < len(self._regions)
-        late = self._images_since_detection >= self.config.detection_interval
-        if not people or lost_somebody or late:
-            self._images_since_detection = 0
-            return True
-        return False
 
     def _discover(
         self, detections: Sequence[Detection], image: Image, K: Array, people: Sequence[Person]

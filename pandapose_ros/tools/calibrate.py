@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     net = PandaPose(read_config(weights), landmark_net).eval()
     load_weights(weights, net)
     detector = PersonDetector(find_model_file(PERSON_DETECTOR), max(1, args.threads))
-    tracker = PeopleTracker(detector, landmark_net, EstimatorConfig())
+    tracker = PeopleTracker(detector, landmark_net, EstimatorConfig(detection_tiles=0))
     config = None
     for folder in filter(None, (args.images, args.test)):
         tracker.config = replace(tracker.config, max_people=most_people(Path(folder)))

@@ -246,7 +246,9 @@ def _tracker(backbone: nn.Module, threads: int, people: int) -> PeopleTracker:
     if not isinstance(backbone, BlazePose):
         backbone = open_landmark_net()
     detector = PersonDetector(find_model_file(PERSON_DETECTOR), max(1, threads))
-    return PeopleTracker(detector, backbone, EstimatorConfig(max_people=people))
+    # Each image is the first of its person: which squares had their turn would be no one's choice.
+    config = EstimatorConfig(max_people=people, detection_tiles=0)
+    return PeopleTracker(detector, backbone, config)
 
 
 def _backbone(candidate: Candidate, coco_weights: Path | None) -> nn.Module:
