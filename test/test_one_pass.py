@@ -45,7 +45,8 @@ class NothingForTheHost(TorchDispatchMode):
 
 @pytest.fixture(scope="module")
 def reference():
-    return PoseEstimator(EstimatorConfig(device="cpu", runtime="torch", threads=1))
+    config = EstimatorConfig(device="cpu", runtime="torch", threads=1, detection_tiles=0)
+    return PoseEstimator(config)
 
 
 @pytest.fixture(scope="module")

@@ -242,13 +242,11 @@ def _frames(path: Path) -> Iterator[Image]:
 
 
 def _tracker(backbone: nn.Module, threads: int, people: int) -> PeopleTracker:
-    """Build what finds people; with HRNet it gets a landmark net of its own."""
+    """Build what finds people in whole images; with HRNet it gets a landmark net of its own."""
     if not isinstance(backbone, BlazePose):
         backbone = open_landmark_net()
     detector = PersonDetector(find_model_file(PERSON_DETECTOR), max(1, threads))
-    # Each image is the first of its person: which squares had their turn would be no one's choice.
-    config = EstimatorConfig(max_people=people, detection_tiles=0)
-    return PeopleTracker(detector, backbone, config)
+    return PeopleTracker(detector, backbone, EstimatorConfig(max_people=people, detection_tiles=0))
 
 
 def _backbone(candidate: Candidate, coco_weights: Path | None) -> nn.Module:
