@@ -9,6 +9,7 @@ from followed_people import walk_of_the_demo
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.geometry import project
+from pandapose_ros.people.detector import Detection
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.people.region import Region
 from pandapose_ros.people.tiles import TILE_SCORE, Tile, tiles_of, without_parts
@@ -138,6 +139,27 @@ def test_a_foot_is_not_one_person_more(detector, landmark_net, walker):
     foot, child = at(3, 0.2), at(3, 0.6)
     away = replace(foot, next_region=replace(foot.next_region, centre=(5.0, 5.0)))
     assert without_parts([foot, child, away], [person, foot, child, away]) == [child, away]
+
+
+@pytest.mark.parametrize("is_enlarged", [False, True])
+def test_a_child_before_an_adult_is_left_out_in_squares_only(
+    detector, landmark_net, walker, monkeypatch, is_enlarged
+):
+    (adult,) = PeopleTracker(detector, landmark_net, EstimatorConfig()).find(walker)
+    share, (u, v) = 0.4, adult.region.centre
+    small = cv2.resize(walker, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+    du, dv = (round(each * share) for each in (u, v))
+    cut = small[dv - 50 : dv + 50, du - 25 : du + 25]
+    image = walker.copy()
+    image[round(v) - 40 : round(v) + 60, round(u) - 25 : round(u) + 25] = cut
+    region = replace(adult.region, centre=(u, v + 10), size=share * adult.region.size)
+    found = [
+        Detection(adult.region, np.zeros(4), 0.9),
+        Detection(region, np.zeros(4), 0.8, is_enlarged=is_enlarged),
+    ]
+    monkeypatch.setattr(type(detector), "detect", lambda *_, **__: found)
+    people = PeopleTracker(detector, landmark_net, EstimatorConfig()).find(image)
+    assert len(people) == (1 if is_enlarged else 2)
 
 
 def test_pictures_are_looked_at_in_squares_unless_told_not_to(tmp_path, street):

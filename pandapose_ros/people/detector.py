@@ -38,11 +38,13 @@ class Detection:
         region: Where to look for the landmarks. Rough: good enough for a first pass.
         box_xyxy: [4], image pixels; BlazePose's box, round head and shoulders, not the body.
         score: [0, 1].
+        is_enlarged: Found in a square of the image only.
     """
 
     region: Region
     box_xyxy: Array
     score: float
+    is_enlarged: bool = False
 
 
 class PersonDetector:
@@ -195,7 +197,8 @@ def _moved(found: Detection, left: int, top: int) -> Detection:
     """Return a detection of a square as one of the image in which the square begins there."""
     u, v = found.region.centre
     region = replace(found.region, centre=(u + left, v + top))
-    return Detection(region, found.box_xyxy + np.array((left, top, left, top)), found.score)
+    box_xyxy = found.box_xyxy + np.array((left, top, left, top))
+    return Detection(region, box_xyxy, found.score, is_enlarged=True)
 
 
 def _merge(points: Array, scores: Array) -> list[tuple[Array, float]]:

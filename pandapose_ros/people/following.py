@@ -123,7 +123,9 @@ class PeopleTracker:
         # Before the detector: who was taken for somebody else in front has to be found again.
         people = _without_doubles((yield from self._followed(image, K)))
         detections = self._detections(image, people)
-        people = yield from self._discover(detections, image, K, people)
+        for is_enlarged in (False, True):
+            some = [found for found in detections if found.is_enlarged == is_enlarged]
+            people = yield from self._discover(some, image, K, people)
         self._regions = [person.next_region for person in people]
         return people
 
@@ -189,7 +191,7 @@ class PeopleTracker:
         while regions and free > 0:
             tried, regions = regions[:free], regions[free:]
             found = yield from discover(tried, partial(self._look, image, K))
-            if self.config.detection_tiles:
+            if detections[0].is_enlarged:  # then all are
                 found = without_parts(found, [*people, *found])
             people = _without_doubles([*people, *found])
             regions = _elsewhere(regions, people)

@@ -8,7 +8,7 @@ import numpy as np
 from pandapose_ros.people.landmarks import Person
 
 # Least score in a square. In 76 pictures without people, all squares of each, 22 things that are
-# taken for people score above 0.5, and one above this; people in streets score 0.6 to 0.8.
+# taken for people score above 0.5, and one above this; people in streets score 0.5 to 0.8.
 TILE_SCORE = 0.7
 # Sides, as shares of the image's shorter side.
 _SIDES = (1.0, 0.6)

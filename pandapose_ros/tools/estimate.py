@@ -33,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", default=defaults.weights, help="lifter weights (.safetensors)"
     )
     parser.add_argument("--device", default=defaults.device, help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--tiles", type=int, help="squares of each image in which people who are "
-                        "small or close to others are looked for (pictures: all; a video: "
+    parser.add_argument("--tiles", type=int, choices=range(_ALL_TILES + 1), metavar="N",
+                        help="squares of each image in which people who are small or close to "
+                        "others are looked for (pictures: all; a video: "
                         f"{defaults.detection_tiles})")  # fmt: skip
     parser.add_argument("--fov", type=float, help="horizontal field of view of the camera [rad]")
 
