@@ -201,7 +201,7 @@ class PoseEstimator:
         times = []
         for item, camera in zip(images, cameras, strict=True):
             times.append(camera.clock.tick(item.stamp))
-            camera.people.follow(camera.tracks.regions(times[-1]))
+            camera.people.follow(camera.tracks.followed(times[-1]))
         seen = search_together(
             self.networks.landmark_net,
             [
@@ -214,7 +214,10 @@ class PoseEstimator:
         for camera, view, people, time in zip(cameras, views, seen, times, strict=True):
             sightings = [
                 Sighting(
-                    place(p, next(lifted), view, self._covariances), p.next_region, p.turned_from
+                    place(p, next(lifted), view, self._covariances),
+                    p.next_region,
+                    p.turned_from,
+                    p.is_exchanged,
                 )
                 for p in people
             ]

@@ -56,7 +56,7 @@ class Stream:
 
     def __call__(self, *seen, step=FRAME):
         self.now += step
-        self.regions = self.tracks.regions(self.now)
+        self.regions = [known.region for known in self.tracks.followed(self.now)]
         return self.tracks.update(seen, self.now, SIZE, self.config)
 
 

@@ -39,7 +39,7 @@ class Follower:
         self.now += step
         height, width = image.shape[:2]
         K = intrinsics_from_field_of_view(1.05, width, height)
-        self.people.follow(self.tracks.regions(self.now))
+        self.people.follow(self.tracks.followed(self.now))
         view = PinholeImage(image, K, RootSource.INTRINSICS, None)
         sightings = []
         for person in self.people.find(image, K):
@@ -53,7 +53,11 @@ class Follower:
                 NO_SCATTER,
             )
             sightings.append(
-                Sighting(place(person, lifted, view, CovarianceConfig()), person.next_region)
+                Sighting(
+                    place(person, lifted, view, CovarianceConfig()),
+                    person.next_region,
+                    is_exchanged=person.is_exchanged,
+                )
             )
         return self.tracks.update(sightings, self.now, (width, height), self.people.config)
 

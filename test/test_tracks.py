@@ -271,3 +271,13 @@ def test_age_goes_by_the_stamps_from_new_to_lost(walk):
     assert (other.id, other.age) == (1, 0)
     (pose,) = Stream(tracking=False)(seen)
     assert pose.age == 0
+
+
+def test_a_change_of_sides_is_no_other_person(walk):
+    joints, K, mirror = walk["joints"][120], walk["K"], list(H36M_17.mirror)
+    wide = joints[0] + (joints - joints[0]) * (3.0, 1.0, 1.0)  # with arms and legs far apart
+    stream = Stream()
+    stream(sighting(wide, K))
+    assert states(stream(sighting(wide[mirror], K))) == [(0, TRACKED)]
+    behind = sighting(wide, K).pose.keypoints - sighting(wide[mirror], K).pose.keypoints
+    assert np.linalg.norm(behind, axis=1).mean() > 0.2 * sighting(wide, K).next_region.size

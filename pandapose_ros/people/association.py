@@ -7,6 +7,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from pandapose_ros.pose import Pose
+from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]
 
@@ -65,11 +66,14 @@ def association_cost(
     if not used.any():
         return np.inf
     in_image = float(distances[used].mean())
+    # The landmark net may have taken left for right until now: the same body, none the less.
+    exchanged = expected.keypoints[list(H36M_17.mirror)] - seen.keypoints
+    nearest = min(in_image, float(np.linalg.norm(exchanged, axis=-1)[used].mean()) / size)
     shape = np.linalg.norm(expected.joints - seen.joints, axis=-1)
     in_shape = float(np.mean(shape[np.isfinite(shape)])) if np.isfinite(shape).any() else 0.0
     in_depth = _depth_difference(expected, expected_size, seen, seen_size)
     reach = min(_REACH + _REACH_PER_SECOND * max(gap, doubt), _REACH_LIMIT)
-    if in_image > reach or in_depth > _DEPTH_LIMIT:
+    if nearest > reach or in_depth > _DEPTH_LIMIT:
         return np.inf
     unlike = in_image / _FAR_IN_IMAGE + in_shape / _FAR_IN_SHAPE + in_depth / _FAR_IN_DEPTH
     return unlike + min(unseen / _LONG_UNSEEN, _UNSEEN_LIMIT)

@@ -3,10 +3,11 @@
 The landmark net gives each person's keypoints and feature maps, and the region for the next image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from pandapose_ros.people.detector import Detection, PersonDetector
 from pandapose_ros.people.discovery import discover, settled, turned_right
 from pandapose_ros.people.landmarks import Look, Person, Search, find_landmarks
 from pandapose_ros.people.region import Region, is_same_place
+from pandapose_ros.people.sides import Followed, with_known_sides
 from pandapose_ros.people.tiles import Tile, tiles_of, without_parts
 from pandapose_ros.runtime.protocols import LandmarkNet
 from pandapose_ros.skeleton import H36M_17
@@ -63,16 +65,16 @@ class PeopleTracker:
 
     def reset(self) -> None:
         """Forget everybody."""
-        self._regions: list[Region] = []
+        self._known: list[Followed] = []
         self._images_since_detection = 0
         self._images_since_turn = 0
         self._tiles_done = 0
         self._image_size = (0, 0)
         self._begun: Future[list[Detection]] | None = None
 
-    def follow(self, regions: Sequence[Region]) -> None:
+    def follow(self, known: Sequence[Followed]) -> None:
         """Say where to look in the next image; if not said, where people were in the last."""
-        self._regions = list(regions)
+        self._known = list(known)
 
     def find(self, image: Image, K: Array | None = None) -> list[Person]:
         """Find the people in the next image, as `search` does.
@@ -126,13 +128,15 @@ class PeopleTracker:
         for is_enlarged in (False, True):
             some = [found for found in detections if found.is_enlarged == is_enlarged]
             people = yield from self._discover(some, image, K, people)
-        self._regions = [person.next_region for person in people]
+        self._known = [Followed(person.next_region) for person in people]
         return people
 
     def _followed(self, image: Image, K: Array) -> Search:
-        """Look at everybody followed, and turn those round who are upside down."""
+        """Look at everybody followed, and put right who is upside down or has sides confused."""
         look = partial(self._look, image, K)
-        people = yield look(self._regions[: self.config.max_people])
+        followed = self._known[: self.config.max_people]
+        people = yield look([each.region for each in followed])
+        sides = _by_regions(followed, people)
         self._images_since_turn += 1
         is_due = self._images_since_turn >= self.config.detection_interval
         if is_due and any(person.turns[0] < _UPSIDE_DOWN for person in people):
@@ -142,7 +146,8 @@ class PeopleTracker:
                 new if new is old else replace(new, turned_from=old.region)
                 for old, new in zip(people, turned, strict=True)
             ]
-        return (yield from settled(people, look))
+        people = yield from settled(people, look)
+        return (yield from with_known_sides(people, sides, look))
 
     def _detections(self, image: Image, people: Sequence[Person]) -> list[Detection]:
         """Take what the detector has found since the last image, and run it if it is due."""
@@ -151,7 +156,7 @@ class PeopleTracker:
         self._images_since_detection += 1
         if len(people) >= self.config.max_people:
             return found
-        has_time = bool(people) and len(people) >= len(self._regions)
+        has_time = bool(people) and len(people) >= len(self._known)
         whole = not has_time or self._images_since_detection >= self.config.detection_interval
         tiles = self._tiles_due(has_time=has_time)
         if whole:
@@ -198,8 +203,14 @@ class PeopleTracker:
             free = self.config.max_people - len(people)
         return people
 
-    def _look(self, image: Image, K: Array, regions: Sequence[Region]) -> Look:
-        return Look(image, K, regions, self.config.presence_score)
+    def _look(
+        self,
+        image: Image,
+        K: Array,
+        regions: Sequence[Region],
+        orders: Mapping[Region, Sequence[int]] = MappingProxyType({}),
+    ) -> Look:
+        return Look(image, K, regions, self.config.presence_score, orders)
 
 
 def search_together(landmark_net: LandmarkNet, searches: Sequence[Search]) -> list[list[Person]]:
@@ -224,6 +235,14 @@ def search_together(landmark_net: LandmarkNet, searches: Sequence[Search]) -> li
                 found[number] = end.value
         answers = dict(zip(looks, find_landmarks(landmark_net, list(looks.values())), strict=True))
     return found
+
+
+def _by_regions(followed: Sequence[Followed], people: Sequence[Person]) -> dict[Region, Array]:
+    """Return the keypoints as last seen by where people are looked at, now or once more."""
+    known = {each.region: each.keypoints for each in followed if each.keypoints is not None}
+    return known | {
+        person.next_region: known[person.region] for person in people if person.region in known
+    }
 
 
 def _elsewhere(regions: Sequence[Region], people: Sequence[Person]) -> list[Region]:

@@ -1,7 +1,7 @@
 """Landmarks of the people in given regions of images, all in one pass of the landmark net."""
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -53,6 +53,8 @@ class Person:
         box_xyxy: [4], round the visible landmarks, image pixels, inside the image.
         votes: What the lifter says, if it ran in one pass with the landmark net; else None.
         turned_from: The region that was followed, if the person was upside down in it.
+        is_exchanged: Whether left and right are not all as the landmark net said, and as they
+            still are in the world landmarks.
     """
 
     region: Region
@@ -69,6 +71,7 @@ class Person:
     box_xyxy: Array
     votes: CropVotes | None = None
     turned_from: Region | None = None
+    is_exchanged: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +83,14 @@ class Look:
         K: Intrinsics [3, 3] of the image, pixels.
         regions: Where to look.
         least_score: Presence below which there is nobody, [0, 1].
+        orders: Which keypoint is each joint [17], by regions where these are not 0 to 16.
     """
 
     image: Image
     K: Array
     regions: Sequence[Region]
     least_score: float
+    orders: Mapping[Region, Sequence[int]] = field(default_factory=dict)
 
 
 # What looks for people yields whom to look for, and is sent who was there.
@@ -104,6 +109,7 @@ class _Answer:
     turns: Array
     features: list[Tensor]
     votes: CropVotes | None
+    order: Sequence[int] | None
 
 
 def find_landmarks(landmark_net: LandmarkNet, looks: Sequence[Look]) -> list[list[Person]]:
@@ -133,7 +139,8 @@ def find_landmarks(landmark_net: LandmarkNet, looks: Sequence[Look]) -> list[lis
     homographies: list[list[Array]] = [[] for _ in looks]
     for number, _, (homography, _) in wanted:
         homographies[number].append(homography)
-    answers = _answers(landmark_net, [look.image for look in looks], homographies)
+    orders = [looks[number].orders.get(region) for number, region, _ in wanted]
+    answers = _answers(landmark_net, [look.image for look in looks], homographies, orders)
     for (number, region, view), answer in zip(wanted, answers, strict=True):
         look = looks[number]
         if answer.presence >= look.least_score:
@@ -143,14 +150,21 @@ def find_landmarks(landmark_net: LandmarkNet, looks: Sequence[Look]) -> list[lis
 
 
 def _answers(
-    landmark_net: LandmarkNet, images: Sequence[Image], homographies: Sequence[Sequence[Array]]
+    landmark_net: LandmarkNet,
+    images: Sequence[Image],
+    homographies: Sequence[Sequence[Array]],
+    orders: Sequence[Sequence[int] | None],
 ) -> list[_Answer]:
     """Run the landmark net on regions of images, image after image."""
     device = landmark_net.device
     is_on_device = device.type != "cpu" or isinstance(landmark_net, OnePass)
     cut = crops_on_device if is_on_device else crops_on_host
     with torch.inference_mode():
-        output = landmark_net(cut(images, homographies, device))
+        crops = cut(images, homographies, device)
+        if isinstance(landmark_net, OnePass):
+            output = landmark_net(crops, orders)  # else they would be lifted as they are
+        else:
+            output = landmark_net(crops)
         landmarks, keypoints, visibilities, world, presences = (
             tensor.cpu().numpy()
             for tensor in (
@@ -164,15 +178,16 @@ def _answers(
     return [
         _Answer(
             landmarks[i],
-            keypoints[i],
+            keypoints[i] if order is None else keypoints[i, order],
             visibilities[i, :BLAZEPOSE_LANDMARKS],
             world[i, :BLAZEPOSE_LANDMARKS],
             float(presences[i]),
             visibilities[i, BLAZEPOSE_TURNS],
             [level[i : i + 1] for level in output.features],
             output.votes[i] if isinstance(output, LiftedLandmarks) else None,
+            order,
         )
-        for i in range(len(landmarks))
+        for i, order in enumerate(orders)
     ]
 
 
@@ -185,6 +200,7 @@ def _person(
     points = geometry.transform_pixels(image_from_crop, answer.landmarks_crop).astype(np.float32)
     landmarks = points[:BLAZEPOSE_LANDMARKS]
     visible = answer.visibilities >= _VISIBLE
+    scores = keypoint_scores(answer.visibilities)
     return Person(
         region=region,
         next_region=region_from_points(
@@ -196,7 +212,7 @@ def _person(
         keypoints=geometry.transform_pixels(image_from_crop, answer.keypoints_crop).astype(
             np.float32
         ),
-        keypoint_scores=keypoint_scores(answer.visibilities),
+        keypoint_scores=scores if answer.order is None else scores[list(answer.order)],
         features=answer.features,
         world_landmarks=answer.world_landmarks,
         score=answer.presence,
@@ -205,6 +221,7 @@ def _person(
             landmarks[visible] if visible.sum() >= 2 else landmarks, _BOX_MARGIN, image_size
         ),
         votes=answer.votes,
+        is_exchanged=answer.order is not None,
     )
 
 

@@ -19,6 +19,8 @@ _LEAST_SPAN = 0.08
 _LONGEST_MOTION = 1.0
 # Over which the shape of a body is averaged, by which people are told apart [s].
 _SHAPE_MEMORY = 1.0
+# For so long at most left and right are held against what the landmark net says [s].
+_SIDES_MEMORY = 0.4
 # How the errors of a prediction grow [m/s]: of the root, of a joint about it.
 _ROOT_DRIFT = 0.5
 _JOINT_DRIFT = 0.8
@@ -33,11 +35,13 @@ class Sighting:
         next_region: Where to look in the next image, image pixels.
         turned_from: The region of somebody followed, if that one was upside down in it until
             now: the keypoints and the shape are others than before, the person is not.
+        is_exchanged: Whether left and right are held against what the landmark net says.
     """
 
     pose: Pose
     next_region: Region
     turned_from: Region | None = None
+    is_exchanged: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Track:
         age: That the person had in the last pose told, seconds.
         shape: [17, 3], mean of the joints in about the last second, metres.
         sightings: How many images that is the mean of, so far.
+        sides: For how much longer left and right were seen as they are held to be than the other
+            way round, seconds, `_SIDES_MEMORY` at most.
         places: Where the person was in the last images.
     """
 
@@ -70,20 +76,23 @@ class Track:
     age: float = 0.0
     shape: Array | None = None
     sightings: int = 0
+    sides: float = 0.0
     places: deque[_Place] = field(default_factory=lambda: deque(maxlen=_HISTORY))
 
     def see(self, sighting: Sighting, now: float) -> None:
         """Take in where the person is now."""
         joints = sighting.pose.joints
+        gap = self.gap(now) if self.places else 0.0
+        self.sides = min(self.sides + (-gap if sighting.is_exchanged else gap), _SIDES_MEMORY)
         if sighting.turned_from is not None:
             # What was known was wrong.
-            self.shape, self.sightings = None, 0
+            self.shape, self.sightings, self.sides = None, 0, 0.0
             self.places.clear()
         if self.shape is None:
             self.shape = joints
         else:
             # At first the mean of all, later of about the last second.
-            share = max(self.gap(now) / _SHAPE_MEMORY, 1 / (self.sightings + 1))
+            share = max(gap / _SHAPE_MEMORY, 1 / (self.sightings + 1))
             moved = self.shape + min(share, 1.0) * (joints - self.shape)
             # What is unknown once is not forgotten, nor unknown for ever.
             known = np.where(np.isfinite(joints), joints, self.shape)
@@ -92,6 +101,10 @@ class Track:
         self.last = sighting
         pose, centre = sighting.pose, np.asarray(sighting.next_region.centre)
         self.places.append(_Place(now, centre, pose.root, pose.root_source))
+
+    def knows_sides(self, now: float) -> bool:
+        """Tell whether it is known by now which side is left, whatever the landmark net says."""
+        return self.sides > self.gap(now)
 
     def gap(self, now: float) -> float:
         """Return the time since the person was seen."""

@@ -8,6 +8,7 @@ import numpy as np
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.people.association import assign, association_cost
 from pandapose_ros.people.region import Region
+from pandapose_ros.people.sides import Followed
 from pandapose_ros.people.track import Sighting, Track, no_votes
 from pandapose_ros.pose import Pose, TrackState
 
@@ -64,14 +65,20 @@ class Tracks:
         self._now = 0.0
         self._image_size = (0, 0)
 
-    def regions(self, now: float) -> list[Region]:
+    def followed(self, now: float) -> list[Followed]:
         """Return where to look for those who are followed, those seen last first.
 
         Args:
             now: Stamp of the image, seconds.
         """
         tracks = sorted(self._tracks, key=lambda track: track.gap(self._now) > 0)
-        return [self._looked_at(track, now) for track in tracks]
+        return [
+            Followed(
+                self._looked_at(track, now),
+                track.last.pose.keypoints if track.knows_sides(now) else None,
+            )
+            for track in tracks
+        ]
 
     def update(
         self,

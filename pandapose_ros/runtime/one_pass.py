@@ -52,27 +52,46 @@ class OnePass:
         self.dtype = dtype
         crop = torch.zeros(1, 3, CROP_SIZE, CROP_SIZE, device=self.device)
         self._network = reduced(network, dtype, lambda net: net(crop))
+        joints = len(network.skeleton.joint_names)
+        self._order = torch.arange(joints, device=self.device)[None]
         with torch.inference_mode():
-            parts = self._parts(crop)
+            parts = self._parts(crop, self._order)
         self._shapes = [part.shape[1:] for part in parts]
         self._kinds = network.anchors.kinds.cpu().numpy()
         self._owners = network.anchors.owners.cpu().numpy()
-        self.batches = FixedBatches(lambda crops: to_rows(self._parts(crops)), [crop.to(dtype)])
+        self.batches = FixedBatches(
+            lambda crops, orders: to_rows(self._parts(crops, orders)),
+            [crop.to(dtype), self._order],
+        )
 
     @torch.inference_mode()
-    def __call__(self, crops: Tensor) -> LiftedLandmarks:
-        """Find the landmarks of crops [B, 3, 256, 256] and lift them."""
-        arrays = from_rows(self.batches(crops), self._shapes)
+    def __call__(
+        self, crops: Tensor, orders: Sequence[Sequence[int] | None] = ()
+    ) -> LiftedLandmarks:
+        """Find the landmarks of crops and lift them.
+
+        Args:
+            crops: [B, 3, 256, 256], RGB in [0, 1].
+            orders: [B, J], which keypoint to lift as each joint; None: as they are, as all are if
+                it is empty. Those that are returned are as they are.
+        """
+        order = self._order.expand(len(crops), -1)
+        if any(each is not None for each in orders):
+            straight = range(order.shape[1])
+            chosen = [list(straight if each is None else each) for each in orders]
+            order = torch.tensor(chosen, device=crops.device)
+        arrays = from_rows(self.batches(crops, order), self._shapes)
         count = len(LANDMARK_OUTPUTS)
         landmarks = (torch.from_numpy(array) for array in arrays[:count])
         votes = as_votes(arrays[count:], self._kinds, self._owners)
         return LiftedLandmarks([], *landmarks, votes=votes)
 
-    def _parts(self, crops: Tensor) -> list[Tensor]:
+    def _parts(self, crops: Tensor, orders: Tensor) -> list[Tensor]:
         """Return everything that the host reads, on the device; it never waits for the host."""
         with casts(self.device, self.dtype):
             seen = self._network.backbone(crops)
             keypoints = self._network.own_keypoints(seen)
+            keypoints = keypoints.gather(1, orders[..., None].expand_as(keypoints))
             output = self._network.lift(seen.features, keypoints)
         landmarks = [getattr(seen, name) for name in LANDMARK_OUTPUTS]
         return [*landmarks, *read_out(output, keypoints, self._network.config)]
