@@ -41,6 +41,11 @@ def node(graph):
 
 
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+# On a Jetson, whose memory cannot be asked for by NVML.
+OUT_OF_MEMORY_THERE = RuntimeError(
+    'NVML_SUCCESS == r INTERNAL ASSERT FAILED at "../c10/cuda/CUDACachingAllocator.cpp":1016, '
+    "please report a bug to PyTorch."
+)
 BROKEN = RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with ...")
 
 
@@ -145,6 +150,10 @@ def test_what_fails_beside_the_skeletons_costs_no_image_and_counts_it_once(
 def test_errors_of_an_image_are_not_those_of_the_device():
     assert is_device_fault(OUT_OF_MEMORY)
     assert is_device_fault(BROKEN)
+    assert is_device_fault(OUT_OF_MEMORY_THERE)
+    assert "(free memory on it, lower max_people" in explain_device_fault(
+        OUT_OF_MEMORY_THERE, torch.device("cuda")
+    )
     for error in (ValueError("CUDA error"), RuntimeError("shape mismatch"), MemoryError()):
         assert not is_device_fault(error)
     text = explain_device_fault(BROKEN, torch.device("cuda:1"))

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pandapose_ros.runtime.device_faults import is_out_of_memory
+
 SIZES = (1, 2, 4, 8, 16)
 # Until kernels are loaded, convolutions chosen and tables made: none of these can be recorded.
 _WARM_UPS = 3
@@ -134,11 +136,13 @@ class FixedBatches:
             self._recording = stream, torch.cuda.graph_pool_handle()
         try:
             return CapturedBatch(self._function, inputs, *self._recording)
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            self._recording = None  # PyTorch lets nothing more be recorded in that memory
             # The end of a failed recording fails too; what came first tells more.
-            reason = str(error.__context__ or error).splitlines()[0]
+            first = error.__context__ or error
+            if is_out_of_memory(first):
+                raise first from None
+            reason = str(first).splitlines()[0]
             warnings.warn(f"no CUDA graph for {len(inputs[0])} people: {reason}", stacklevel=2)
             return FixedBatch(self._function, inputs)
 
