@@ -7,6 +7,8 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from visualization_msgs.msg import Marker, MarkerArray
 
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.msg import Skeleton3D
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.runtime.device_faults import (
@@ -14,6 +16,7 @@ from pandapose_ros.runtime.device_faults import (
     free_device_memory,
     is_device_fault,
 )
+from pandapose_ros.tools.doctor import Finding, check_estimator
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 
@@ -99,6 +102,19 @@ def test_a_device_that_stays_broken_deactivates_the_node(
     arrays.clear()
     graph.spin_until(lambda: arrays)
     assert not is_told()
+
+
+def test_a_device_that_fails_at_the_start_is_told_with_its_remedy(graph, log, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("CUDA error: no kernel image is available\nCompile with ...")
+
+    monkeypatch.setattr(PoseEstimator, "warm_up", fail)
+    node = graph.add(PoseNode(context=graph.context))
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    told = "the device failed: CUDA error: no kernel image is available (restart the process, or "
+    graph.spin_until(lambda: f"cannot be configured: {told}set device to cpu)" in log.text)
+    *_, finding = check_estimator(EstimatorConfig())
+    assert finding == Finding("FAIL", "estimator", f"{told}set device to cpu)")
 
 
 def test_skeletons_are_counted_before_they_are_sent_or_not_at_all(

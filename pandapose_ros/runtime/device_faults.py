@@ -25,7 +25,14 @@ def is_device_fault(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
-def explain_device_fault(error: BaseException, device: torch.device) -> str:
+def reason_of(error: BaseException) -> str:
+    """Say why something failed: in the error's words or, if the device failed, with a remedy."""
+    if is_device_fault(error):
+        return explain_device_fault(error, "the device")
+    return str(error) or type(error).__name__
+
+
+def explain_device_fault(error: BaseException, device: torch.device | str) -> str:
     """Say in one line what failed and what to do about it.
 
     Args:
