@@ -22,6 +22,7 @@ from pandapose_ros.model.hrnet import HRNet
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.people.crops import crops_on_device, crops_on_host
 from pandapose_ros.runtime.cuda_graphs import CapturedBatch, FixedBatches
+from pandapose_ros.runtime.device_faults import free_device_memory
 from pandapose_ros.training.distribution import Share
 from pandapose_ros.training.landmarks import LandmarkTrainer
 from pandapose_ros.training.loop import Batch, Trainer
@@ -82,6 +83,7 @@ def test_a_size_that_cannot_be_captured_leaves_the_others_their_graphs():
         batches(torch.ones(1, 1, device=CUDA))
     assert batches(torch.ones(2, 1, device=CUDA)).tolist() == [[2.0], [2.0]]
     assert batches.captured == [2]
+    torch.cuda.empty_cache()  # refused while PyTorch takes something to be recorded
 
 
 @pytest.mark.parametrize("kind", [torch.OutOfMemoryError, RuntimeError])
@@ -106,6 +108,15 @@ def test_auto_is_one_pass_in_fp16_with_graphs(estimator):
     batches = estimator.networks.landmark_net.batches
     assert batches.captured == [1, 2, 4, 8, 16]
     assert all(isinstance(batch, CapturedBatch) for batch in batches._batches.values())
+
+
+def test_estimators_that_are_gone_leave_no_more_memory_each_time():
+    left = []
+    for _ in range(3):
+        PoseEstimator(EstimatorConfig(device="cuda", max_people=1)).warm_up()
+        free_device_memory()
+        left.append(torch.cuda.memory_reserved())
+    assert left[2] <= left[1]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

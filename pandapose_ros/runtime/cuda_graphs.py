@@ -5,9 +5,10 @@ every time, so people are copied into it, and where they are fewer than it takes
 is computed for nothing.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -97,7 +98,7 @@ class FixedBatches:
         self._function = function
         self._one = list(one)
         self._batches: dict[int, FixedBatch] = {}
-        self._recording: tuple[torch.cuda.Stream, Any] | None = None
+        self._pool: Any = None
 
     @property
     def captured(self) -> list[int]:
@@ -131,13 +132,14 @@ class FixedBatches:
         """Record a graph, or make a batch without where that cannot be."""
         if inputs[0].device.type != "cuda":
             return FixedBatch(self._function, inputs)
-        if self._recording is None:
-            stream = torch.cuda.Stream(inputs[0].device)
-            self._recording = stream, torch.cuda.graph_pool_handle()
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        stream = _recording_stream(inputs[0].device)
         try:
-            return CapturedBatch(self._function, inputs, *self._recording)
+            return CapturedBatch(self._function, inputs, stream, self._pool)
         except RuntimeError as error:
-            self._recording = None  # PyTorch lets nothing more be recorded in that memory
+            _end_recording(stream.device, self._pool)
+            self._pool = None  # it may have been this graph's alone, and is gone then
             # The end of a failed recording fails too; what came first tells more.
             first = error.__context__ or error
             if is_out_of_memory(first):
@@ -161,6 +163,23 @@ def _parts(people: int) -> Iterator[slice]:
     """Cut a number of people into parts that the greatest size takes."""
     for first in range(0, people, SIZES[-1]):
         yield slice(first, min(first + SIZES[-1], people))
+
+
+@functools.cache
+def _recording_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream to record on: one for good, as cuBLAS keeps memory of each it was on."""
+    return torch.cuda.Stream(device)
+
+
+def _end_recording(device: torch.device, pool: tuple[int, int]) -> None:
+    """Let go of what a failed recording wrote to, if it had got so far.
+
+    Its end raises before that is done; PyTorch would then record nothing more in this process,
+    nor give any memory back.
+    """
+    with suppress(RuntimeError):  # nothing is being recorded
+        torch._C._cuda_endAllocateToPool(device.index, pool)
+        torch._C._cuda_releasePool(device.index, pool)
 
 
 @contextmanager
