@@ -174,13 +174,25 @@ def test_photographs_are_learnt_from_as_on_the_cpu(tmp_path):
     assert losses[1] == pytest.approx(losses[0], rel=0.01)  # in bfloat16
 
 
-def test_a_resumed_lifter_goes_on_as_one_that_was_not_stopped(tmp_path):
-    def draw(step):
-        chance = torch.Generator().manual_seed(step)
-        features = [torch.randn(2, 48, side, side, generator=chance) for side in (64, 32, 16)]
-        keypoints = 256 * torch.rand(2, 17, 2, generator=chance)
-        return Batch(keypoints, torch.rand(2, 17, 3, generator=chance) - 0.5, features)
+def draw(step):
+    chance = torch.Generator().manual_seed(step)
+    features = [torch.randn(2, 48, side, side, generator=chance) for side in (64, 32, 16)]
+    keypoints = 256 * torch.rand(2, 17, 2, generator=chance)
+    return Batch(keypoints, torch.rand(2, 17, 3, generator=chance) - 0.5, features)
 
+
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_a_training_that_diverges_leaves_the_gpu_alive(bfloat16):
+    config = TrainConfig(learning_rate=1e4, warm_up=1, bfloat16=bfloat16)
+    network = PandaPose(replace(ModelConfig(), layers=1), nn.Identity())
+    trainer = Trainer(network, config, draw, share=Share(device=CUDA))
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        for _ in range(20):
+            trainer.advance()
+    assert torch.ones(2, device=CUDA).sum().item() == 2
+
+
+def test_a_resumed_lifter_goes_on_as_one_that_was_not_stopped(tmp_path):
     config, model = TrainConfig(steps=8, warm_up=1), replace(ModelConfig(), layers=1)
     trainers = [
         Trainer(PandaPose(model, nn.Identity()), config, draw, share=Share(device=CUDA))

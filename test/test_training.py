@@ -144,6 +144,15 @@ def test_resuming_another_run_is_refused(tmp_path):
         Trainer(network(), CONFIG, draw).resume(tmp_path / "none")
 
 
+def test_weights_that_are_not_finite_stop_a_step_with_images():
+    trainer = Trainer(network(), CONFIG, lambda _: draw(0))
+    with torch.no_grad():  # as a step that is too long leaves them
+        for parameter in trainer.net.parameters():
+            parameter.fill_(math.nan)
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        trainer.advance()
+
+
 def test_a_loss_that_is_not_finite_stops_and_shows_its_parts():
     def bad(step):
         batch = draw(step)
