@@ -7,6 +7,8 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from visualization_msgs.msg import Marker, MarkerArray
 
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.msg import Skeleton3D
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.runtime.device_faults import (
@@ -14,6 +16,7 @@ from pandapose_ros.runtime.device_faults import (
     free_device_memory,
     is_device_fault,
 )
+from pandapose_ros.tools.doctor import Finding, check_estimator
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 
@@ -41,6 +44,11 @@ def node(graph):
 
 
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+# On a Jetson, whose memory cannot be asked for by NVML.
+OUT_OF_MEMORY_THERE = RuntimeError(
+    'NVML_SUCCESS == r INTERNAL ASSERT FAILED at "../c10/cuda/CUDACachingAllocator.cpp":1016, '
+    "please report a bug to PyTorch."
+)
 BROKEN = RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with ...")
 
 
@@ -96,6 +104,19 @@ def test_a_device_that_stays_broken_deactivates_the_node(
     assert not is_told()
 
 
+def test_a_device_that_fails_at_the_start_is_told_with_its_remedy(graph, log, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("CUDA error: no kernel image is available\nCompile with ...")
+
+    monkeypatch.setattr(PoseEstimator, "warm_up", fail)
+    node = graph.add(PoseNode(context=graph.context))
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    told = "the device failed: CUDA error: no kernel image is available (restart the process, or "
+    graph.spin_until(lambda: f"cannot be configured: {told}set device to cpu)" in log.text)
+    *_, finding = check_estimator(EstimatorConfig())
+    assert finding == Finding("FAIL", "estimator", f"{told}set device to cpu)")
+
+
 def test_skeletons_are_counted_before_they_are_sent_or_not_at_all(
     graph, node, make_camera, walker
 ):
@@ -145,6 +166,10 @@ def test_what_fails_beside_the_skeletons_costs_no_image_and_counts_it_once(
 def test_errors_of_an_image_are_not_those_of_the_device():
     assert is_device_fault(OUT_OF_MEMORY)
     assert is_device_fault(BROKEN)
+    assert is_device_fault(OUT_OF_MEMORY_THERE)
+    assert "(free memory on it, lower max_people" in explain_device_fault(
+        OUT_OF_MEMORY_THERE, torch.device("cuda")
+    )
     for error in (ValueError("CUDA error"), RuntimeError("shape mismatch"), MemoryError()):
         assert not is_device_fault(error)
     text = explain_device_fault(BROKEN, torch.device("cuda:1"))

@@ -113,3 +113,11 @@ def test_a_body_that_the_file_lacks_is_named(tmp_path, capsys, body):
     words = ["render-demo", str(tmp_path / "bodies.safetensors"), "--body", body]
     assert main([*words, "--out", str(tmp_path)]) == 1
     assert f"render-demo: no body {body} of 1 in" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there_is_named_before_anything_is_written(tmp_path):
+    save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body()])
+    np.savez(tmp_path / "motion.npz", a=np.zeros((1, 17, 3)))
+    with pytest.raises(ValueError, match="device 'cuda:99' not found"):
+        synthesize.run(synthesize_arguments(tmp_path, "--device", "cuda:99"))
+    assert not (tmp_path / "out").exists()

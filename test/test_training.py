@@ -6,6 +6,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import nn
+from torch._subclasses import FakeTensorMode
 
 from pandapose_ros.checkpoint import load_weights
 from pandapose_ros.config import LossConfig, ModelConfig, TrainConfig
@@ -88,20 +89,28 @@ def test_a_run_goes_on_with_the_data_that_it_began_with(tmp_path):
     assert again.step == 1
 
 
-def test_an_optimiser_remembers_where_its_parameters_are():
-    def optimizer(device):
-        parameter = nn.Parameter(torch.ones(3, device=device))
-        parameter.grad = torch.ones_like(parameter)
-        return torch.optim.AdamW([parameter]), [parameter]
-
-    trained, parameters = optimizer("cpu")
-    trained.step()
-    saved = optimizer_tensors(trained, parameters)
-    resumed, (far,) = optimizer("meta")  # in place of a GPU
-    restore_optimizer(resumed, [far], saved)
-    devices = {name: tensor.device.type for name, tensor in resumed.state[far].items()}
-    assert devices == {"step": "cpu", "exp_avg": "meta", "exp_avg_sq": "meta"}
-    resumed.step()
+# A fused kernel reads the count of steps on the GPU; elsewhere it would have to wait for it.
+@pytest.mark.parametrize(("is_fused", "counts_on"), [(True, "cuda"), (False, "cpu")])
+def test_an_optimiser_remembers_where_it_looks_for_it(is_fused, counts_on):
+    with FakeTensorMode():  # its GPU computes nothing, but can tell what would be there
+        parameters = [nn.Parameter(torch.ones(size, device="cuda:0")) for size in (3, 2)]
+        optimizers = [
+            torch.optim.AdamW([{"params": [p]} for p in order], fused=is_fused)
+            for order in (parameters, parameters[::-1])
+        ]
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        optimizers[0].step()
+        saved = optimizer_tensors(optimizers[0], parameters)
+        saved = {key: torch.zeros(tensor.shape) for key, tensor in saved.items()}  # as a file's
+        restore_optimizer(optimizers[1], parameters, saved)
+        for parameter in parameters:
+            devices, shapes = (
+                {name: get(tensor) for name, tensor in optimizers[1].state[parameter].items()}
+                for get in (lambda tensor: tensor.device.type, lambda tensor: tensor.shape)
+            )
+            assert devices == {"step": counts_on, "exp_avg": "cuda", "exp_avg_sq": "cuda"}
+            assert shapes["exp_avg"] == parameter.shape
 
 
 def test_saving_does_not_disturb_training_and_stores_the_average(tmp_path):
@@ -133,6 +142,15 @@ def test_resuming_another_run_is_refused(tmp_path):
         Trainer(other, CONFIG, draw).resume(tmp_path)
     with pytest.raises(FileNotFoundError, match="without --resume"):
         Trainer(network(), CONFIG, draw).resume(tmp_path / "none")
+
+
+def test_weights_that_are_not_finite_stop_a_step_with_images():
+    trainer = Trainer(network(), CONFIG, lambda _: draw(0))
+    with torch.no_grad():  # as a step that is too long leaves them
+        for parameter in trainer.net.parameters():
+            parameter.fill_(math.nan)
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        trainer.advance()
 
 
 def test_a_loss_that_is_not_finite_stops_and_shows_its_parts():

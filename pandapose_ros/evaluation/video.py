@@ -1,7 +1,7 @@
 """Figures for videos without true joints: what can be wrong without knowing what is right."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -77,7 +77,9 @@ def follow_person(
         K = intrinsics_from_field_of_view(field_of_view, image.shape[1], image.shape[0])
         before = [entries for entries in followed if entries[-1].number == number - 1]
         for person in tracker.find(image, K):
-            seen = _Seen(number, person, _lift(person, candidates, baseline))
+            joints = _lift(person, candidates, baseline)
+            # Without the feature maps, a megabyte of each frame.
+            seen = _Seen(number, replace(person, features=[]), joints)
             _append(followed, before, seen)
         frames = number + 1
     chosen = max(followed, key=len, default=[])

@@ -58,15 +58,14 @@ class DeformableAttention3D(nn.Module):
         heads, levels, points = self.shape
         with full_precision(queries.device):  # of places
             offsets = self.sampling_offsets(queries).unflatten(2, (*self.shape, self.axes))
-        offsets = finite_place(offsets)
         weights = self.attention_logits(queries).unflatten(2, (heads, levels * points))
         weights = weights.softmax(dim=3).unflatten(3, (levels, points))  # [B, A, M, L, S]
         sizes, _ = _tables(tokens)
         halves = sizes.to(reference).view(3, levels, 1).movedim(0, 2) / 2
         centres = (reference[:, :, None, None, None] + 1) * halves - 0.5
-        centres = centres[..., : self.axes]
+        places = finite_place(centres[..., : self.axes] + offsets, training=self.training)
         values = self.value(tokens.features).unflatten(2, (heads, -1))  # [B, N, M, c]
-        inputs = (values, tokens, centres + offsets, weights)
+        inputs = (values, tokens, places, weights)
         if not (self.training and torch.is_grad_enabled()):
             return self.output(sample_volume(*inputs))
         # Sampled again for the backward pass: the indices and shares of all corners would take

@@ -18,16 +18,18 @@ def full_precision(device: torch.device) -> AbstractContextManager:
     return torch.autocast(device.type, enabled=False) if _casts(device) else nullcontext()
 
 
-def finite_place(places: Tensor) -> Tensor:
-    """Return places with 0 for NaN and infinity, where automatic casts go on.
+def finite_place(places: Tensor, *, training: bool = False) -> Tensor:
+    """Return places with 0 for NaN and infinity, where there may be such.
 
-    fp16 may overflow to these. They become indices out of range, and after one of those a GPU
-    serves the process no more.
+    That is where automatic casts go on, as fp16 may overflow, and in training, as that may
+    diverge. They become indices out of range, and after one of those a GPU serves the process no
+    more.
 
     Args:
         places: Of any shape and unit.
+        training: Whether a network in training asks.
     """
-    return places.nan_to_num(0.0, 0.0, 0.0) if _casts(places.device) else places
+    return places.nan_to_num(0.0, 0.0, 0.0) if training or _casts(places.device) else places
 
 
 def _casts(device: torch.device) -> bool:

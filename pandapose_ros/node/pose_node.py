@@ -21,7 +21,7 @@ from pandapose_ros.node.services import Services
 from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.node.worker import Frame, LatestFrameWorker
 from pandapose_ros.node.world import SharedWorld
-from pandapose_ros.runtime.device_faults import free_device_memory
+from pandapose_ros.runtime.device_faults import free_device_memory, reason_of
 
 # Longest time to wait for the image at work when the node is deactivated.
 _STOP_TIMEOUT = 10.0
@@ -267,7 +267,7 @@ def _why_failed(action: Callable[[], None]) -> str:
     try:
         action()
     except Exception as error:
-        return str(error) or type(error).__name__
+        return reason_of(error)
     return ""
 
 

@@ -5,13 +5,16 @@ every time, so people are copied into it, and where they are fewer than it takes
 is computed for nothing.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from pandapose_ros.runtime.device_faults import is_out_of_memory
 
 SIZES = (1, 2, 4, 8, 16)
 # Until kernels are loaded, convolutions chosen and tables made: none of these can be recorded.
@@ -95,7 +98,7 @@ class FixedBatches:
         self._function = function
         self._one = list(one)
         self._batches: dict[int, FixedBatch] = {}
-        self._recording: tuple[torch.cuda.Stream, Any] | None = None
+        self._pool: Any = None
 
     @property
     def captured(self) -> list[int]:
@@ -129,16 +132,19 @@ class FixedBatches:
         """Record a graph, or make a batch without where that cannot be."""
         if inputs[0].device.type != "cuda":
             return FixedBatch(self._function, inputs)
-        if self._recording is None:
-            stream = torch.cuda.Stream(inputs[0].device)
-            self._recording = stream, torch.cuda.graph_pool_handle()
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        stream = _recording_stream(inputs[0].device)
         try:
-            return CapturedBatch(self._function, inputs, *self._recording)
-        except torch.OutOfMemoryError:
-            raise
+            return CapturedBatch(self._function, inputs, stream, self._pool)
         except RuntimeError as error:
+            _end_recording(stream.device, self._pool)
+            self._pool = None  # it may have been this graph's alone, and is gone then
             # The end of a failed recording fails too; what came first tells more.
-            reason = str(error.__context__ or error).splitlines()[0]
+            first = error.__context__ or error
+            if is_out_of_memory(first):
+                raise first from None
+            reason = str(first).splitlines()[0]
             warnings.warn(f"no CUDA graph for {len(inputs[0])} people: {reason}", stacklevel=2)
             return FixedBatch(self._function, inputs)
 
@@ -157,6 +163,23 @@ def _parts(people: int) -> Iterator[slice]:
     """Cut a number of people into parts that the greatest size takes."""
     for first in range(0, people, SIZES[-1]):
         yield slice(first, min(first + SIZES[-1], people))
+
+
+@functools.cache
+def _recording_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream to record on: one for good, as cuBLAS keeps memory of each it was on."""
+    return torch.cuda.Stream(device)
+
+
+def _end_recording(device: torch.device, pool: tuple[int, int]) -> None:
+    """Let go of what a failed recording wrote to, if it had got so far.
+
+    Its end raises before that is done; PyTorch would then record nothing more in this process,
+    nor give any memory back.
+    """
+    with suppress(RuntimeError):  # nothing is being recorded
+        torch._C._cuda_endAllocateToPool(device.index, pool)
+        torch._C._cuda_releasePool(device.index, pool)
 
 
 @contextmanager

@@ -150,16 +150,20 @@ def check_estimator(config: EstimatorConfig) -> Iterator[Finding]:
     try:
         from pandapose_ros.estimator import PoseEstimator
         from pandapose_ros.model_files import BLAZEPOSE_FILES, find_model_file
-
+        from pandapose_ros.runtime.device_faults import reason_of
+    except (ImportError, OSError, RuntimeError) as error:
+        yield Finding("FAIL", "estimator", f"{error}: mend the packages first")
+        return
+    try:
         files = [find_model_file(file, config.model_dir) for file in BLAZEPOSE_FILES]
         yield Finding("ok", "model files", f"checksums match, in {files[0].parent}")
         estimator = PoseEstimator(config)
         estimator.warm_up()
-    except ImportError as error:
+    except ImportError as error:  # of what is imported where it is needed
         yield Finding("FAIL", "estimator", f"{error}: mend the packages first")
         return
     except (OSError, ValueError, RuntimeError) as error:
-        yield Finding("FAIL", "estimator", str(error))
+        yield Finding("FAIL", "estimator", reason_of(error))
         return
     info = estimator.model_info
     name = f"{info.name} {info.version}, sha256 {info.weights_sha256[:12]}"

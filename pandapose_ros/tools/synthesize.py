@@ -14,6 +14,7 @@ from tqdm import tqdm
 from pandapose_ros.config import RenderConfig, TrainConfig
 from pandapose_ros.data.motion_files import motion_files
 from pandapose_ros.data.rendered_images import OPTIONS_FILE
+from pandapose_ros.estimator import select_device
 from pandapose_ros.synthetic.body import load_bodies
 from pandapose_ros.synthetic.bystanders import random_bystanders
 from pandapose_ros.synthetic.poses import read_pool, sample_targets
@@ -44,12 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=TrainConfig().held_out_share,
         help="share of the clips of each kind of motion that is held out",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--seed", type=int, default=0, help="drives every random choice")
 
 
 def run(args: argparse.Namespace) -> int:
     """Render the chunks that are not there yet, or not whole; return the exit code 0."""
+    device = select_device(args.device)
     rig, bodies = load_bodies(args.bodies)
     pool = read_pool(args.motion, args.held_out_share, test=args.test)
     chosen = [b for b, body in enumerate(bodies) if body.held_out == args.test]
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             for low in range(0, count, args.batch):
                 some = slice(low, low + args.batch)
                 people = [bodies[index] for index in body[some]]
-                asked = targets[some].to(args.device)
+                asked = targets[some].to(device)
                 others = random_bystanders(len(people), args.bystanders, drawable, pool, rng)
                 rendered.append(render_samples(rig, people, asked, size, rng, others))
                 progress.update(len(people))

@@ -105,13 +105,15 @@ def restore_optimizer(
         parameters: As they were given there.
         tensors: Of a state, on the CPU.
     """
-    optimizer.state.clear()
+    stored: dict[Tensor, dict[str, Tensor]] = {}
     for key, tensor in under("optimizer.", tensors).items():
         index, name = key.split(".", 1)
-        parameter = parameters[int(index)]
-        # AdamW counts steps on the CPU: on a GPU it would wait for each count.
-        is_count = name == "step"
-        optimizer.state[parameter][name] = tensor if is_count else tensor.to(parameter.device)
+        stored.setdefault(parameters[int(index)], {})[name] = tensor
+    moved = [p for group in optimizer.param_groups for p in group["params"]]
+    state = {number: stored[p] for number, p in enumerate(moved) if p in stored}
+    # PyTorch knows what goes where: a fused AdamW reads its count of steps on the GPU, others
+    # keep it on the CPU.
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
 def _check_same(
