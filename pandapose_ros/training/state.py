@@ -98,20 +98,22 @@ def optimizer_tensors(optimizer: Optimizer, parameters: Sequence[Tensor]) -> dic
 def restore_optimizer(
     optimizer: Optimizer, parameters: Sequence[Tensor], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Let an optimiser remember what `optimizer_tensors` returned, where its parameters are.
+    """Let an optimiser remember what `optimizer_tensors` returned.
 
     Args:
-        optimizer: Forgets what it knows.
+        optimizer: Forgets what it knows. What it remembers goes where it keeps that itself: counts
+            of steps on the CPU, but if it is fused on the device of the parameter, like the rest.
         parameters: As they were given there.
         tensors: Of a state, on the CPU.
     """
-    optimizer.state.clear()
+    groups = optimizer.state_dict()["param_groups"]
+    moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    places = {id(parameter): place for place, parameter in enumerate(moved)}
+    state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in under("optimizer.", tensors).items():
         index, name = key.split(".", 1)
-        parameter = parameters[int(index)]
-        # AdamW counts steps on the CPU: on a GPU it would wait for each count.
-        is_count = name == "step"
-        optimizer.state[parameter][name] = tensor if is_count else tensor.to(parameter.device)
+        state.setdefault(places[id(parameters[int(index)])], {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _check_same(
