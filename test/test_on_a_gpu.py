@@ -159,7 +159,7 @@ def test_a_followed_image_waits_once(estimator, clip):
     assert len([each for each in caught if "synchronizing" in str(each.message)]) == 1
 
 
-def test_photographs_are_learnt_from_as_on_the_cpu(tmp_path):
+def test_photographs_are_learnt_from_as_on_the_cpu_and_resumed(tmp_path):
     rng = np.random.default_rng(0)
     write_human36m(tmp_path, [human36m_label(rng, tmp_path, frame) for frame in range(1, 5)])
     dataset = human36m([tmp_path / "h36m_train.pkl"], tmp_path)
@@ -170,7 +170,11 @@ def test_photographs_are_learnt_from_as_on_the_cpu(tmp_path):
         share, backbone = Share(device=device), HRNet(8).to(device)
         source = PhotographBatches([dataset], backbone, config, share, readers=2)
         trainer = Trainer(PandaPose(MODEL, nn.Identity()), config, source.batch, share=share)
-        losses.append([trainer.advance().loss for _ in range(3)])
+        losses.append([trainer.advance().loss for _ in range(2)])
+        trainer.save(tmp_path, {})
+        again = Trainer(PandaPose(MODEL, nn.Identity()), config, source.batch, share=share)
+        again.resume(tmp_path)
+        losses[-1].append(again.advance().loss)
     assert losses[1] == pytest.approx(losses[0], rel=0.01)  # in bfloat16
 
 

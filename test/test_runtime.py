@@ -10,10 +10,13 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from torch import nn
 
-from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.checkpoint import save_weights
+from pandapose_ros.config import EstimatorConfig, ModelConfig
 from pandapose_ros.estimator import PACKAGED_WEIGHTS, PoseEstimator
 from pandapose_ros.geometry import intrinsics_from_field_of_view
+from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.people.following import PeopleTracker
@@ -222,3 +225,25 @@ def test_export_command_writes_the_whole_network(reference, tmp_path, capsys):
     assert np.abs(joints - expected.joints.numpy()).max() < 1e-4
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-4)
     assert (tmp_path / "net_landmarks.onnx").stat().st_size > 1e6
+
+
+def test_networks_on_hrnet_are_exported_with_the_weights_of_its_file(tmp_path, capsys):
+    small = {"width": 32, "heads": 2, "layers": 1, "level_channels": (8, 16, 32, 64)}
+    torch.manual_seed(0)
+    network = PandaPose(replace(ModelConfig.paper(), **small)).eval()
+    for parameter in network.heads.parameters():
+        nn.init.normal_(parameter, std=0.3)  # their last layers start at zero
+    weights, coco, out = tmp_path / "w.safetensors", tmp_path / "hrnet.pth", tmp_path / "net.onnx"
+    save_weights(weights, network, {})
+    torch.save(network.backbone.state_dict(), coco)
+    command = ["export", str(out), "--weights", str(weights)]
+    assert main.main(command) == 1
+    assert "hrnet_w32 need its COCO file: --backbone-weights" in capsys.readouterr().err
+    assert not out.exists()
+    assert main.main([*command, "--backbone-weights", str(coco)]) == 0
+    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    crops, keypoints = torch.rand(2, 3, 256, 192), torch.rand(2, 17, 2) * 192
+    with torch.inference_mode():
+        expected = network(crops, keypoints).weights.numpy()
+    inputs = {"crops": crops.numpy(), "keypoints": keypoints.numpy()}
+    np.testing.assert_allclose(session.run(["weights"], inputs)[0], expected, atol=1e-5)

@@ -80,6 +80,23 @@ def test_ablations_stand_beside_the_papers_numbers(report):
     assert rows[0][1:] == rows[1][1:]
 
 
+def test_arms_of_other_tables_are_left_out(report):
+    whole = {"anchors": "both", "layers": 3}
+    arms = [
+        whole,
+        {**whole, "depth_bins": 16},
+        {**whole, "layers": 2},
+        {**whole, "anchors": "none"},
+    ]
+    report["results"] = [result(str(i), 50.0 + i, **arm) for i, arm in enumerate(arms)]
+    for kind, expected in (
+        ("anchors", [["both", "50.0"], ["none", "53.0"]]),
+        ("depth_head", [["64", "50.0"], ["16", "51.0"]]),
+        ("layers", [["3", "50.0"], ["2", "52.0"]]),
+    ):
+        assert [row[:2] for row in draw_table(kind, report)[1:]] == expected
+
+
 def test_tables_hold_what_was_measured(report):
     table = draw_table("scores", report)
     assert table[1] == ["direct, all", "10", "60.0", "30.0", "0.900", "0.500"]

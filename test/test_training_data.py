@@ -63,6 +63,14 @@ def test_features_are_kept_and_not_taken_for_those_of_other_images(images, tmp_p
             make_features(other, folder)
 
 
+def test_images_in_which_nobody_is_recognised_are_not_trained_on(tmp_path):
+    empty = [replace(walker, image=np.zeros_like(walker.image)) for walker in walkers(70)]
+    write_chunk(tmp_path / "images" / "chunk_0000.npz", empty)
+    make_features(TrainDataConfig(images=str(tmp_path / "images")), tmp_path / "features")
+    with pytest.raises(ValueError, match=r"nobody was recognised .*features is of; see whether"):
+        ImageSampleSet(tmp_path / "features")
+
+
 def test_features_are_those_of_the_landmark_net_that_is_trained_on(
     images, motion, tmp_path, landmark_net
 ):

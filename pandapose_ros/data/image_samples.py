@@ -62,6 +62,7 @@ class ImageSampleSet:
 
     Raises:
         FileNotFoundError: If there are none.
+        ValueError: If there is no sample in them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -70,6 +71,11 @@ class ImageSampleSet:
             raise FileNotFoundError(f"no image samples in {folder}; expected *.safetensors")
         self._shards = [ImageSamples(**load_file(path)) for path in files]
         self._ends = np.cumsum([len(shard) for shard in self._shards])
+        if not len(self):
+            raise ValueError(
+                f"nobody was recognised in the images that {folder} is of; see whether joints and "
+                "cameras are those of the images, and delete the folder"
+            )
 
     def __len__(self) -> int:
         """Return the number of samples."""

@@ -9,6 +9,7 @@ A mark names the kind of table and the file, relative to the text's folder or on
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ Table = list[list[str]]
 
 # What a table does not compare is that of the whole network in all its rows.
 _WHOLE = {"anchors": "both", "lifting": "joint", "depth_head": "bins", "sampling": "prior"}
+# And what most of the networks have, as the whole one may have any number of these.
+_NUMBERS = ("depth_bins", "layers")
 _SUBSETS = ("all", "challenging", "rest")
 _MARK = re.compile(
     r"(<!-- table: (?P<kind>\w+) (?P<file>\S+) -->\n).*?(<!-- end of table -->)", re.S
@@ -189,8 +192,9 @@ def _arms(kind: str, report: Report) -> Table:
         [kind, "MPJPE mm", "challenging", "PA-MPJPE mm", "challenging", "offset mm", "paper",
          "challenging", "offset"]
     ]  # fmt: skip
-    for result in report["results"]:
-        if "config" not in result or _is_of_another_table(kind, result):
+    networks = [result for result in report["results"] if "config" in result]
+    for result in networks:
+        if _is_of_another_table(kind, result, networks):
             continue
         arm = str(result["config"]["depth_bins" if _has_bins(kind, result) else kind])
         paper = PAPER_ARMS[kind].get(arm, (None, None))
@@ -212,10 +216,15 @@ def _arms(kind: str, report: Report) -> Table:
     return rows
 
 
-def _is_of_another_table(kind: str, result: Report) -> bool:
+def _is_of_another_table(kind: str, result: Report, networks: list[Report]) -> bool:
     """Tell whether a network differs from the whole one in other ways than this table's."""
-    others = {name: whole for name, whole in _WHOLE.items() if name != kind}
-    return any(result["config"].get(name, whole) != whole for name, whole in others.items())
+    whole = dict(_WHOLE)
+    for name in _NUMBERS:
+        counts = Counter(network["config"].get(name) for network in networks)
+        whole[name] = counts.most_common(1)[0][0]
+    varied = {kind, "depth_bins"} if kind == "depth_head" else {kind}
+    others = {name: value for name, value in whole.items() if name not in varied}
+    return any(result["config"].get(name, value) != value for name, value in others.items())
 
 
 def _has_bins(kind: str, result: Report) -> bool:

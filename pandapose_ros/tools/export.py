@@ -6,6 +6,7 @@ from pathlib import Path
 from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.estimator import PACKAGED_WEIGHTS
 from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model.hrnet import HRNet, load_coco_weights
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.runtime.export import export_landmark_net, export_whole
 
@@ -15,19 +16,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "out",
         type=Path,
-        help="OUT.onnx: crops [B, 3, 256, 256], RGB in [0, 1], and keypoints [B, 17, 2] in pixels "
-        "of the crop -> joints, anchors, weights; the net that finds landmarks in crops goes "
-        "beside it, as OUT_landmarks.onnx",
+        help="OUT.onnx: crops [B, 3, 256, 256] (HRNet: 192 wide), RGB in [0, 1], and keypoints "
+        "[B, 17, 2] in pixels of the crop -> joints, anchors, weights; the net that finds "
+        "landmarks in crops, if it is on one, goes beside it, as OUT_landmarks.onnx",
     )
     parser.add_argument(
         "--weights", type=Path, default=PACKAGED_WEIGHTS, help="default: those of the package"
     )
+    parser.add_argument("--backbone-weights", type=Path, help="COCO file for networks on HRNet")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export, and tell what was written."""
+    """Export, and tell what was written.
+
+    Raises:
+        ValueError: If the network is on HRNet, and its COCO file is not given or not its own.
+    """
     network = PandaPose(read_config(args.weights)).eval()
     load_weights(args.weights, network)
+    if isinstance(network.backbone, HRNet):
+        if args.backbone_weights is None:
+            backbone = network.config.backbone
+            raise ValueError(f"networks on {backbone} need its COCO file: --backbone-weights")
+        load_coco_weights(network.backbone, args.backbone_weights)
     written = {args.out: export_whole(network)}
     if isinstance(network.backbone, BlazePose):
         path = args.out.with_name(f"{args.out.stem}_landmarks.onnx")
