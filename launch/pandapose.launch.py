@@ -1,6 +1,5 @@
 """Start pose_node and, as asked, a camera or a recording, and something to look with."""
 
-import difflib
 from pathlib import Path
 
 from launch.actions import (
@@ -16,7 +15,13 @@ from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from pandapose_ros.node.launch_arguments import camera_names, input_topics, of_cameras
+from pandapose_ros.node.launch_arguments import (
+    camera_names,
+    input_topics,
+    logger_name,
+    misspelt,
+    of_cameras,
+)
 from pandapose_ros.node.packages import require_package
 
 SHARE = Path(__file__).resolve().parents[1]
@@ -89,7 +94,10 @@ def start_nodes(context: LaunchContext) -> list[Node | ExecuteProcess]:
     values = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
     warn_of_misspelt(context)
     values["use_sim_time"] = LaunchConfiguration("use_sim_time").perform(context)
-    nodes: list[Node | ExecuteProcess] = [pose_node(values)]
+    # Of an including launch file (PushRosNamespace).
+    pushed = context.launch_configurations.get("ros_namespace", "")
+    logger = logger_name(pushed, values["namespace"])
+    nodes: list[Node | ExecuteProcess] = [pose_node(values, logger)]
     if values["bag"]:
         nodes.append(bag_player(values["bag"]))
     return nodes
@@ -102,19 +110,16 @@ def go_by_the_recording(context: LaunchContext) -> None:
 
 
 def warn_of_misspelt(context: LaunchContext) -> None:
-    """Warn of arguments that launch ignores without a word."""
+    """Warn of typed arguments that launch ignores without a word."""
     known = set(NAMES)
     for source in INCLUDED:
         included = source.get_launch_description(context)
         known |= {argument.name for argument in included.get_launch_arguments()}
-    for name in sorted(set(context.launch_configurations) - known):
-        if close := difflib.get_close_matches(name, known, n=1):
-            get_logger("pandapose").warning(
-                f"there is no argument '{name}'; did you mean '{close[0]}'?"
-            )
+    for warning in misspelt(context.argv, known):
+        get_logger("pandapose").warning(warning)
 
 
-def pose_node(values: dict[str, str]) -> Node:
+def pose_node(values: dict[str, str], logger: str) -> Node:
     """Return the node itself; arguments win over the params_file only where they are given."""
     given: dict[str, str | list[str]] = {
         name: values[name] for name in ("device", "image_transport") if values[name]
@@ -136,18 +141,10 @@ def pose_node(values: dict[str, str]) -> Node:
             given,
         ],
         remappings=of_cameras(topics, cameras).items(),
-        ros_arguments=[
-            "--log-level",
-            f"{logger_name(values['namespace'])}:={values['log_level']}",
-        ],
+        ros_arguments=["--log-level", f"{logger}:={values['log_level']}"],
         output="screen",
         emulate_tty=True,
     )
-
-
-def logger_name(namespace: str) -> str:
-    """Return the name under which pose_node logs."""
-    return ".".join([*namespace.strip("/").split("/"), "pose_node"]).lstrip(".")
 
 
 def bag_player(bag: str) -> ExecuteProcess:

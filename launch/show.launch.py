@@ -129,9 +129,11 @@ def viewer(values: dict[str, str]) -> Node:
 
 
 def topics_of(values: dict[str, str]) -> str:
-    """Return what stands before the topics of the node, or of its first camera."""
-    parts = [values["namespace"].strip("/"), "pose_node", *camera_names(values["cameras"])[:1]]
-    return "/".join(["", *(part for part in parts if part)])
+    """Return what stands before the topics of the node, or of its first camera.
+
+    Relative: an including launch file may have pushed a namespace, which all nodes here are in.
+    """
+    return "/".join(["pose_node", *camera_names(values["cameras"])[:1]])
 
 
 def generate_launch_description() -> LaunchDescription:
