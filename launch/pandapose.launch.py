@@ -29,6 +29,8 @@ INCLUDED = (
     PythonLaunchDescriptionSource(str(SHARE / "launch" / "camera.launch.py")),
     PythonLaunchDescriptionSource(str(SHARE / "launch" / "show.launch.py")),
 )
+# What Fast DDS reads from Kilted on, and what it read before; one alone would do nothing there.
+DDS_PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes"),
@@ -81,7 +83,10 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "dds_profile",
         default_value=EnvironmentVariable(
-            "FASTRTPS_DEFAULT_PROFILES_FILE", default_value=str(SHARE / "config" / "fastdds.xml")
+            DDS_PROFILES[0],
+            default_value=EnvironmentVariable(
+                DDS_PROFILES[1], default_value=str(SHARE / "config" / "fastdds.xml")
+            ),
         ),
         description="Fast DDS profile with room for images in shared memory",
     ),
@@ -160,8 +165,9 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *ARGUMENTS,
-            SetEnvironmentVariable(
-                "FASTRTPS_DEFAULT_PROFILES_FILE", LaunchConfiguration("dds_profile")
+            *(
+                SetEnvironmentVariable(variable, LaunchConfiguration("dds_profile"))
+                for variable in DDS_PROFILES
             ),
             OpaqueFunction(function=go_by_the_recording),
             *(IncludeLaunchDescription(source) for source in INCLUDED),

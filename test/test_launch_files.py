@@ -186,6 +186,19 @@ def test_displays_look_into_the_namespace_that_they_are_in(graph, cameras, place
     assert display.resolve_topic_name(f"{topics}/skeletons") == f"{place}/skeletons"
 
 
+def test_whichever_name_fast_dds_reads_its_profile_by_is_set():
+    # Of Kilted and later, and of Jazzy and before.
+    names = ["FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"]
+    path = ROOT / "launch" / "pandapose.launch.py"
+    (line,) = (s for s in path.read_text().splitlines() if s.startswith("DDS_PROFILES = "))
+    assert list(ast.literal_eval(line.removeprefix("DDS_PROFILES = "))) == names
+    (call,) = calls(path, "SetEnvironmentVariable")
+    assert ast.unparse(call.args[0]) == "variable"
+    assert f"{ast.unparse(call)} for variable in DDS_PROFILES" in ast.unparse(
+        ast.parse(path.read_text())
+    )
+
+
 def test_launched_executables_are_installed():
     installed = (ROOT / "CMakeLists.txt").read_text()
     nodes = [n for path in LAUNCH_FILES for n in calls(path, "Node")]
