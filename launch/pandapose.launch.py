@@ -98,7 +98,7 @@ def start_nodes(context: LaunchContext) -> list[Node | ExecuteProcess]:
     """Return the node and the player; a function, as topics depend on the arguments."""
     values = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
     warn_of_misspelt(context)
-    values["use_sim_time"] = LaunchConfiguration("use_sim_time").perform(context)
+    values["use_sim_time"] = LaunchConfiguration("use_sim_time").perform(context).lower()
     # Of an including launch file (PushRosNamespace).
     pushed = context.launch_configurations.get("ros_namespace", "")
     logger = logger_name(pushed, values["namespace"])

@@ -50,7 +50,17 @@ def test_launch_files_compile_and_describe_every_argument(path):
     for argument in arguments:
         assert keyword(argument, "description"), ast.unparse(argument)
         if keyword(argument, "default_value") in ("'true'", "'false'"):
-            assert keyword(argument, "choices") == "['true', 'false']"
+            choices = ast.literal_eval(keyword(argument, "choices"))
+            is_clock = ast.unparse(argument.args[0]) == "'use_sim_time'"
+            assert choices == ["true", "false"] + ["True", "False"] * is_clock
+
+
+def test_true_from_the_launch_files_of_others_is_true():
+    # Each file that reads it compares it with "true".
+    for path in LAUNCH_FILES:
+        source = path.read_text()
+        if '"use_sim_time"] == "true"' in source:
+            assert re.search(r'values\["use_sim_time"\] = .*\.lower\(\)\n', source), path
 
 
 def test_arguments_of_several_files_have_one_default():
