@@ -1,6 +1,5 @@
 """Start pose_node and, as asked, a camera or a recording, and something to look with."""
 
-import difflib
 from pathlib import Path
 
 from launch.actions import (
@@ -16,7 +15,13 @@ from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from pandapose_ros.node.launch_arguments import camera_names, input_topics, of_cameras
+from pandapose_ros.node.launch_arguments import (
+    camera_names,
+    input_topics,
+    logger_name,
+    misspelt,
+    of_cameras,
+)
 from pandapose_ros.node.packages import require_package
 
 SHARE = Path(__file__).resolve().parents[1]
@@ -24,6 +29,8 @@ INCLUDED = (
     PythonLaunchDescriptionSource(str(SHARE / "launch" / "camera.launch.py")),
     PythonLaunchDescriptionSource(str(SHARE / "launch" / "show.launch.py")),
 )
+# What Fast DDS reads from Kilted on, and what it read before; one alone would do nothing there.
+DDS_PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes"),
@@ -76,7 +83,10 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "dds_profile",
         default_value=EnvironmentVariable(
-            "FASTRTPS_DEFAULT_PROFILES_FILE", default_value=str(SHARE / "config" / "fastdds.xml")
+            DDS_PROFILES[0],
+            default_value=EnvironmentVariable(
+                DDS_PROFILES[1], default_value=str(SHARE / "config" / "fastdds.xml")
+            ),
         ),
         description="Fast DDS profile with room for images in shared memory",
     ),
@@ -88,8 +98,11 @@ def start_nodes(context: LaunchContext) -> list[Node | ExecuteProcess]:
     """Return the node and the player; a function, as topics depend on the arguments."""
     values = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
     warn_of_misspelt(context)
-    values["use_sim_time"] = LaunchConfiguration("use_sim_time").perform(context)
-    nodes: list[Node | ExecuteProcess] = [pose_node(values)]
+    values["use_sim_time"] = LaunchConfiguration("use_sim_time").perform(context).lower()
+    # Of an including launch file (PushRosNamespace).
+    pushed = context.launch_configurations.get("ros_namespace", "")
+    logger = logger_name(pushed, values["namespace"])
+    nodes: list[Node | ExecuteProcess] = [pose_node(values, logger)]
     if values["bag"]:
         nodes.append(bag_player(values["bag"]))
     return nodes
@@ -102,19 +115,16 @@ def go_by_the_recording(context: LaunchContext) -> None:
 
 
 def warn_of_misspelt(context: LaunchContext) -> None:
-    """Warn of arguments that launch ignores without a word."""
+    """Warn of typed arguments that launch ignores without a word."""
     known = set(NAMES)
     for source in INCLUDED:
         included = source.get_launch_description(context)
         known |= {argument.name for argument in included.get_launch_arguments()}
-    for name in sorted(set(context.launch_configurations) - known):
-        if close := difflib.get_close_matches(name, known, n=1):
-            get_logger("pandapose").warning(
-                f"there is no argument '{name}'; did you mean '{close[0]}'?"
-            )
+    for warning in misspelt(context.argv, known):
+        get_logger("pandapose").warning(warning)
 
 
-def pose_node(values: dict[str, str]) -> Node:
+def pose_node(values: dict[str, str], logger: str) -> Node:
     """Return the node itself; arguments win over the params_file only where they are given."""
     given: dict[str, str | list[str]] = {
         name: values[name] for name in ("device", "image_transport") if values[name]
@@ -136,18 +146,10 @@ def pose_node(values: dict[str, str]) -> Node:
             given,
         ],
         remappings=of_cameras(topics, cameras).items(),
-        ros_arguments=[
-            "--log-level",
-            f"{logger_name(values['namespace'])}:={values['log_level']}",
-        ],
+        ros_arguments=["--log-level", f"{logger}:={values['log_level']}"],
         output="screen",
         emulate_tty=True,
     )
-
-
-def logger_name(namespace: str) -> str:
-    """Return the name under which pose_node logs."""
-    return ".".join([*namespace.strip("/").split("/"), "pose_node"]).lstrip(".")
 
 
 def bag_player(bag: str) -> ExecuteProcess:
@@ -163,8 +165,9 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *ARGUMENTS,
-            SetEnvironmentVariable(
-                "FASTRTPS_DEFAULT_PROFILES_FILE", LaunchConfiguration("dds_profile")
+            *(
+                SetEnvironmentVariable(variable, LaunchConfiguration("dds_profile"))
+                for variable in DDS_PROFILES
             ),
             OpaqueFunction(function=go_by_the_recording),
             *(IncludeLaunchDescription(source) for source in INCLUDED),

@@ -25,7 +25,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "use_sim_time",
         default_value="false",
-        choices=["true", "false"],
+        choices=["true", "false", "True", "False"],  # Nav2's launch files pass the latter
         description="Take the time from /clock, for recordings and simulators",
     ),
     DeclareLaunchArgument(
@@ -61,6 +61,7 @@ NAMES = [argument.name for argument in ARGUMENTS]
 def start_displays(context: LaunchContext) -> list[Node]:
     """Return what is asked for."""
     values = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
+    values["use_sim_time"] = values["use_sim_time"].lower()
     displays = {"rviz": rviz, "foxglove": foxglove, "view": viewer}
     nodes = [start(values) for name, start in displays.items() if values[name] == "true"]
     if values["rviz"] == "true" and upright_frame(values["fixed_frame"]):
@@ -129,9 +130,11 @@ def viewer(values: dict[str, str]) -> Node:
 
 
 def topics_of(values: dict[str, str]) -> str:
-    """Return what stands before the topics of the node, or of its first camera."""
-    parts = [values["namespace"].strip("/"), "pose_node", *camera_names(values["cameras"])[:1]]
-    return "/".join(["", *(part for part in parts if part)])
+    """Return what stands before the topics of the node, or of its first camera.
+
+    Relative: an including launch file may have pushed a namespace, which all nodes here are in.
+    """
+    return "/".join(["pose_node", *camera_names(values["cameras"])[:1]])
 
 
 def generate_launch_description() -> LaunchDescription:

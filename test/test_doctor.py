@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,22 @@ def test_what_is_missing_is_named_with_its_remedy(tmp_path):
     assert "warn  DDS profile" in done.stdout
     assert "1 to mend" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("distribution", "variable"),
+    [("", "FASTRTPS"), ("humble", "FASTRTPS"), ("kilted", "FASTDDS"), ("rolling", "FASTDDS")],
+)
+def test_the_profile_is_that_which_fast_dds_reads(distribution, variable, monkeypatch):
+    profile = str(Path(__file__).parents[1] / "config" / "fastdds.xml")
+    monkeypatch.setenv("ROS_DISTRO", distribution)
+    for name in ("FASTRTPS", "FASTDDS"):
+        monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+        monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE", raising=False)
+        monkeypatch.setenv(f"{name}_DEFAULT_PROFILES_FILE", profile)
+        (finding,) = doctor.check_profile()
+        assert finding.level == ("ok" if name == variable else "warn"), finding
+        assert name == variable or f"export {variable}_DEFAULT" in finding.text
 
 
 def test_a_profile_without_room_for_images_is_told(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rclpy
 import yaml
 
 from pandapose_ros.config import VideoCameraConfig, ViewerConfig
@@ -12,6 +13,8 @@ from pandapose_ros.frames.transform import rotation_from_quaternion
 from pandapose_ros.node.launch_arguments import (
     camera_names,
     input_topics,
+    logger_name,
+    misspelt,
     of_cameras,
     upright_frame,
 )
@@ -47,7 +50,17 @@ def test_launch_files_compile_and_describe_every_argument(path):
     for argument in arguments:
         assert keyword(argument, "description"), ast.unparse(argument)
         if keyword(argument, "default_value") in ("'true'", "'false'"):
-            assert keyword(argument, "choices") == "['true', 'false']"
+            choices = ast.literal_eval(keyword(argument, "choices"))
+            is_clock = ast.unparse(argument.args[0]) == "'use_sim_time'"
+            assert choices == ["true", "false"] + ["True", "False"] * is_clock
+
+
+def test_true_from_the_launch_files_of_others_is_true():
+    # Each file that reads it compares it with "true".
+    for path in LAUNCH_FILES:
+        source = path.read_text()
+        if '"use_sim_time"] == "true"' in source:
+            assert re.search(r'values\["use_sim_time"\] = .*\.lower\(\)\n', source), path
 
 
 def test_arguments_of_several_files_have_one_default():
@@ -110,6 +123,29 @@ def test_an_absolute_topic_cannot_be_that_of_several_cameras():
 
 
 @pytest.mark.parametrize(
+    ("pushed", "namespace", "whole"),
+    [
+        ("", "", "/"),
+        ("", "left/front", "/left/front"),
+        ("/robot", "", "/robot"),
+        ("/robot", "front/", "/robot/front"),
+        ("/robot", "/front", "/front"),
+    ],
+)
+def test_the_log_level_is_that_of_the_node_in_its_namespace(graph, pushed, namespace, whole):
+    node = graph.add(PoseNode(context=graph.context, namespace=whole))
+    assert node.get_logger().name == logger_name(pushed, namespace)
+
+
+def test_a_misspelt_argument_is_told():
+    known = {"namespace", "image_topic"}
+    typed = ["image_topics:=/front/image:=x", "namespace:=a", "map:=house.yaml"]
+    assert misspelt(typed, known) == [
+        "there is no argument 'image_topics'; did you mean 'image_topic'?"
+    ]
+
+
+@pytest.mark.parametrize(
     ("frame", "upright"),
     [
         ("camera_optical_frame", "camera_optical_frame_upright"),
@@ -139,6 +175,38 @@ def test_rviz_looks_at_a_frame_whose_z_is_up():
     shown = yaml.safe_load((ROOT / "config" / "pandapose.rviz").read_text())
     default = shown["Visualization Manager"]["Global Options"]["Fixed Frame"]
     assert default == upright_frame("camera_optical_frame")
+
+
+@pytest.mark.parametrize(
+    ("cameras", "place"), [("", "/robot/pose_node"), ("left,right", "/robot/pose_node/left")]
+)
+def test_displays_look_into_the_namespace_that_they_are_in(graph, cameras, place):
+    """Whether by the argument or by an including launch file, only the node itself is told."""
+    source = ast.parse((ROOT / "launch" / "show.launch.py").read_text())
+    wanted = [n for n in source.body if getattr(n, "name", "") == "topics_of"]
+    names = {"camera_names": camera_names}
+    exec(compile(ast.Module(wanted, []), "show.launch.py", "exec"), names)
+    topics = names["topics_of"]({"cameras": cameras, "namespace": ""})
+    arguments = ["--ros-args", "-r", f"/pose_node/markers:={topics}/markers"]
+    display = rclpy.create_node(
+        "rviz", context=graph.context, namespace="/robot", cli_args=arguments
+    )
+    graph.add(display)
+    assert display.resolve_topic_name("/pose_node/markers") == f"{place}/markers"
+    assert display.resolve_topic_name(f"{topics}/skeletons") == f"{place}/skeletons"
+
+
+def test_whichever_name_fast_dds_reads_its_profile_by_is_set():
+    # Of Kilted and later, and of Jazzy and before.
+    names = ["FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"]
+    path = ROOT / "launch" / "pandapose.launch.py"
+    (line,) = (s for s in path.read_text().splitlines() if s.startswith("DDS_PROFILES = "))
+    assert list(ast.literal_eval(line.removeprefix("DDS_PROFILES = "))) == names
+    (call,) = calls(path, "SetEnvironmentVariable")
+    assert ast.unparse(call.args[0]) == "variable"
+    assert f"{ast.unparse(call)} for variable in DDS_PROFILES" in ast.unparse(
+        ast.parse(path.read_text())
+    )
 
 
 def test_launched_executables_are_installed():

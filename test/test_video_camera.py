@@ -11,6 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from pandapose_ros.node.images import image_from_message
 from pandapose_ros.node.video_camera import VideoCamera
+from pandapose_ros.node.viewer import Viewer
 
 FRAMES = 12
 SIZE = (64, 48)
@@ -146,8 +147,21 @@ def test_calibration_for_another_size_is_refused(graph, make_video_camera, clip,
     ],
 )
 def test_what_cannot_be_opened_is_named(make_video_camera, clip, overrides, error, text):
-    with pytest.raises(error, match=text):
+    with pytest.raises(error, match=text) as failure:
         make_video_camera(**{"source": clip, **overrides})
+    half_made(failure, VideoCamera).destroy_node()
+
+
+def half_made(failure, kind):
+    """The node that could not be made: from Kilted on, rclpy destroys it at shutdown."""
+    frames = (entry.frame.f_locals for entry in failure.traceback)
+    return next(values["self"] for values in frames if type(values.get("self")) is kind)
+
+
+def test_a_viewer_that_is_half_made_can_be_destroyed(graph):
+    with pytest.raises(ValueError, match="did you mean 'port'") as failure:
+        Viewer(context=graph.context, parameter_overrides=[Parameter("prot", value=8080)])
+    half_made(failure, Viewer).destroy_node()
 
 
 def run(*arguments):

@@ -1,7 +1,8 @@
 """What the arguments of the launch files mean: names of cameras and topics."""
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pandapose_ros.frames.frame_names import is_z_up
 
@@ -62,3 +63,31 @@ def of_cameras(topics: Mapping[str, str], cameras: Sequence[str]) -> dict[str, s
         for camera in cameras
         for name, topic in topics.items()
     }
+
+
+def logger_name(pushed: str, namespace: str) -> str:
+    """Return the name under which pose_node logs.
+
+    Args:
+        pushed: Namespace that an including launch file gives; empty: none.
+        namespace: Of the node in it, or an absolute one; empty: none.
+    """
+    whole = namespace if namespace.startswith("/") else f"{pushed}/{namespace}"
+    return ".".join([*filter(None, whole.split("/")), "pose_node"])
+
+
+def misspelt(typed: Iterable[str], known: Collection[str]) -> list[str]:
+    """Say which arguments are none, and what may be meant.
+
+    Args:
+        typed: NAME:=VALUE, as on the command line of `ros2 launch`. What else launch has set, an
+            including launch file may have declared for itself.
+        known: Names of the arguments that there are.
+    """
+    names = sorted({text.partition(":=")[0] for text in typed} - set(known))
+    close = {name: difflib.get_close_matches(name, known, n=1) for name in names}
+    return [
+        f"there is no argument '{name}'; did you mean '{match[0]}'?"
+        for name, match in close.items()
+        if match
+    ]

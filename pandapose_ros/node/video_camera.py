@@ -100,8 +100,12 @@ class VideoCamera(Node):
             ValueError: If a parameter or the calibration is wrong.
         """
         super().__init__("video_camera", **node_options)  # type: ignore[arg-type]
+        # Before what may fail: from Kilted on, rclpy destroys a node that is half made, too.
+        self._reader: WebcamReader | None = None
+        self._close_source: Callable[[], None] = lambda: None
         self._config = read_parameters(self, VideoCameraConfig)
         self._source = VideoSource(self._config)
+        self._close_source = self._source.close
         self._rate = self._config.rate or self._source.rate
         self._message = Image(encoding="bgr8")  # OpenCV's order: no conversion here
         self._camera_info: CameraInfo | None = None
@@ -114,7 +118,6 @@ class VideoCamera(Node):
         self.published = 0
         self.finished = Future()
         self._timer: Timer | None = None
-        self._reader: WebcamReader | None = None
         self._schedule(_SUBSCRIBER_POLL, self._wait)
         topic, wanted = self._image_publisher.topic_name, self._config.wait_for_subscribers
         self.get_logger().info(
@@ -126,7 +129,7 @@ class VideoCamera(Node):
         """Let go of the source too."""
         # What hangs in a grab must not be released under it: it goes with the process.
         if self._reader is None or self._reader.close():
-            self._source.close()
+            self._close_source()
         super().destroy_node()
 
     def _schedule(self, period: float, callback: Callable[[], None]) -> None:

@@ -52,8 +52,9 @@ class Viewer(Node):
             ValueError: If a parameter is wrong.
         """
         super().__init__("viewer", **node_options)
-        self.config = read_parameters(self, ViewerConfig)
+        # Before what may fail: from Kilted on, rclpy destroys a node that is half made, too.
         self.scene: LiveScene | None = None
+        self.config = read_parameters(self, ViewerConfig)
         self._listener: Listener | None = None
         self._drawn: Skeleton3DArray | None = None
         self._drawn_at = 0.0

@@ -39,6 +39,8 @@ _OPTIONAL = {
 }
 _SHARED_MEMORY = Path("/dev/shm")
 _LEAST_SHARED_MEMORY = 64 << 20  # bytes: one segment of config/fastdds.xml, twice
+# Those whose Fast DDS goes by its old name; empty: the wheels, of Jazzy.
+_OLD_DISTRIBUTIONS = ("", "humble", "iron", "jazzy")
 _GRAPH_SECONDS = 60.0
 
 
@@ -191,7 +193,8 @@ def check_profile() -> Iterator[Finding]:
     if not rmw.startswith("rmw_fastrtps"):
         yield Finding("ok", "DDS profile", f"not needed for {rmw}")
         return
-    variable = "FASTRTPS_DEFAULT_PROFILES_FILE"
+    is_old = os.environ.get("ROS_DISTRO", "") in _OLD_DISTRIBUTIONS
+    variable = f"{'FASTRTPS' if is_old else 'FASTDDS'}_DEFAULT_PROFILES_FILE"
     value = os.environ.get(variable, "")
     try:
         ours = find_shared(Path("config", "fastdds.xml"))
