@@ -96,13 +96,14 @@ def test_half_precision_is_handed_on_with_the_landmark_net(tuned, tmp_path):
     assert torch.allclose(half[key].float(), full[key], rtol=1e-3, atol=1e-6)
 
 
-def test_visibilities_taught_later_can_be_handed_on(tuned, tmp_path, capsys):
+def test_visibilities_and_presence_taught_later_can_be_handed_on(tuned, tmp_path, capsys):
     net, path = tuned
     lifter = PandaPose(ModelConfig(), nn.Identity())
     load_weights(PACKAGED_WEIGHTS, lifter)
     lifter.backbone = net
     save_weights(tmp_path / "weights.safetensors", lifter, {"name": "tuned"})
     net.landmark_head().bias.data[3] += 1.0
+    net.presence_head().bias.data += 1.0
     save_backbone(path, net, {})
     target = tmp_path / "on.safetensors"
     options = ["export-weights", str(tmp_path), "--name", "n", "--version", "1"]

@@ -35,5 +35,8 @@ class LandmarkTrainConfig:
     keypoints_only: bool = option(
         False, "Only teach it to refine keypoints by its features; all else stays as it is"
     )
+    presence_only: bool = option(
+        False, "Only teach it to tell people from all else; all else stays as it is"
+    )
     seed: int = option(0, "Of all chance", low=0)
     save_every: int = option(100, "Steps between checkpoints", low=1)

@@ -146,8 +146,16 @@ class BlazePose(nn.Module):
 
         Five outputs each: u, v, depth, visibility, and one of no use here.
         """
-        layers = [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
-        (head,) = (layer for layer in layers if layer.out_channels == 5 * LANDMARKS)
+        return self._head(5 * LANDMARKS)
+
+    def presence_head(self) -> nn.Conv2d:
+        """Return the convolution that gives the logit of the presence."""
+        return self._head(1)
+
+    def _head(self, outputs: int) -> nn.Conv2d:
+        """Return the one convolution of the net, without the refiner, with so many outputs."""
+        layers = [layer for layer in self.steps.modules() if isinstance(layer, nn.Conv2d)]
+        (head,) = (layer for layer in layers if layer.out_channels == outputs)
         return head
 
     def call_everybody_upright(self) -> None:

@@ -61,16 +61,18 @@ def run(args: argparse.Namespace) -> int:
 def _replace_landmark_net(net: PandaPose, path: Path) -> None:
     """Put another landmark net in; raise ValueError if the lifter would see other features."""
     other = open_landmark_net(path)
-    head = {id(parameter) for parameter in other.landmark_head().parameters()}
+    heads = (other.landmark_head(), other.presence_head())
+    of_no_matter = {id(parameter) for head in heads for parameter in head.parameters()}
     trained_on, given = dict(net.backbone.named_parameters()), dict(other.named_parameters())
     for name in sorted(trained_on.keys() | given.keys()):
-        if id(given.get(name)) in head:
+        if id(given.get(name)) in of_no_matter:
             continue
         is_same = name in given and name in trained_on
         if not is_same or not torch.equal(trained_on[name], given[name]):
             raise ValueError(
                 f"{path} gives other features or keypoints than the lifter was trained on ({name} "
-                "differs); make it with `pandapose train-landmarks --visibilities-only`"
+                "differs); make it with `pandapose train-landmarks --visibilities-only`, or "
+                "`--presence-only`"
             )
     net.backbone = other
 

@@ -58,7 +58,7 @@ class LandmarkTrainer:
         step: Steps done so far.
 
     Raises:
-        ValueError: If the configuration asks for two kinds of weights alone.
+        ValueError: If the configuration asks for two kinds of weights, each alone.
 
     Source:
         Our choice. The paper's detector (CPN) is fine-tuned on its training images too, as is
@@ -73,8 +73,10 @@ class LandmarkTrainer:
         draw: Callable[[int], LandmarkCrops],
         device: torch.device,
     ) -> None:
-        if config.visibilities_only and config.keypoints_only:
-            raise ValueError("expected visibilities_only or keypoints_only, not both")
+        if config.visibilities_only + config.keypoints_only + config.presence_only > 1:
+            raise ValueError(
+                "expected one of visibilities_only, keypoints_only and presence_only at most"
+            )
         torch.manual_seed(config.seed)
         self.config = config
         self.step = 0
@@ -92,6 +94,8 @@ class LandmarkTrainer:
             _ask_for_visibilities(self.net)
         elif config.keypoints_only:
             (self.net.refiner or self.net.add_refiner()).requires_grad_(True)
+        elif config.presence_only:
+            self.net.presence_head().requires_grad_(True)
         else:
             self.net.refiner = None  # it would be of features that were
             self.net.steps[FROZEN_STEPS:].requires_grad_(True)
