@@ -96,7 +96,7 @@ def test_the_person_is_followed_through_a_video(clip):
             yield image
 
     track = follow_person(images(), tracker, (), 1.05, "own")
-    assert max(held) <= 1  # a long video's feature maps would fill the memory
+    assert max(held) - held[0] <= 1  # a long video's feature maps would fill the memory
     assert (track.frames, track.numbers.tolist()) == (4, [1, 2])
     figures = video_figures(track, "own")
     assert figures["bone_length_cv"] < 0.1
