@@ -210,6 +210,9 @@ def test_demo_runs_real_nodes_and_writes_its_summary(tmp_path):
     summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
     assert summary["frames"] == 15
     assert 1 <= summary["skeletons"] <= 15
+    recording = Recording.load(tmp_path / "demo" / "recording.npz")
+    # The node is idle then, so only a listener that came late can have missed it.
+    assert recording.results[0].stamp_ns == recording.image_stamps_ns[0]
     assert summary["people"] >= 1
     assert 0 < summary["latency_ms"]["p50"] <= summary["latency_ms"]["p95"]
     assert 0 < summary["pa_mpjpe_mm"] <= summary["mpjpe_mm"] < 400

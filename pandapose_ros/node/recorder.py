@@ -21,6 +21,8 @@ from pandapose_ros.node.running import spin, start_ros
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.recording import Recording, Result
 
+_CONNECTION_POLL = 0.05
+
 
 class Recorder(Node):
     """Keep every image, skeleton and anchor message of a run, and when skeletons came."""
@@ -37,9 +39,12 @@ class Recorder(Node):
         self._anchors: dict[int, AnchorSet3DArray] = {}
         # Deep and reliable: the recorder is the witness of what was sent.
         qos = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
-        self.create_subscription(Image, "image", self._on_image, qos)
-        self.create_subscription(Skeleton3DArray, "skeletons", self._on_skeletons, qos)
-        self.create_subscription(AnchorSet3DArray, "anchors", self._on_anchors, qos)
+        self._results = (
+            self.create_subscription(Skeleton3DArray, "skeletons", self._on_skeletons, qos),
+            self.create_subscription(AnchorSet3DArray, "anchors", self._on_anchors, qos),
+        )
+        # A camera that waits for subscribers must not start before every result is heard.
+        self._timer = self.create_timer(_CONNECTION_POLL, lambda: self._subscribe_to_images(qos))
         self._bar = tqdm(total=self.config.frames or None, desc="frames", unit="frame")
 
     def save(self) -> None:
@@ -62,6 +67,12 @@ class Recorder(Node):
         if not self.config.seconds or self._first_image is None:
             return False
         return time.monotonic() - self._first_image > self.config.seconds
+
+    def _subscribe_to_images(self, qos: QoSProfile) -> None:
+        """Subscribe to the images once the node's publishers are connected."""
+        if all(result.get_publisher_count() for result in self._results):
+            self.destroy_timer(self._timer)
+            self.create_subscription(Image, "image", self._on_image, qos)
 
     def _on_image(self, message: Image) -> None:
         if self._first_image is None:
