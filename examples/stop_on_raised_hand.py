@@ -18,7 +18,7 @@ LEAST_CONFIDENCE = 0.5
 
 
 class StopOnRaisedHand(Node):
-    """Go by the image, from pelvis to head: whatever frame joints are in, however cameras hang."""
+    """Compare wrists with the head in the image, along the line from the pelvis to the head."""
 
     def __init__(self) -> None:
         super().__init__("stop_on_raised_hand")

@@ -16,10 +16,10 @@ ARGUMENTS = [
         "camera",
         default_value="none",
         choices=["none", "video", "usb_cam", "v4l2_camera", "camera_ros", "realsense2_camera"],
-        description="Camera to start too; video: a webcam or a file, see source",
+        description="Camera driver to start; video: a webcam or a file, see source",
     ),
     DeclareLaunchArgument(
-        "cameras", default_value="", description="Has to be empty if a camera is started here"
+        "cameras", default_value="", description="Must be empty if a camera is started here"
     ),
     DeclareLaunchArgument(
         "image_topic", default_value="image_raw", description="Topic of the camera's images"
@@ -27,7 +27,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "camera_info_topic",
         default_value="",
-        description="Topic of the camera's calibration; empty: camera_info beside the image",
+        description="Topic of camera_info; empty: camera_info in the namespace of image_topic",
     ),
     DeclareLaunchArgument(
         "depth_topic",
@@ -41,23 +41,23 @@ ARGUMENTS = [
         "loop",
         default_value="true",
         choices=["true", "false"],
-        description="Play a video file again and again",
+        description="Play a video file in a loop",
     ),
     DeclareLaunchArgument(
         "camera_device",
         default_value="",
-        description="Which camera: /dev/video0 for usb_cam and v4l2_camera, an index or a name "
-        "for camera_ros, a serial number for realsense2_camera; empty: the driver's choice",
+        description="Camera device: such as /dev/video0 for usb_cam and v4l2_camera, an index or "
+        "name for camera_ros, a serial number for realsense2_camera; empty: the driver's default",
     ),
     DeclareLaunchArgument(
         "camera_params_file",
         default_value="",
-        description="YAML file with parameters of the camera's driver",
+        description="YAML file with parameters of the camera driver",
     ),
     DeclareLaunchArgument(
         "camera_frame",
         default_value="camera_optical_frame",
-        description="frame_id of the images; realsense2_camera has its own",
+        description="frame_id of the images; realsense2_camera uses its own",
     ),
 ]
 NAMES = [argument.name for argument in ARGUMENTS]

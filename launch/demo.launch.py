@@ -24,13 +24,13 @@ def generate_launch_description() -> LaunchDescription:
                 "rviz",
                 default_value="true",
                 choices=["true", "false"],
-                description="Start RViz too",
+                description="Start RViz",
             ),
             DeclareLaunchArgument(
                 "view",
                 default_value="false",
                 choices=["true", "false"],
-                description="Show everything in a browser too, on port 8080",
+                description="Start the browser view on port 8080",
             ),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(SHARE / "launch" / "pandapose.launch.py")),

@@ -45,40 +45,40 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "camera_info_topic",
         default_value="",
-        description="Topic of the camera's calibration; empty: camera_info beside the image",
+        description="Topic of camera_info; empty: camera_info in the namespace of image_topic",
     ),
     DeclareLaunchArgument(
         "depth_topic",
         default_value="depth",
-        description="Topic of depth images, registered to the images; used if they come",
+        description="Topic of depth images that are registered to the images; optional",
     ),
     DeclareLaunchArgument(
         "cameras",
         default_value="",
-        description="Names of several cameras, such as left,right: the topics get the name in "
-        "front (left/image_raw, pose_node/left/skeletons); empty: as the params_file says",
+        description="Names of several cameras, such as left,right; topics get the name as a "
+        "prefix (left/image_raw, pose_node/left/skeletons); empty: the value in params_file",
     ),
     DeclareLaunchArgument(
         "image_transport",
         default_value="",
         choices=["", "raw", "compressed"],
-        description="How the images come; empty: as the params_file says",
+        description="Transport of the images; empty: the value in params_file",
     ),
     DeclareLaunchArgument(
         "device",
         default_value="",
-        description="auto, cpu, cuda or cuda:N; empty: as the params_file says",
+        description="auto, cpu, cuda or cuda:N; empty: the value in params_file",
     ),
     DeclareLaunchArgument(
         "log_level",
         default_value="info",
         choices=["debug", "info", "warn", "error", "fatal"],
-        description="Least severity that pose_node logs",
+        description="Minimum severity of pose_node's log messages",
     ),
     DeclareLaunchArgument(
         "bag",
         default_value="",
-        description="Recording to play again and again, with its clock (use_sim_time)",
+        description="Recording to play in a loop, with its clock (use_sim_time)",
     ),
     DeclareLaunchArgument(
         "dds_profile",
@@ -88,7 +88,7 @@ ARGUMENTS = [
                 DDS_PROFILES[1], default_value=str(SHARE / "config" / "fastdds.xml")
             ),
         ),
-        description="Fast DDS profile with room for images in shared memory",
+        description="Fast DDS profile with enough shared memory for images",
     ),
 ]
 NAMES = [argument.name for argument in ARGUMENTS]

@@ -26,33 +26,33 @@ ARGUMENTS = [
         "use_sim_time",
         default_value="false",
         choices=["true", "false", "True", "False"],  # Nav2's launch files pass the latter
-        description="Take the time from /clock, for recordings and simulators",
+        description="Use the time of /clock, for recordings and simulators",
     ),
     DeclareLaunchArgument(
-        "rviz", default_value="false", choices=["true", "false"], description="Start RViz too"
+        "rviz", default_value="false", choices=["true", "false"], description="Start RViz"
     ),
     DeclareLaunchArgument(
         "fixed_frame",
         default_value="camera_optical_frame",
-        description="Frame that RViz shows everything in; a camera's gets a frame with z up",
+        description="RViz's fixed frame; for a camera frame, a frame with z up is published",
     ),
     DeclareLaunchArgument(
         "foxglove",
         default_value="false",
         choices=["true", "false"],
-        description="Start the bridge for Foxglove too, on port 8765",
+        description="Start foxglove_bridge on port 8765",
     ),
     DeclareLaunchArgument(
         "view",
         default_value="false",
         choices=["true", "false"],
-        description="Show everything in a browser too, on port 8080",
+        description="Start the browser view on port 8080",
     ),
     DeclareLaunchArgument(
         "host",
         default_value="127.0.0.1",
-        description="Address that view and foxglove serve on; 0.0.0.0: all, so that whoever "
-        "reaches the port sees the camera",
+        description="Address that view and foxglove serve on; 0.0.0.0: all interfaces, so that "
+        "everybody who can reach the port sees the camera",
     ),
 ]
 NAMES = [argument.name for argument in ARGUMENTS]

@@ -9,89 +9,96 @@ from pandapose_ros.config.options import option
 class EstimatorConfig:
     """Set how people are found in an image and lifted to 3D."""
 
-    weights: str = option("", "Lifter weights (.safetensors); empty: those of the package")
-    model_dir: str = option("", "Folder of the BlazePose files; empty: the per-user data folder")
-    device: str = option("auto", "auto, cpu, cuda or cuda:N; auto takes CUDA when there is one")
-    threads: int = option(0, "CPU threads; 0 lets PyTorch choose", low=0, high=256)
+    weights: str = option("", "Weights file (.safetensors); empty: the packaged weights")
+    model_dir: str = option("", "Folder of the BlazePose files; empty: the user's data folder")
+    device: str = option("auto", "auto, cpu, cuda or cuda:N; auto uses CUDA if available")
+    threads: int = option(0, "Number of CPU threads; 0: PyTorch's default", low=0, high=256)
     runtime: str = option(
         "auto",
-        "auto, torch, onnxruntime or one_pass; auto takes ONNX Runtime on a CPU, which saves up "
-        "to two thirds there, and on CUDA one_pass: both networks together, as CUDA graphs",
+        "auto, torch, onnxruntime or one_pass; auto uses ONNX Runtime on a CPU, which saves up "
+        "to two thirds of the time, and one_pass on CUDA: both networks together, as CUDA graphs",
     )
     precision: str = option(
         "auto",
-        "Of the networks' numbers; auto is fp16 on CUDA if that agrees with fp32, else fp32; "
-        "fp16 and bf16 need runtime one_pass or auto",
+        "Numerical precision of the networks; auto: fp16 on CUDA if it agrees with fp32, else "
+        "fp32; fp16 and bf16 need runtime one_pass or auto",
         choices=("auto", "fp32", "fp16", "bf16"),
     )
     max_people: int = option(
         5,
-        "People followed at a time; whoever is followed keeps the place, and while there is no "
-        "place nobody new is looked for: leave room for a poster or a mirror image",
+        "Maximum number of people tracked at a time; a tracked person keeps the slot, and no new "
+        "people are searched for while all slots are taken: leave spare slots for posters and "
+        "mirror images",
         low=1,
         high=30,
         live=True,
     )
     detection_score: float = option(
-        0.5, "Least score of the person detector", low=0.0, high=1.0, live=True
+        0.5, "Minimum score of the person detector", low=0.0, high=1.0, live=True
     )
     presence_score: float = option(
-        0.5, "Least score of the landmark net to keep a person", low=0.0, high=1.0, live=True
+        0.5,
+        "Minimum score of the landmark net to keep tracking a person",
+        low=0.0,
+        high=1.0,
+        live=True,
     )
     tracking: bool = option(
-        True, "Take regions from the last frame; detect when needed", live=True
+        True,
+        "Track people from image to image and run the detector only when needed; IDs need it",
+        live=True,
     )
     detection_interval: int = option(
         15,
-        "Images between looks for new people while some are tracked: half a second at 30 Hz; at 4 "
-        "Hz take 2",
+        "Number of images between searches for new people while some are tracked; the default is "
+        "half a second at 30 Hz; use 2 at 4 Hz",
         low=1,
         high=1000,
         live=True,
     )
     detection_tiles: int = option(
         1,
-        "Squares of the image in which the detector looks for people who are small or close to "
-        "others, between two looks at the whole; they take turns, each is some 13 ms of one "
-        "core; 100: all; 0: none",
+        "Number of image tiles that the detector scans between two scans of the whole image, for "
+        "people who are small or close to others; tiles take turns, each takes about 13 ms of "
+        "one core; 100: all; 0: none",
         low=0,
         high=100,
         live=True,
     )
     background_detection: bool = option(
         False,
-        "Look for new people beside the work on the networks, and take them in one image later: "
+        "Search for new people in parallel to the networks and add them one image later, so that "
         "no image waits for the detector while people are tracked",
         live=True,
     )
     prediction_time: float = option(
         0.3,
-        "How long somebody out of sight is predicted before being lost, two or three times the "
-        "interval of the images at least; 0: not at all [s]",
+        "How long an unseen person is predicted before being lost; at least two or three times "
+        "the interval between images; 0: no prediction [s]",
         low=0.0,
         high=10.0,
         live=True,
     )
     smoothing: bool = option(
-        False, "Smooth people in 3D over time (one euro filter); off: as estimated", live=True
+        False, "Smooth the 3D output over time (one euro filter); off: raw estimates", live=True
     )
     smoothing_min_cutoff: float = option(
         1.5,
-        "Cut-off of the smoothing at rest; lower: smoother, more lag [Hz]",
+        "Cut-off frequency of the smoothing at rest; lower: smoother, more lag [Hz]",
         low=0.01,
         high=100.0,
         live=True,
     )
     smoothing_beta: float = option(
         5.0,
-        "How much the cut-off grows with speed; higher: less lag [Hz per m/s]",
+        "How fast the cut-off frequency grows with speed; higher: less lag [Hz per m/s]",
         low=0.0,
         high=100.0,
         live=True,
     )
     field_of_view: float = option(
         1.05,
-        "Horizontal field of view assumed without intrinsics; 0: none [rad]",
+        "Horizontal field of view assumed without camera_info; 0: people get no position [rad]",
         low=0.0,
         high=3.0,
     )

@@ -17,11 +17,16 @@ class EvaluationConfig:
         "crop", "Unit of that error: pixels of crop or image, or % of the person's height"
     )
     challenging_reduction: Literal["mean", "max"] = option(
-        "mean", "How the errors of a sample's keypoints become one"
+        "mean", "How the keypoint errors of a sample are combined"
     )
     noise_px: tuple[float, ...] = option(
-        (1.0, 2.0, 3.0, 4.0, 5.0), "Noise added to the keypoints, pixels of the crop"
+        (1.0, 2.0, 3.0, 4.0, 5.0),
+        "Standard deviations of noise added to the keypoints, pixels of the crop",
     )
-    top_votes: int = option(50, "Weightest anchors of a joint whose offsets are averaged", low=1)
-    batch: int = option(16, "People lifted at once", low=1)
-    seed: int = option(0, "Of the noise", low=0)
+    top_votes: int = option(
+        50,
+        "Number of anchors with the highest weights per joint whose offsets are averaged",
+        low=1,
+    )
+    batch: int = option(16, "People per batch", low=1)
+    seed: int = option(0, "Random seed of the noise", low=0)

@@ -13,33 +13,37 @@ class PictureConfig:
 
     marker_score: float = option(
         0.3,
-        "Least joint score for a joint to be drawn, as a marker or in the debug image",
+        "Minimum score of a joint to be drawn, as a marker or in the debug image",
         low=0.0,
         high=1.0,
         live=True,
     )
     marker_lifetime: float = option(
         0.5,
-        "Time after which RViz forgets markers of a node that is gone; 2.5 times that between "
-        "messages, up to 2 s, if that is longer; 0: never [s]",
+        "Lifetime of markers in RViz after the node has stopped; 2.5 times the interval between "
+        "messages, up to 2 s, if that is longer; 0: forever [s]",
         low=0.0,
         high=3600.0,
         live=True,
     )
     marker_colour: str = option(
         "side",
-        "What colours tell of joints and bones: the body's side, the person, or the joint's score",
+        "Meaning of the colours of joints and bones: body side, person, or score of the joint",
         choices=MEANINGS,
         live=True,
     )
     anchor_joint: str = option(
         "",
-        "Joint whose votes and depth are drawn by the anchor and depth markers; empty: all joints",
+        "Joint for which the anchor and depth markers show votes and depth; empty: all joints",
         choices=("", *H36M_17.joint_names),
         live=True,
     )
     debug_image_width: int = option(
-        0, "Greatest width of the debug image; 0: the camera's [px]", low=0, high=16384, live=True
+        0,
+        "Maximum width of the debug image; 0: the camera's width [px]",
+        low=0,
+        high=16384,
+        live=True,
     )
     debug_image_quality: int = option(
         80, "JPEG quality of the compressed debug image", low=1, high=100, live=True

@@ -11,9 +11,9 @@ class RenderConfig:
     """Set how images are rendered inside the training loop."""
 
     size: int = option(448, "Width and height, a multiple of 16 [px]", low=16)
-    at_once: int = option(16, "Images rendered together; more need more memory", low=1)
-    bystanders: float = option(
-        0.0, "Share of images with somebody else in them too", low=0.0, high=1.0
+    at_once: int = option(16, "Images rendered per batch; more need more memory", low=1)
+    bystanders: float = option(0.0, "Fraction of images with a bystander", low=0.0, high=1.0)
+    jpeg_quality: tuple[int, int] = option(
+        (35, 95), "Minimum and maximum JPEG quality, as in libjpeg"
     )
-    jpeg_quality: tuple[int, int] = option((35, 95), "Least and greatest, as of libjpeg")
     poses: PoseConfig = field(default_factory=PoseConfig)

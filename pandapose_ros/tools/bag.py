@@ -26,7 +26,9 @@ _COMPRESSED = "/compressed"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("input", type=Path, help="recording to read: a folder with metadata.yaml")
-    parser.add_argument("output", type=Path, help="recording to write, a folder that is not there")
+    parser.add_argument(
+        "output", type=Path, help="recording to write: a folder that does not exist yet"
+    )
     parser.add_argument(
         "--image", nargs="+", default=[], help="image topics; default: the only one there is"
     )
@@ -34,15 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--depth",
         nargs="+",
         default=[],
-        help="topics of depth images that are registered to the images: one for each image topic, "
-        "in the same order (default: as the node, what is on `depth`)",
+        help="topics of registered depth images, one for each image topic, in the same order "
+        "(default: `depth`, as the node)",
     )
     parser.add_argument(
         "--workers",
         type=int,
         default=1,
-        help="processes, each of which takes one image topic: within a topic people are followed "
-        "from image to image, so that it is not divided (default: 1)",
+        help="number of processes; each takes one image topic, which is never split, since "
+        "people are tracked in it (default: 1)",
     )
     parser.add_argument("--anchors", action="store_true", help="write the anchors too")
     parser.add_argument(

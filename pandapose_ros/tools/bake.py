@@ -29,14 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--test-bodies",
         type=int,
         default=8,
-        help="bodies to test on only, in garments that no other body wears",
+        help="number of held-out bodies for testing, in garments that no other body wears",
     )
     parser.add_argument(
         "--seed",
         type=int,
         default=0,
-        help="drives every random choice, also which garments only bodies to test on wear: bodies "
-        "to train on of another seed may wear them, so keep to one for both",
+        help="random seed, which also selects the garments of the test bodies: training bodies "
+        "of another seed may wear them, so use one seed for both",
     )
 
 

@@ -43,7 +43,7 @@ _PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "ros-rclpy", "pandapose-r
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `pandapose benchmark`."""
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--no-ros", action="store_true", help="without the runs over DDS")
+    parser.add_argument("--no-ros", action="store_true", help="skip the runs over DDS")
     parser.add_argument(
         "--mediapipe", default="", help="Python interpreter with mediapipe 0.10.21, to compare"
     )
@@ -53,29 +53,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frame-sizes",
         nargs="*",
         default=["320x240", "1920x1080"],
-        help="more sizes, with one person and without ROS",
+        help="additional image sizes, for one person and without ROS",
     )
     parser.add_argument(
-        "--batches", type=int, nargs="+", default=[1, 2, 5, 10, 16], help="of the networks alone"
+        "--batches", type=int, nargs="+", default=[1, 2, 5, 10, 16], help="people per batch"
     )
     parser.add_argument(
-        "--local-anchors", type=int, nargs="*", default=[2, 4, 8, 16], help="of each joint"
+        "--local-anchors", type=int, nargs="*", default=[2, 4, 8, 16], help="numbers per joint"
     )
     parser.add_argument(
         "--paper-batches",
         type=int,
         nargs="*",
         default=[1],
-        help="of the paper's network; none: not",
+        help="batch sizes of the paper's network; empty: skip it",
     )
-    parser.add_argument("--repeats", type=int, default=100, help="at most, of each measurement")
-    parser.add_argument(
-        "--seconds", type=float, default=6.0, help="after which fewer repetitions will do"
-    )
-    parser.add_argument("--device", default="auto", help="as the parameter device")
-    parser.add_argument("--runtime", default="auto", help="as the parameter runtime")
-    parser.add_argument("--precision", default="auto", help="as the parameter precision")
-    parser.add_argument("--threads", type=int, default=0, help="as the parameter threads")
+    parser.add_argument("--repeats", type=int, default=100, help="maximum per measurement")
+    parser.add_argument("--seconds", type=float, default=6.0, help="time limit per measurement")
+    parser.add_argument("--device", default="auto", help="see the parameter device")
+    parser.add_argument("--runtime", default="auto", help="see the parameter runtime")
+    parser.add_argument("--precision", default="auto", help="see the parameter precision")
+    parser.add_argument("--threads", type=int, default=0, help="see the parameter threads")
 
 
 def run(args: argparse.Namespace) -> int:

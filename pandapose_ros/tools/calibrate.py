@@ -1,4 +1,4 @@
-"""Fit how sure the lifter is to rendered people with exact joints, and store it in its weights."""
+"""Fit the covariances of weights to rendered people with exact joints, and store them there."""
 
 import argparse
 import json
@@ -28,9 +28,13 @@ from pandapose_ros.uncertainty import NORMAL_3D, NORMAL_AXIS, coverage, fit, to_
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `pandapose calibrate`."""
     parser.add_argument("--images", required=True, help="rendered images to fit to")
-    parser.add_argument("--test", default="", help="others to count the errors within 1, 2 sigma")
+    parser.add_argument(
+        "--test",
+        default="",
+        help="other rendered images, to count the errors within 1 and 2 sigma",
+    )
     parser.add_argument("--weights", required=True, help="lifter weights (.safetensors)")
-    parser.add_argument("--count", type=int, default=500, help="how many images of each folder")
+    parser.add_argument("--count", type=int, default=500, help="number of images of each folder")
     parser.add_argument("--store", action="store_true", help="write the result into the weights")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
 

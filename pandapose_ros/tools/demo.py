@@ -27,7 +27,10 @@ _POLL_SECONDS, _DRAIN_SECONDS = 0.1, 1.5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "input", nargs="?", default="", help="video file or webcam index; default: the own clip"
+        "input",
+        nargs="?",
+        default="",
+        help="video file or webcam index; default: the packaged clip",
     )
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to write into")
     parser.add_argument("--rate", type=float, default=0.0, help="images per second; 0: the clip's")
@@ -36,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--view",
         action="store_true",
-        help="show the clip in a browser, again and again, instead of writing pictures",
+        help="show the clip in a browser, in a loop, instead of writing pictures",
     )
 
 

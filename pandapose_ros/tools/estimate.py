@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default=defaults.device, help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--tiles", type=int, choices=range(_ALL_TILES + 1), metavar="N",
-                        help="squares of each image in which people who are small or close to "
-                        "others are looked for (pictures: all; a video: "
+                        help="image tiles that the detector also scans, for people who are small "
+                        "or close to others (pictures: all; a video: "
                         f"{defaults.detection_tiles})")  # fmt: skip
     parser.add_argument("--fov", type=float, help="horizontal field of view of the camera [rad]")
 

@@ -75,8 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       metavar="[NAME=]FILE", help="default: the package's")  # fmt: skip
     nets.add_argument("--backbone-weights", type=Path, help="COCO file for networks on HRNet")
     nets.add_argument("--keypoints", choices=[source.value for source in KeypointSource],
-                      default="", help="2D that is lifted: detected by BlazePose, given by the "
-                      "data set, or true (default: detected, with HRNet given)")  # fmt: skip
+                      default="", help="2D pose to lift: detected by BlazePose, given by the "
+                      "data set, or true (default: detected; with HRNet: given)")  # fmt: skip
     nets.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
     nets.add_argument("--noise", nargs="*", type=float, metavar="PX", help="lift with noise on "
                       f"keypoints too, crop pixels (default: {config.noise_px})")  # fmt: skip
@@ -86,11 +86,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       default=config.challenging_unit)  # fmt: skip
     rule.add_argument("--challenging-reduction", choices=[r.value for r in Reduction],
                       default=config.challenging_reduction)  # fmt: skip
-    rule.add_argument("--challenging-in", type=Path, help="take the samples of this file instead")
+    rule.add_argument("--challenging-in", type=Path, help="use the samples of this file instead")
     rule.add_argument("--challenging-out", type=Path, help="write their list to this file")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--plots", type=Path, help="folder for plots; needs matplotlib")
-    parser.add_argument("--cache", type=Path, help="folder that keeps what the backbone sees")
+    parser.add_argument("--cache", type=Path, help="folder to cache the backbone's outputs")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
 

@@ -23,11 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `pandapose export-weights`."""
     parser.add_argument("run", help="folder of `pandapose train`, or a file of weights")
     parser.add_argument("--out", required=True, help="file to write (.safetensors)")
-    parser.add_argument("--name", required=True, help="of the model, told in every message")
-    parser.add_argument("--version", required=True, help="of the weights, told likewise")
-    parser.add_argument("--landmarks", type=Path, help="landmark net to hand on in place of the "
-                        "run's, of which only the visibilities differ")  # fmt: skip
-    parser.add_argument("--half", action="store_true", help="16 bits a number instead of 32")
+    parser.add_argument(
+        "--name", required=True, help="name of the model, published in SkeletonInfo"
+    )
+    parser.add_argument(
+        "--version", required=True, help="version of the weights, published in SkeletonInfo"
+    )
+    parser.add_argument(
+        "--landmarks",
+        type=Path,
+        help="landmark net to store instead of the run's; only visibilities or presence may "
+        "differ",
+    )
+    parser.add_argument("--half", action="store_true", help="store float16 instead of float32")
 
 
 def run(args: argparse.Namespace) -> int:

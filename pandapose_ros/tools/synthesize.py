@@ -37,16 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=int, default=defaults.size, help="width and height in pixels"
     )
     parser.add_argument("--bystanders", type=float, default=defaults.bystanders,
-                        help="share of images with somebody else in them too")  # fmt: skip
-    parser.add_argument("--test", action="store_true", help="use the bodies and clips held out")
+                        help="fraction of images with a bystander")  # fmt: skip
+    parser.add_argument("--test", action="store_true", help="use the held-out bodies and clips")
     parser.add_argument(
         "--held-out-share",
         type=float,
         default=TrainConfig().held_out_share,
-        help="share of the clips of each kind of motion that is held out",
+        help="fraction of the clips of each kind of motion that is held out",
     )
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--seed", type=int, default=0, help="drives every random choice")
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
 
 
 def run(args: argparse.Namespace) -> int:

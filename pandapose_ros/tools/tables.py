@@ -9,7 +9,9 @@ from pandapose_ros.evaluation.tables import redraw
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `pandapose tables`."""
     parser.add_argument("files", nargs="+", type=Path, help="Markdown files")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if they differ")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if the tables are outdated"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -35,19 +35,34 @@ _SECTIONS = {"train": TrainConfig, "data": TrainDataConfig}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `pandapose train`."""
-    parser.add_argument("--config", default="", help="YAML with what differs from the defaults in "
-                        "sections model, train, loss and data; options win over it")  # fmt: skip
+    parser.add_argument(
+        "--config",
+        default="",
+        help="YAML file with values that differ from the defaults, in sections model, train, "
+        "loss and data; options override it",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
                         help="change any key, such as loss.depth_loss=one_hot")  # fmt: skip
-    parser.add_argument("--out", required=True, help="folder for weights, state and history; "
-                        "one with a training in it needs --resume")  # fmt: skip
-    parser.add_argument("--start", default="", help="weights to start from; a quarter of the "
-                        "anchors will do")  # fmt: skip
-    parser.add_argument("--quarter-anchors", action="store_true", help="train a quarter of the "
-                        "anchors, four times as fast, as a start")  # fmt: skip
-    parser.add_argument("--minutes", type=float, default=0.0, help="stop after this time; resume "
-                        "with --resume (0: no limit)")  # fmt: skip
-    parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
+    parser.add_argument(
+        "--out",
+        required=True,
+        help="folder for weights, state and history; needs --resume if it contains a training",
+    )
+    parser.add_argument(
+        "--start", default="", help="weights to start from; may have a quarter of the anchors"
+    )
+    parser.add_argument(
+        "--quarter-anchors",
+        action="store_true",
+        help="train with a quarter of the anchors, four times as fast, as a first stage",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=0.0,
+        help="stop after this time; continue with --resume (0: no limit)",
+    )
+    parser.add_argument("--resume", action="store_true", help="continue from the state in --out")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
     parser.add_argument(

@@ -28,21 +28,38 @@ _SCORED_CROPS = 240
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `pandapose train-landmarks`."""
-    parser.add_argument("images", type=Path, help="folder that `pandapose synthesize` filled")
+    parser.add_argument("images", type=Path, help="output folder of `pandapose synthesize`")
     parser.add_argument("--out", type=Path, required=True, help="folder for landmarks and state")
-    parser.add_argument("--pictures", type=Path, help="folder of pictures without people, to "
-                        "learn from what is nobody")  # fmt: skip
-    parser.add_argument("--held-out", type=Path, help="folder that `pandapose synthesize --test` "
-                        "filled, to score on with each checkpoint (OUT/history.json)")  # fmt: skip
-    parser.add_argument("--start", type=Path, help="landmarks.safetensors to start from, in place "
-                        "of MediaPipe's; to be given with --resume too")  # fmt: skip
-    parser.add_argument("--minutes", type=float, default=0.0, help="stop after this time; resume "
-                        "with --resume (0: no limit)")  # fmt: skip
-    parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
+    parser.add_argument(
+        "--pictures", type=Path, help="folder of pictures without people, as negatives"
+    )
+    parser.add_argument(
+        "--held-out",
+        type=Path,
+        help="output folder of `pandapose synthesize --test`, to score each checkpoint on "
+        "(OUT/history.json)",
+    )
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="landmarks.safetensors to start from instead of MediaPipe's; needed with --resume "
+        "too",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=0.0,
+        help="stop after this time; continue with --resume (0: no limit)",
+    )
+    parser.add_argument("--resume", action="store_true", help="continue from the state in --out")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
-    parser.add_argument("--readers", type=int, default=1, help="threads that draw crops; a GPU "
-                        "needs several (1)")  # fmt: skip
+    parser.add_argument(
+        "--readers",
+        type=int,
+        default=1,
+        help="threads that prepare crops; a GPU needs several (1)",
+    )
     for field in fields(LandmarkTrainConfig):
         name, text = "--" + field.name.replace("_", "-"), field.metadata["doc"]
         if field.type is bool:
