@@ -36,11 +36,12 @@ demo: $(VENV)/models.stamp $(if $(VIEW),$(VENV)/view.stamp)
 	@$(RUN) pandapose demo $(if $(INPUT),"$(INPUT)") $(if $(VIEW),--view)
 
 # A domain of its own keeps a robot's or another run's topics out; one thread a process keeps the
-# many processes of the tests from waiting for each other.
+# many processes of the tests from waiting for each other. Of the whole suite two files run at a
+# time, as tests of nodes mostly wait; the tests of a file share what takes long to make.
 test: $(VENV)/models.stamp $(VENV)/dev.stamp
 	@ROS_DOMAIN_ID=$${ROS_DOMAIN_ID:-$$((1 + $$$$ % 100))} ROS_PYTHON_CHECK_FIELDS=1 \
 	  OMP_NUM_THREADS=1 \
-	  $(RUN) pytest $(ARGS)
+	  $(RUN) pytest $(or $(ARGS),--durations=10 -n 2 --dist loadfile --no-loadscope-reorder)
 
 lint: $(VENV)/package.stamp $(VENV)/dev.stamp
 	$(BIN)/ruff check

@@ -7,6 +7,9 @@ from pathlib import Path
 # Before rclpy is loaded: nothing leaves the machine, and images fit into shared memory.
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+# Processes that run tests side by side, gw0 and gw1, do not hear each other.
+if worker := int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]):
+    os.environ["ROS_DOMAIN_ID"] = str(1 + (int(os.environ["ROS_DOMAIN_ID"]) + worker) % 100)
 os.environ.setdefault(
     "FASTRTPS_DEFAULT_PROFILES_FILE", str(Path(__file__).parents[1] / "config" / "fastdds.xml")
 )
