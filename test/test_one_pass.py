@@ -133,7 +133,8 @@ def test_estimator_in_one_pass_finds_the_same_people(reference, clip, precision,
     config = replace(reference.config, max_people=2)
     ours = PoseEstimator(replace(config, runtime="one_pass", precision=precision))
     assert (ours.networks.runtime, ours.networks.precision) == ("one_pass", precision)
-    ours.warm_up()
+    if precision == "fp32":  # in fp16 the crowds of the warm-up take a CPU long
+        ours.warm_up()
     errors = []
     for image, others in zip(images, expected, strict=True):
         poses = ours.estimate(image)
