@@ -2,7 +2,6 @@
 
 import time
 
-from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from pandapose_ros.camera.lens import Distortion
@@ -22,13 +21,10 @@ class Calibration:
         state: In use, none, or refused, and why.
     """
 
-    def __init__(
-        self, node: Node, topic: str, statistics: NodeStatistics, notices: Notices
-    ) -> None:
+    def __init__(self, topic: str, statistics: NodeStatistics, notices: Notices) -> None:
         """Start without any.
 
         Args:
-            node: Gives the log.
             topic: Of camera_info, resolved.
             statistics: Counts the images for which it was refused.
             notices: Where to say so.

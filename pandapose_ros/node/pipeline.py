@@ -74,7 +74,6 @@ class FramePipeline:
         self.depth_state = "none"
         self._notices = Notices(self.node.get_logger())
         self.calibration = Calibration(
-            self.node,
             self.node.resolve_topic_name(
                 f"{self.camera}/camera_info" if self.camera else "camera_info"
             ),
