@@ -39,6 +39,7 @@ class Camera:
         statistics: Of the present or the last activation.
         timings: Likewise.
         pipeline: While active.
+        is_enabled: Whether `~/enable` lets the node work on its images.
     """
 
     def __init__(
@@ -65,23 +66,20 @@ class Camera:
         self.statistics, self.timings = NodeStatistics(), Timings()
         self.pipeline: FramePipeline | None = None
         self.input: ImageInput | None = None
+        self.is_enabled = True
         self._node = node
         self._parameters = parameters
         self._world = World(node, parameters.get(WorldConfig), shared, name)
         self.outputs = Outputs(node, skeleton, name)
 
     def activate(
-        self,
-        estimator: PoseEstimator,
-        on_frame: Callable[["Camera", Frame], None],
-        is_enabled: Callable[[], bool],
+        self, estimator: PoseEstimator, on_frame: Callable[["Camera", Frame], None]
     ) -> FramePipeline:
         """Listen, with all figures at zero, and return what works on the frames.
 
         Args:
             estimator: Finds and lifts the people.
             on_frame: Called in the executor with every frame; has to return at once.
-            is_enabled: Whether `~/enable` lets the node work.
         """
         self.statistics, self.timings = NodeStatistics(), Timings()
         self.outputs.publish_info(estimator.model_info)
@@ -103,8 +101,8 @@ class Camera:
             self.name,
             lambda frame: on_frame(self, frame),
             depths,
-            lambda: self._parameters.get(NodeConfig),
-            lambda: not self.why_paused(enabled=is_enabled()),
+            self._parameters,
+            lambda: not self.why_paused,
         )
         return self.pipeline
 
@@ -114,18 +112,21 @@ class Camera:
         source = self.input.topic if self.input is not None else "nothing"
         return f"{source} -> {self.outputs.skeletons_topic}"
 
-    def why_paused(self, *, enabled: bool) -> str:
-        """Say why no images are taken, as was asked for; empty if they are.
-
-        Args:
-            enabled: Whether `~/enable` lets the node work.
-        """
-        if not enabled:
+    @property
+    def why_paused(self) -> str:
+        """Why the user's settings keep images from being received; empty if they do not."""
+        if not self.is_enabled:
             return "disabled (call ~/enable with true)"
         is_lazy = self._parameters.get(NodeConfig).lazy
         if is_lazy and not (self._world.is_published or self.outputs.are_wanted):
             return "nobody subscribes to a result (lazy)"
         return ""
+
+    def enable(self, on: bool) -> None:
+        """Subscribe to images from now on, if the camera is active, or unsubscribe."""
+        self.is_enabled = on
+        if self.input is not None:
+            self.input.follow_demand()
 
     def deactivate(self) -> None:
         """Listen no more."""
@@ -144,15 +145,14 @@ class Camera:
         self._world.destroy()
         self.outputs.destroy()
 
-    def report(self, estimator: PoseEstimator, *, is_enabled: bool, fault: str) -> Report:
+    def report(self, estimator: PoseEstimator, fault: str) -> Report:
         """Gather what the diagnostics tell of this camera.
 
         Args:
             estimator: Of the node.
-            is_enabled: Whether `~/enable` lets the node work.
             fault: Why the node has stopped by itself; empty if it has not.
         """
-        pause = self.why_paused(enabled=is_enabled)
+        pause = self.why_paused
         images, pipeline = self._report_work(pause)
         return Report(
             input=images,

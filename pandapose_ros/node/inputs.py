@@ -14,6 +14,7 @@ from pandapose_ros.config import NodeConfig
 from pandapose_ros.node.depth import DepthBuffer
 from pandapose_ros.node.distributions import SubscriptionEventCallbacks, steady_clock
 from pandapose_ros.node.notices import Notices
+from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.qos_report import endpoint_names, explain_publishers
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.worker import Frame
@@ -60,7 +61,7 @@ class ImageInput:
         camera: str,
         on_frame: Callable[[Frame], None],
         depths: DepthBuffer,
-        config: Callable[[], NodeConfig],
+        parameters: Parameters,
         is_wanted: Callable[[], bool],
     ) -> None:
         """Subscribe to `topic`, its resolved name; `image_age` is from stamp to arrival.
@@ -72,19 +73,19 @@ class ImageInput:
             camera: Prefix of the topics; empty: none.
             on_frame: Called in the executor with every image; has to return at once.
             depths: Filled in the executor with the depth images.
-            config: Returns the present settings.
-            is_wanted: Whether images are taken at present; asked twice a second.
+            parameters: Of the node.
+            is_wanted: Returns whether images are taken at present; asked twice a second.
         """
         self._node = node
         self._on_frame, self._depths = on_frame, depths
-        self._config = config
+        self._parameters = parameters
         self._is_wanted = is_wanted
         self._camera_info: CameraInfo | None = None
         self._camera = camera
         self._prefix = f"{camera}/" if camera else ""
         self._base = f"{self._prefix}image"
-        self.topic = input_topics(node, camera, config())[0]
-        is_compressed = config().image_transport == "compressed"
+        self.topic = input_topics(node, camera, self._config)[0]
+        is_compressed = self._config.image_transport == "compressed"
         self._kind = CompressedImage if is_compressed else Image
         self.image_age: float | None = None
         self._last_image = time.monotonic()
@@ -146,6 +147,10 @@ class ImageInput:
             f"{endpoint_names(publishers)}; give each a topic of its own"
         )
 
+    @property
+    def _config(self) -> NodeConfig:
+        return self._parameters.get(NodeConfig)
+
     def _on_image(self, message: Image | CompressedImage) -> None:
         now = time.monotonic()
         if self._is_silent:
@@ -169,9 +174,9 @@ class ImageInput:
         # The calibration first, so that the first image does not come without it.
         wanted: list[tuple[type, str, Callable]] = [
             (CameraInfo, f"{self._prefix}camera_info", self._on_camera_info),
-            (self._kind, _image_name(self._node, self._prefix, self._config()), self._on_image),
+            (self._kind, _image_name(self._node, self._prefix, self._config), self._on_image),
         ]
-        if self._config().depth_window > 0:
+        if self._config.depth_window > 0:
             self._depths.resume()
             wanted.append((Image, f"{self._prefix}depth", self._depths.add))
         try:
@@ -189,7 +194,7 @@ class ImageInput:
     def _watch(self) -> None:
         """Warn once when images stay away that are wanted."""
         self.follow_demand()
-        timeout = self._config().image_timeout
+        timeout = self._config.image_timeout
         if not self._subscriptions:
             return
         if crowd := self.explain_crowd():

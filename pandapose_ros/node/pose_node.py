@@ -47,7 +47,6 @@ class PoseNode(LifecycleNode):
         self.parameters = Parameters(self, EstimatorConfig, NodeConfig, WorldConfig, PictureConfig)
         self.cameras: list[Camera] = []
         self._notices = Notices(self.get_logger())
-        self._is_enabled = True
         self._fault = ""
         self._fault_guard = self.create_guard_condition(self._on_fault)
         self._is_stuck = False
@@ -128,10 +127,9 @@ class PoseNode(LifecycleNode):
         Switched off, the node forgets the people and deletes their markers as soon as the image
         at work is done, and receives no more. Lasts until the next configure.
         """
-        has_changed, self._is_enabled = on != self._is_enabled, on
+        has_changed = any(camera.is_enabled != on for camera in self.cameras)
         for camera in self.cameras:
-            if camera.input is not None:
-                camera.input.follow_demand()
+            camera.enable(on)
         if not on and has_changed and self._worker is not None and self._batch is not None:
             for frame in self._worker.discard():
                 self._camera(frame).statistics.dropped_disabled += 1
@@ -170,7 +168,6 @@ class PoseNode(LifecycleNode):
         for name in self.parameters.get(NodeConfig).cameras:
             self.cameras.append(Camera(self, name, self.parameters, estimator.skeleton, shared))
         estimator.warm_up(len(self.cameras))
-        self._is_enabled = True
         self._controls = Services(self, self.enable, self.reset_people)
         self._diagnostics = Diagnostics(self, self._reports)
         networks = estimator.networks
@@ -184,10 +181,7 @@ class PoseNode(LifecycleNode):
         estimator = self._loaded
         estimator.reset()
         self._fault = ""
-        pipelines = {
-            c.name: c.activate(estimator, self._on_frame, lambda: self._is_enabled)
-            for c in self.cameras
-        }
+        pipelines = {c.name: c.activate(estimator, self._on_frame) for c in self.cameras}
         self._batch = Batch(
             estimator, self.parameters, pipelines, self._stop_for, self.get_logger()
         )
@@ -232,9 +226,9 @@ class PoseNode(LifecycleNode):
         """Store the frame; runs in the executor's thread."""
         camera.statistics.received += 1
         camera.timings.images_in.count()
-        if not self._is_enabled:
+        if not camera.is_enabled:
             camera.statistics.dropped_disabled += 1
-        elif camera.why_paused(enabled=True):
+        elif camera.why_paused:
             camera.statistics.dropped_unwanted += 1
         elif self._worker is not None and self._worker.submit(frame):
             camera.statistics.dropped_busy += 1
@@ -253,10 +247,7 @@ class PoseNode(LifecycleNode):
 
     def _reports(self) -> list[Report]:
         """Gather what the diagnostics tell, one report for each camera."""
-        return [
-            c.report(self._loaded, is_enabled=self._is_enabled, fault=self._fault)
-            for c in self.cameras
-        ]
+        return [c.report(self._loaded, self._fault) for c in self.cameras]
 
 
 def _why_failed(action: Callable[[], None]) -> str:
