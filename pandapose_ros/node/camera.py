@@ -8,7 +8,7 @@ from rclpy.lifecycle import LifecycleNode
 from pandapose_ros.config import NodeConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.depth import DepthBuffer
-from pandapose_ros.node.diagnostics import InputReport, PipelineReport, Report
+from pandapose_ros.node.diagnostics import CameraReport, InputReport, PipelineReport
 from pandapose_ros.node.inputs import ImageInput, input_topics
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
@@ -22,7 +22,6 @@ from pandapose_ros.node.qos_overrides import (
 from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.worker import Frame
 from pandapose_ros.node.world import SharedWorld, World
-from pandapose_ros.runtime.memory import device_memory, resident_memory
 from pandapose_ros.skeleton import Skeleton
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -145,31 +144,11 @@ class Camera:
         self._world.destroy()
         self.outputs.destroy()
 
-    def report(self, estimator: PoseEstimator, fault: str) -> Report:
-        """Gather what the diagnostics tell of this camera.
-
-        Args:
-            estimator: Of the node.
-            fault: Why the node has stopped by itself; empty if it has not.
-        """
+    def report(self) -> CameraReport:
+        """Return the camera's state for the diagnostics."""
         pause = self.why_paused
-        images, pipeline = self._report_work(pause)
-        return Report(
-            input=images,
-            pipeline=pipeline,
-            counts=self.statistics,
-            device=str(estimator.device),
-            model=estimator.model_info,
-            memory=resident_memory(),
-            device_memory=device_memory(estimator.device),
-            camera=self.name,
-            fault=fault,
-            pause=pause,
-        )
-
-    def _report_work(self, pause: str) -> tuple[InputReport | None, PipelineReport | None]:
         if self.input is None or self.pipeline is None:
-            return None, None
+            return CameraReport(self.name, None, None, self.statistics, pause)
         config = self._parameters.get(NodeConfig)
         is_silent = not pause and self.input.silence >= config.image_timeout
         images = InputReport(
@@ -190,7 +169,7 @@ class Camera:
             latencies=self.timings.latencies(),
             transforms=self._world.state,
         )
-        return images, pipeline
+        return CameraReport(self.name, images, pipeline, self.statistics, pause)
 
 
 def find_problems(node: LifecycleNode, parameters: Parameters, notices: Notices) -> list[str]:

@@ -22,6 +22,7 @@ from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.node.worker import Frame, LatestFrameWorker
 from pandapose_ros.node.world import SharedWorld
 from pandapose_ros.runtime.device_faults import free_device_memory, reason_of
+from pandapose_ros.runtime.memory import device_memory, resident_memory
 
 # Longest time to wait for the image at work when the node is deactivated.
 _STOP_TIMEOUT = 10.0
@@ -169,7 +170,7 @@ class PoseNode(LifecycleNode):
             self.cameras.append(Camera(self, name, self.parameters, estimator.skeleton, shared))
         estimator.warm_up(len(self.cameras))
         self._controls = Services(self, self.enable, self.reset_people)
-        self._diagnostics = Diagnostics(self, self._reports)
+        self._diagnostics = Diagnostics(self, self._report)
         networks = estimator.networks
         self.get_logger().info(
             f"loaded {estimator.model_info.name} on {estimator.device} "
@@ -245,9 +246,17 @@ class PoseNode(LifecycleNode):
         self.get_logger().error(f"deactivated: {self._fault}; then activate again")
         self.trigger_deactivate()
 
-    def _reports(self) -> list[Report]:
-        """Gather what the diagnostics tell, one report for each camera."""
-        return [c.report(self._loaded, self._fault) for c in self.cameras]
+    def _report(self) -> Report:
+        """Return the node's state for the diagnostics."""
+        estimator = self._loaded
+        return Report(
+            cameras=[camera.report() for camera in self.cameras],
+            device=str(estimator.device),
+            model=estimator.model_info,
+            memory=resident_memory(),
+            device_memory=device_memory(estimator.device),
+            fault=self._fault,
+        )
 
 
 def _why_failed(action: Callable[[], None]) -> str:
