@@ -9,7 +9,7 @@ from pandapose_ros.tools.remedies import packages_remedy
 
 # Modules are imported only when called: PyTorch alone takes over a second to load.
 _COMMANDS = {
-    "demo": "run camera, node and listener as ROS 2 processes on a clip and draw the result",
+    "demo": "run camera, node and recorder as ROS 2 processes on a clip and draw the result",
     "view": "show skeletons, anchors and the camera's image in a browser",
     "estimate": "estimate skeletons in pictures or a video, without ROS",
     "bag": "estimate skeletons in a recording (rosbag2), into another one",
