@@ -13,7 +13,7 @@ from visualization_msgs.msg import Marker
 
 from pandapose_ros.colours import joint_colours
 from pandapose_ros.config import PictureConfig
-from pandapose_ros.node.conversions import placed
+from pandapose_ros.node.conversions import add_root
 from pandapose_ros.node.markers import SHADES, marker, points_of, shade
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
@@ -50,7 +50,7 @@ def anchor_markers(
         votes = pose.anchors
         if pose.root is None or not len(votes.positions):
             continue
-        positions = placed(votes.positions, pose)
+        positions = add_root(votes.positions, pose)
         steps = _steps(votes.shares if chosen is None else votes.weights[:, chosen])
         owners = votes.owners if chosen is None else np.full_like(votes.owners, chosen)
         rgb = np.where((owners >= 0)[:, None], palette[owners], GLOBAL_COLOUR)
@@ -63,7 +63,7 @@ def anchor_markers(
                 spheres.points = points_of(positions[drawn])
                 spheres.colors = _shades(rgb[drawn], steps[drawn])
                 markers.append(spheres)
-        joints = placed(pose.joints[owners], pose)
+        joints = add_root(pose.joints[owners], pose)
         drawn = np.flatnonzero(finite & (owners >= 0) & (steps > 1) & np.isfinite(joints).all(-1))
         if len(drawn):
             lines = marker(header, "votes", pose.id, Marker.LINE_LIST, style)
@@ -94,7 +94,7 @@ def depth_markers(
     for pose in poses:
         if pose.root is None or pose.depth is None:
             continue
-        positions = placed(pose.depth.positions, pose)
+        positions = add_root(pose.depth.positions, pose)
         # A piece of line from bin to bin, as likely as its ends are on average.
         pairs = np.stack((positions[:, :-1], positions[:, 1:]), axis=2)  # [J, D - 1, 2, 3]
         likely = (pose.depth.probabilities[:, :-1] + pose.depth.probabilities[:, 1:]) / 2

@@ -7,7 +7,7 @@ import numpy as np
 import viser
 from numpy.typing import NDArray
 
-from pandapose_ros.node.conversions import placed
+from pandapose_ros.node.conversions import add_root
 from pandapose_ros.node.scene_person import ScenePerson
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
@@ -162,7 +162,7 @@ class LiveScene:
     def _draw_floor(self, poses: Sequence[Pose]) -> None:
         """Move the floor to below the lowest joint, slowly."""
         self._floor.visible = self._show_floor.value
-        heights = [placed(pose.joints, pose) @ self._up for pose in poses]
+        heights = [add_root(pose.joints, pose) @ self._up for pose in poses]
         known = [height for heights in heights for height in heights if np.isfinite(height)]
         if not known:
             return

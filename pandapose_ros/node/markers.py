@@ -19,7 +19,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from pandapose_ros.colours import skeleton_colours
 from pandapose_ros.config import PictureConfig
 from pandapose_ros.frames.transform import IDENTITY, Transform
-from pandapose_ros.node.conversions import person_name, placed
+from pandapose_ros.node.conversions import add_root, person_name
 from pandapose_ros.node.stamps import duration
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
@@ -93,7 +93,7 @@ def person_markers(
     for pose in poses:
         if pose.root is None:
             continue
-        positions = placed(pose.joints, pose)
+        positions = add_root(pose.joints, pose)
         drawn = np.isfinite(positions).all(-1) & (pose.joint_scores >= style.marker_score)
         if not drawn.any():
             continue
