@@ -27,7 +27,7 @@ MOST_WAITING = 30
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class Estimate:
     """Hold the people of an image.
 
     Attributes:
@@ -55,13 +55,13 @@ class Delivery:
 
     Attributes:
         node: Gives the clock.
-        parameters: Read anew for every result.
+        parameters: Read anew for every estimate.
         world: Places people in another frame.
         outputs: Publishes them.
         statistics: Counts what became of the results.
         timings: Takes the time from estimation to publication.
         notices: Where to say why people were dropped.
-        on_error: Told what went wrong with a result, once it is not published.
+        on_error: Told what went wrong with an estimate that is not published.
     """
 
     node: Node
@@ -76,10 +76,10 @@ class Delivery:
     def __post_init__(self) -> None:
         """Start with nothing to deliver."""
         self.people_in_view = 0
-        self._waiting: deque[Result] = deque()
+        self._waiting: deque[Estimate] = deque()
 
-    def add(self, result: Result) -> None:
-        """Take a result in; `attend` publishes it."""
+    def add(self, estimate: Estimate) -> None:
+        """Take an estimate in; `attend` publishes it."""
         self.attend()  # there may be room by now
         if len(self._waiting) >= MOST_WAITING:
             # Not the oldest: where tf is that late, none would live to be published.
@@ -89,16 +89,16 @@ class Delivery:
                 again_after=10.0,
             )
             return
-        self._waiting.append(result)
+        self._waiting.append(estimate)
 
     def attend(self) -> bool:
         """Publish what has its transform by now, give up what is late; tell if more waits."""
         # Before the first: what has waited together comes out at once.
         pause = self.timings.images_out.pause
         while self._waiting:
-            result = self._waiting[0]
+            estimate = self._waiting[0]
             try:
-                self._publish(result, self._place(result), pause)
+                self._publish(estimate, self._place(estimate), pause)
             except TransformError:
                 return True
             except Exception as error:  # one bad image must not end the node
@@ -112,17 +112,17 @@ class Delivery:
         self._waiting.clear()
         return count
 
-    def _place(self, result: Result) -> Placed | None:
+    def _place(self, estimate: Estimate) -> Placed | None:
         """Move people to the frame to publish in; None, after having said why, if it is too late.
 
         Raises:
             TransformError: If it may still be possible later.
         """
         try:
-            return self.world.place(result.poses, result.header)
+            return self.world.place(estimate.poses, estimate.header)
         except TransformError as error:
             timeout = self.parameters.get(WorldConfig).transform_timeout
-            if time.monotonic() < result.since + timeout:
+            if time.monotonic() < estimate.since + timeout:
                 raise
             self.world.state = str(error)
             self.statistics.dropped_untransformed += 1
@@ -133,21 +133,21 @@ class Delivery:
             )
             return None
 
-    def _publish(self, result: Result, placed: Placed | None, pause: float) -> None:
+    def _publish(self, estimate: Estimate, placed: Placed | None, pause: float) -> None:
         """Publish all that is made of an image; only its picture if people have no place.
 
         Args:
-            result: Of the image.
+            estimate: Of the image.
             placed: Its people; None if they have no place.
             pause: Between the messages of before, seconds.
         """
         style = lasting(self.parameters.get(PictureConfig), pause)
         publication = self.timings.publication
-        with publication.measure(result.since):
+        with publication.measure(estimate.since):
             if placed is not None:
                 self._publish_people(placed, style)
             try:
-                self._publish_beside(result, placed, style)
+                self._publish_beside(estimate, placed, style)
             except Exception as error:  # the image is counted by now, as what it has come to
                 self.notices.error(
                     f"image published in part, {type(error).__name__}: {error}", again_after=10.0
@@ -165,10 +165,12 @@ class Delivery:
         self.timings.images_out.count()
         self.people_in_view = people
 
-    def _publish_beside(self, result: Result, placed: Placed | None, style: PictureConfig) -> None:
-        poses, header, image = result.poses, result.header, result.image
+    def _publish_beside(
+        self, estimate: Estimate, placed: Placed | None, style: PictureConfig
+    ) -> None:
+        poses, header, image = estimate.poses, estimate.header, estimate.image
         send = self.timings.publication.send
-        if placed is not None and result.is_tracked:
+        if placed is not None and estimate.is_tracked:
             self.world.publish(placed, header, image, send)
         elif placed is not None:
             self.world.withdraw()

@@ -15,7 +15,7 @@ from pandapose_ros.estimator import CameraImage, PoseEstimator
 from pandapose_ros.frames.frame_names import is_z_up
 from pandapose_ros.node.calibration import Calibration
 from pandapose_ros.node.compressed import decode
-from pandapose_ros.node.delivery import Delivery, Result
+from pandapose_ros.node.delivery import Delivery, Estimate
 from pandapose_ros.node.depth import DepthBuffer, check_registered, depth_from_message
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
@@ -106,7 +106,7 @@ class FramePipeline:
         # What the poses were made with; the parameter may change before they are published.
         is_tracked = self.estimator.config.tracking
         image = prepared.image.image
-        self.delivery.add(Result(poses, prepared.header, image, is_tracked, time.monotonic()))
+        self.delivery.add(Estimate(poses, prepared.header, image, is_tracked, time.monotonic()))
 
     def fail(self, error: Exception) -> None:
         """Log and count an error that cost the skeletons of a frame."""
