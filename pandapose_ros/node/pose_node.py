@@ -187,7 +187,6 @@ class PoseNode(LifecycleNode):
             estimator, self.parameters, pipelines, self._stop_for, self.get_logger()
         )
         self._worker = LatestFrameWorker(self._batch.process, self._batch.end)
-        self._worker.start()
         for camera in self.cameras:
             self.get_logger().info(f"active: {camera.topics}")
 

@@ -36,9 +36,9 @@ class LatestFrameWorker:
     """
 
     def __init__(
-        self, process: Callable[[list[Frame]], bool | None], end: Callable[[], None] = lambda: None
+        self, process: Callable[[list[Frame]], bool], end: Callable[[], None] = lambda: None
     ) -> None:
-        """Prepare the thread; `start` runs it.
+        """Start the thread.
 
         Args:
             process: Called in the worker's thread with the newest frames, one of each camera that
@@ -52,15 +52,9 @@ class LatestFrameWorker:
         self._condition = threading.Condition()
         self._waiting: dict[str, Frame] = {}
         self._requests: deque[Callable[[], None]] = deque()
-        self._running = False
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Start the thread; does nothing if it runs."""
-        if self._thread is None:
-            self._running = True
-            self._thread = threading.Thread(target=self._run, name="pose worker", daemon=True)
-            self._thread.start()
+        self._running = True
+        self._thread = threading.Thread(target=self._run, name="pose worker", daemon=True)
+        self._thread.start()
 
     def submit(self, frame: Frame) -> bool:
         """Hand over a frame without waiting.
@@ -108,11 +102,8 @@ class LatestFrameWorker:
             self._requests.clear()
             self._running = False
             self._condition.notify()
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return True, dropped
-        thread.join(timeout)
-        return not thread.is_alive(), dropped
+        self._thread.join(timeout)
+        return not self._thread.is_alive(), dropped
 
     def _run(self) -> None:
         while (work := self._next()) is not None:
@@ -134,4 +125,4 @@ class LatestFrameWorker:
             return functools.partial(self._work_on, frames)
 
     def _work_on(self, frames: list[Frame]) -> None:
-        self._is_unfinished = bool(self._process(frames))
+        self._is_unfinished = self._process(frames)
