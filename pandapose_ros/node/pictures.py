@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from pandapose_ros.config import PictureConfig
-from pandapose_ros.drawing import draw_poses
+from pandapose_ros.drawing import draw_poses, limit_width
 from pandapose_ros.node.annotations import Annotator, make_annotator
 from pandapose_ros.node.conversions import image_message
 from pandapose_ros.node.statistics import Send
@@ -70,19 +70,11 @@ class Pictures:
             colours=style.marker_colour,
             caption=caption,
         )
-        drawn = _at_most(drawn, style.debug_image_width)
+        drawn = limit_width(drawn, style.debug_image_width)
         if wants_raw:
             send(self._raw, image_message(drawn, header))
         if wants_compressed:
             send(self._compressed, _jpeg_message(drawn, header, style.debug_image_quality))
-
-
-def _at_most(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """Return the image, smaller if it is wider than `width` px; 0: as it is."""
-    if not 0 < width < image.shape[1]:
-        return image
-    height = max(round(image.shape[0] * width / image.shape[1]), 1)
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _jpeg_message(image: NDArray[np.uint8], header: Header, quality: int) -> CompressedImage:

@@ -4,13 +4,13 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.utilities import try_shutdown
 
 from pandapose_ros.config import EstimatorConfig, ViewerConfig
+from pandapose_ros.drawing import limit_width
 from pandapose_ros.frames.frame_names import is_optical, is_z_up
 from pandapose_ros.geometry import intrinsics_from_field_of_view
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D, Skeleton3DArray
@@ -163,11 +163,7 @@ class Viewer(Node):
             except ValueError as error:
                 self.get_logger().warning(f"camera_info is of no use: {error}", once=True)
         field_of_view = float(2 * np.arctan(height / 2 / K[1, 1]))
-        scale = min(1.0, self.config.image_width / width)
-        if scale < 1:
-            size = (round(width * scale), round(height * scale))
-            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-        scene.draw_camera(np.asarray(pixels, np.uint8), field_of_view)
+        scene.draw_camera(limit_width(pixels, self.config.image_width), field_of_view)
 
     def _status(self, listener: Listener, message: Skeleton3DArray, poses: list[Pose]) -> str:
         """Return a line on the stream, and one on each person without a place."""
