@@ -160,7 +160,7 @@ class Camera:
             timeout=config.image_timeout,
             age=self.input.image_age,
             age_limit=config.max_image_age or _OLD_IMAGE,
-            depth=self.pipeline.depth_state,
+            depth=self.pipeline.depth.state,
             camera_info=self.pipeline.calibration.state,
         )
         pipeline = PipelineReport(

@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
+from pandapose_ros.camera.depth_root import check_depth
 from pandapose_ros.node.images import rows_of
+from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.stamps import nanoseconds
+from pandapose_ros.node.statistics import NodeStatistics
 
 # Encoding -> (type of a value, metres of one unit), as REP 118 has it.
 _ENCODINGS = {"16UC1": ("u2", 0.001), "mono16": ("u2", 0.001), "32FC1": ("f4", 1.0)}
@@ -140,6 +143,76 @@ class DepthBuffer:
         # The next one will be further away. Some may have been lost: the least gap counts.
         gap = min((after - before for before, after in pairwise(stamps)), default=0)
         return best is not None and 2 * _distance(best, stamp_ns) <= gap
+
+
+class DepthReader:
+    """Find the depth image of each image, or say why there is none; for the worker's thread.
+
+    Attributes:
+        state: In use, none and since when, late, or refused, and why.
+    """
+
+    def __init__(self, buffer: DepthBuffer, statistics: NodeStatistics, notices: Notices) -> None:
+        """Start without any.
+
+        Args:
+            buffer: The depth images received.
+            statistics: Counts the images whose depth is missing or refused.
+            notices: Where to log why.
+        """
+        self.state = "none"
+        self._buffer = buffer
+        self._statistics = statistics
+        self._notices = notices
+
+    def read(
+        self, stamp_ns: int, size: tuple[int, int], frame_id: str, window: float
+    ) -> NDArray[np.float32] | None:
+        """Return the depths of an image [H, W] in metres; None if there are none.
+
+        Args:
+            stamp_ns: Of the image, nanoseconds.
+            size: (width, height) of the image, pixels.
+            frame_id: As of `check_registered`.
+            window: As of `DepthBuffer.find`.
+        """
+        message = self._buffer.find(stamp_ns, window)
+        if message is None:
+            self._miss(window)
+            return None
+        try:
+            check_registered(message, frame_id)
+            depth = depth_from_message(message)
+            check_depth(depth, size)
+        except ValueError as error:
+            self.state = f"refused: {error}"
+            self._statistics.refused_depth += 1
+            self._notices.error(f"depth image ignored: {error}")
+            return None
+        self.state = "in use"
+        return depth
+
+    def skip(self) -> None:
+        """Count the depth of an image that is not used as the camera is not calibrated."""
+        if self._buffer.is_alive:
+            self.state = "not used without camera_info"
+            self._statistics.missed_depth += 1
+
+    def _miss(self, window: float) -> None:
+        """Count and log that an image has no depth, unless no depth image ever came."""
+        silence = self._buffer.silence
+        if math.isinf(silence):
+            self.state = "none"
+            return
+        self.state, when = "late", f"within {window:g} s of an image (depth_window)"
+        if not self._buffer.is_alive:
+            when = f"for {silence:.1f} s"
+            self.state = f"none {when}"
+        self._statistics.missed_depth += 1
+        self._notices.warn(
+            f"no depth image {when}: distances are estimated from people's size",
+            again_after=10.0,
+        )
 
 
 def _distance(message: Image, stamp_ns: int) -> int:

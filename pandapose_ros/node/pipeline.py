@@ -1,22 +1,18 @@
 """What happens to one frame: decode, estimate, publish."""
 
-import math
 import time
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from pandapose_ros.camera.depth_root import check_depth
 from pandapose_ros.config import EstimatorConfig, NodeConfig
 from pandapose_ros.estimator import CameraImage, PoseEstimator
 from pandapose_ros.frames.frame_names import is_z_up
 from pandapose_ros.node.calibration import Calibration
 from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.delivery import Delivery, Estimate
-from pandapose_ros.node.depth import DepthBuffer, check_registered, depth_from_message
+from pandapose_ros.node.depth import DepthBuffer, DepthReader
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
@@ -71,7 +67,6 @@ class FramePipeline:
 
     def __post_init__(self) -> None:
         """Start with nothing said and nobody seen."""
-        self.depth_state = "none"
         self._notices = Notices(self.node.get_logger())
         self.calibration = Calibration(
             self.node.resolve_topic_name(
@@ -80,6 +75,7 @@ class FramePipeline:
             self.statistics,
             self._notices,
         )
+        self.depth = DepthReader(self.depths, self.statistics, self._notices)
         self.delivery = Delivery(
             node=self.node,
             parameters=self.parameters,
@@ -143,15 +139,14 @@ class FramePipeline:
         )
         # Where the field of view is a guess, a true depth would be put in a false direction.
         depth = None
-        if K is not None:
-            # Whoever names the frame anew knows better than the drivers.
+        stamp_ns = nanoseconds(header.stamp)
+        if K is None:
+            self.depth.skip()
+        else:
+            # A frame_id that the user sets is not that of the drivers.
             frame_id = "" if config.frame_id else header.frame_id
-            depth = self._depth(header, image, config.depth_window, frame_id)
-        elif self.depths.is_alive:
-            self.depth_state = "not used without camera_info"
-            self.statistics.missed_depth += 1
-        stamp = nanoseconds(header.stamp) / 1e9
-        item = CameraImage(image, K, distortion, depth, stamp, self.camera)
+            depth = self.depth.read(stamp_ns, size, frame_id, config.depth_window)
+        item = CameraImage(image, K, distortion, depth, stamp_ns / 1e9, self.camera)
         return PreparedFrame(item, header)
 
     def _output_header(self, header: Header, frame_id: str) -> Header:
@@ -214,39 +209,3 @@ class FramePipeline:
                 "anew; is there more than one publisher?",
                 again_after=10.0,
             )
-
-    def _depth(
-        self, header: Header, image: NDArray[np.uint8], window: float, frame_id: str
-    ) -> NDArray[np.float32] | None:
-        """Return the depths that belong to an image, or None after having said why."""
-        message = self.depths.find(nanoseconds(header.stamp), window)
-        if message is None:
-            self._miss_depth(window)
-            return None
-        try:
-            check_registered(message, frame_id)
-            depth = depth_from_message(message)
-            check_depth(depth, (image.shape[1], image.shape[0]))
-        except ValueError as error:
-            self.depth_state = f"refused: {error}"
-            self.statistics.refused_depth += 1
-            self._notices.error(f"depth image is of no use: {error}")
-            return None
-        self.depth_state = "in use"
-        return depth
-
-    def _miss_depth(self, window: float) -> None:
-        """Count and log that an image has no depth, unless there has never been any."""
-        silence = self.depths.silence
-        if math.isinf(silence):
-            self.depth_state = "none"
-            return
-        self.depth_state, when = "late", f"within {window:g} s of an image (depth_window)"
-        if not self.depths.is_alive:
-            when = f"for {silence:.1f} s"
-            self.depth_state = f"none {when}"
-        self.statistics.missed_depth += 1
-        self._notices.warn(
-            f"no depth image {when}: the distance of people rests on their size there",
-            again_after=10.0,
-        )
