@@ -138,7 +138,7 @@ def test_what_cannot_be_used_is_no_success(frames, tmp_path):
     options = ("--depth", "/cam/depth", "--params-file", settings)
     done = run_tool(tmp_path / "in", tmp_path / "out", *options)
     assert done.returncode == 1
-    assert "pose_node does not listen to /cam/depth of the recording" in done.stderr
+    assert "pose_node does not subscribe to /cam/depth of the recording" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

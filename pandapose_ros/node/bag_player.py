@@ -115,9 +115,8 @@ class BagPlayer:
         ]
         if unheard := set(wanted) - {c.topic for c in connections}:
             raise RuntimeError(
-                f"pose_node does not listen to {', '.join(sorted(unheard))} of the recording, or "
-                "that is empty: look at cameras, image_transport and depth_window in the "
-                "parameters"
+                f"pose_node does not subscribe to {', '.join(sorted(unheard))} of the recording, "
+                "or that is empty: check the parameters cameras, image_transport and depth_window"
             )
         return connections
 

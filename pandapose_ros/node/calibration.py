@@ -57,7 +57,7 @@ class Calibration:
             "by a common factor"
         )
         if field_of_view <= 0:
-            fallback = "people get no place in space (root_source NONE)"
+            fallback = "people get no 3D position (root_source NONE)"
         if message is None:
             self._miss(fallback)
             return None, None
@@ -66,7 +66,7 @@ class Calibration:
         except ValueError as error:
             self.state = f"refused, {fallback}: {error}"
             self._statistics.refused_camera_info += 1
-            self._notices.error(f"camera_info on {self._topic} is of no use, {fallback}: {error}")
+            self._notices.error(f"camera_info on {self._topic} ignored, {fallback}: {error}")
             return None, None
         self.state = "in use"
         self._follow(message)

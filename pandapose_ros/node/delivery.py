@@ -85,7 +85,7 @@ class Delivery:
             # Not the oldest: where tf is that late, none would live to be published.
             self.statistics.dropped_untransformed += 1
             self.notices.error(
-                f"people dropped: {MOST_WAITING} images wait for tf already",
+                f"people dropped: {MOST_WAITING} images are already waiting for tf",
                 again_after=10.0,
             )
             return
@@ -127,8 +127,8 @@ class Delivery:
             self.world.state = str(error)
             self.statistics.dropped_untransformed += 1
             self.notices.error(
-                f"people dropped: {error}; it was waited for during transform_timeout, "
-                f"{timeout:g} s, which has to be the period plus the delay of the slowest tf",
+                f"people dropped: {error} (waited {timeout:g} s; set transform_timeout to at "
+                "least the period plus the delay of the slowest tf)",
                 again_after=10.0,
             )
             return None
@@ -150,7 +150,8 @@ class Delivery:
                 self._publish_beside(estimate, placed, style)
             except Exception as error:  # the image is counted by now, as what it has come to
                 self.notices.error(
-                    f"image published in part, {type(error).__name__}: {error}", again_after=10.0
+                    f"image partly published, {type(error).__name__}: {error}",
+                    again_after=10.0,
                 )
 
     def _publish_people(self, placed: Placed, style: PictureConfig) -> None:

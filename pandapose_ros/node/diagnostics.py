@@ -215,16 +215,16 @@ def _judge_input(
     if state.silence >= state.timeout:
         return _ERROR, f"no image on {state.topic} for {state.silence:.1f} s {publishers}"
     if state.age is None:
-        return _WARN, "images come without a stamp: set it in the camera's driver"
+        return _WARN, "images have no stamp: set it in the camera's driver"
     if abs(state.age) > state.age_limit:
         when = "after" if state.age > 0 else "before"
-        why = "slow connection, or clocks out of step"
+        why = "slow connection, or clocks not synchronised"
         if abs(state.age) > _DECADE:
             why = (
-                "the camera stamps by a clock of its own (PTP?), or use_sim_time is without a "
-                "/clock that the camera goes by"
+                "the camera has a clock of its own (PTP?), or use_sim_time is set and /clock is "
+                "not the camera's time"
             )
-        return _WARN, f"images come {abs(state.age):.3g} s {when} their stamp: {why}"
+        return _WARN, f"images arrive {abs(state.age):.3g} s {when} their stamp: {why}"
     faults = [state.hint] if state.hint else []
     faults += [f"camera_info {state.camera_info}"] if recent.refused_camera_info else []
     faults += [f"depth {state.depth}"] if recent.refused_depth or recent.missed_depth else []

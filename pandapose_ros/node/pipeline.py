@@ -115,7 +115,7 @@ class FramePipeline:
             self._forget_people()
             self.outputs.clear_markers()
         except Exception as error:  # the worker's thread has to live on
-            self._notices.error(f"cannot start anew, {type(error).__name__}: {error}")
+            self._notices.error(f"reset failed, {type(error).__name__}: {error}")
 
     def _prepare(self, frame: Frame) -> PreparedFrame | None:
         config = self.parameters.get(NodeConfig)
@@ -154,17 +154,17 @@ class FramePipeline:
         frame_id = frame_id or header.frame_id
         if not frame_id:
             self._notices.warn(
-                "images come without a frame_id: RViz and tf cannot place the people; set it in "
-                "the camera's driver, or the parameter frame_id"
+                "images have no frame_id, so RViz and tf cannot place the people: set it in the "
+                "camera's driver or by the parameter frame_id"
             )
         elif is_z_up(frame_id):
             self._notices.warn(
-                f"images come in {frame_id}, whose z is up by its name: people are published as "
-                "the camera sees them, z forward; set its optical frame in the camera's driver, "
-                "or the parameter frame_id"
+                f"images are in {frame_id}, a frame with z up by its name, but people are "
+                "published in optical axes, z forward: set the optical frame in the camera's "
+                "driver or by the parameter frame_id"
             )
         if header.stamp.sec == 0 and header.stamp.nanosec == 0:
-            self._notices.warn("images come without a stamp: set it in the camera's driver")
+            self._notices.warn("images have no stamp: set it in the camera's driver")
         return Header(stamp=header.stamp, frame_id=frame_id)
 
     def _is_too_old(self, header: Header, max_age: float) -> bool:
@@ -174,7 +174,7 @@ class FramePipeline:
         if age > max_age:
             self._notices.warn(
                 f"image dropped: it is {age:.3f} s old, max_image_age is {max_age:g} s (are the "
-                "clocks of both machines in step?)",
+                "clocks of both machines synchronised?)",
                 again_after=10.0,
             )
         return age > max_age
@@ -184,7 +184,7 @@ class FramePipeline:
         stamp_ns = nanoseconds(header.stamp)
         if self._last_stamp_ns - stamp_ns > TIME_JUMP_NS:
             self._notices.info(
-                "the images' stamps went back: tracking starts anew", again_after=10.0
+                "the images' stamps jumped back: tracking restarts", again_after=10.0
             )
             self._forget_people()
             # Not what belongs to the images to come: it may be there already.
@@ -205,7 +205,7 @@ class FramePipeline:
         last, self._last_size = self._last_size, size
         if last not in ((0, 0), size):
             self._notices.warn(
-                f"images of {size[0]}x{size[1]} after {last[0]}x{last[1]} pixels: tracking starts "
-                "anew; is there more than one publisher?",
+                f"image size changed from {last[0]}x{last[1]} to {size[0]}x{size[1]}: tracking "
+                "restarts; is there more than one publisher?",
                 again_after=10.0,
             )

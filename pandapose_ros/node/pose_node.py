@@ -138,15 +138,15 @@ class PoseNode(LifecycleNode):
         text = "enabled" if on else "disabled"
         if has_changed:
             self.get_logger().info(text)
-        return text if has_changed else f"was {text} already"
+        return text if has_changed else f"already {text}"
 
     def reset_people(self) -> str:
         """Forget the people before the next image; return what was done."""
         if self._worker is None or self._batch is None:
-            return "inactive: nobody is tracked"
+            return "inactive: there is nobody to forget"
         self._worker.request(self._batch.forget)
         self._notices.info("reset: all people forgotten", again_after=1.0)
-        return "all people forgotten; ids go on counting"
+        return "all people forgotten; their ids are not used again"
 
     def destroy_node(self) -> None:
         """End the worker before the node's handles go."""
@@ -203,7 +203,7 @@ class PoseNode(LifecycleNode):
             # It still holds the estimator; another worker beside it would share its state.
             self._is_stuck = True
             self._fault = (
-                f"the worker is still busy after {_STOP_TIMEOUT:g} s: cleanup and configure anew"
+                f"the worker is still busy after {_STOP_TIMEOUT:g} s: clean up and configure again"
             )
             self.get_logger().error(self._fault)
         for camera in self.cameras:
@@ -277,7 +277,7 @@ def main() -> int:
     node = PoseNode()
     try:
         if not node.parameters.get(NodeConfig).autostart:
-            node.get_logger().info("waits for a lifecycle manager, as autostart is false")
+            node.get_logger().info("autostart is false: waiting for a lifecycle manager")
         elif not node.start():
             return 1
         spin(node, ending.is_set)

@@ -67,8 +67,8 @@ class Viewer(Node):
         self.get_logger().info(f"open {scene.url} in a browser")
         if self.config.host not in _LOOPBACK:
             self.get_logger().warning(
-                f"whoever reaches port {scene.url.rsplit(':', 1)[1]} of this computer sees the "
-                "camera's images: there is no password and no encryption"
+                f"anyone who can reach port {scene.url.rsplit(':', 1)[1]} of this computer sees "
+                "the camera's images: there is no password and no encryption"
             )
         clock = steady_clock()
         self.create_timer(1 / self.config.rate, lambda: self._update(scene), clock=clock)
@@ -161,7 +161,7 @@ class Viewer(Node):
             try:
                 K = intrinsics_from_message(listener.camera_info, width, height)[0]
             except ValueError as error:
-                self.get_logger().warning(f"camera_info is of no use: {error}", once=True)
+                self.get_logger().warning(f"camera_info ignored: {error}", once=True)
         field_of_view = float(2 * np.arctan(height / 2 / K[1, 1]))
         scene.draw_camera(limit_width(pixels, self.config.image_width), field_of_view)
 
@@ -171,7 +171,7 @@ class Viewer(Node):
         rate = 1 / listener.period if listener.period > 0 else float("nan")
         lines = [f"**{len(poses)}** in view, {rate:.0f} Hz, {age / 1e6:.0f} ms after the image"]
         if any(pose.root is None for pose in poses):
-            lines.append("People without a place are not shown: set `field_of_view`.")
+            lines.append("People without a 3D position are not shown: set `field_of_view`.")
         return "\n\n".join([*lines, f"`{listener.source.skeletons}`"])
 
 

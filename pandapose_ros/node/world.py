@@ -160,7 +160,7 @@ class World:
         self.clear()
         if self.is_published:
             self._shared.notices.warn(
-                "publish_tf and publish_hri need tracking: nothing comes of them while it is false"
+                "publish_tf and publish_hri publish nothing while the parameter tracking is false"
             )
 
     def clear(self) -> None:

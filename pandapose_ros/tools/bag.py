@@ -182,7 +182,7 @@ def _connections(bag: Path) -> list[Connection]:
         with Reader(bag) as reader:
             return list(reader.connections)
     except (ReaderError, OSError) as error:
-        remedy = "; was it cut off? `ros2 bag reindex` mends that" if bag.is_dir() else ""
+        remedy = "; was it cut off? `ros2 bag reindex` repairs that" if bag.is_dir() else ""
         raise ValueError(f"cannot read the recording {bag}: {error}{remedy}") from error
 
 

@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         for finding in check():
             failures += finding.level == "FAIL"
             print(f"{finding.level:5} {finding.subject}: {finding.text}", flush=True)
-    print(f"{failures} to mend" if failures else "everything that is essential is there")
+    print(f"{failures} to fix" if failures else "everything essential is in place")
     return 1 if failures else 0
 
 
@@ -105,7 +105,7 @@ def check_python() -> Iterator[Finding]:
     if (3, 10) <= sys.version_info[:2] <= (3, 13):
         yield Finding("ok", "Python", text)
     else:
-        yield Finding("warn", "Python", f"{text}: not tried, use one of 3.10 to 3.13 if in doubt")
+        yield Finding("warn", "Python", f"{text}: untested, use 3.10 to 3.13 if in doubt")
 
 
 def check_packages() -> Iterator[Finding]:
@@ -115,7 +115,7 @@ def check_packages() -> Iterator[Finding]:
             importlib.import_module(module)
             found = version(distribution)
         except PackageNotFoundError:
-            found = "from elsewhere than pip"
+            found = "not installed by pip"
         except Exception as error:  # a broken package may raise anything
             reason = f"{type(error).__name__}: {error}"
             yield Finding("FAIL", distribution, f"{reason}: {packages_remedy()}")
@@ -154,7 +154,7 @@ def check_estimator(config: EstimatorConfig) -> Iterator[Finding]:
         from pandapose_ros.model_files import BLAZEPOSE_FILES, find_model_file
         from pandapose_ros.runtime.device_faults import reason_of
     except (ImportError, OSError, RuntimeError) as error:
-        yield Finding("FAIL", "estimator", f"{error}: mend the packages first")
+        yield Finding("FAIL", "estimator", f"{error}: repair the packages first")
         return
     try:
         files = [find_model_file(file, config.model_dir) for file in BLAZEPOSE_FILES]
@@ -162,7 +162,7 @@ def check_estimator(config: EstimatorConfig) -> Iterator[Finding]:
         estimator = PoseEstimator(config)
         estimator.warm_up()
     except ImportError as error:  # of what is imported where it is needed
-        yield Finding("FAIL", "estimator", f"{error}: mend the packages first")
+        yield Finding("FAIL", "estimator", f"{error}: repair the packages first")
         return
     except (OSError, ValueError, RuntimeError) as error:
         yield Finding("FAIL", "estimator", reason_of(error))
@@ -220,7 +220,7 @@ def check_video_devices() -> Iterator[Finding]:
         if os.access(device, os.R_OK | os.W_OK):
             yield Finding("ok", "camera", str(device))
         else:
-            text = f"{device} may not be opened: sudo usermod -aG video $USER, then log in anew"
+            text = f"no permission to open {device}: sudo usermod -aG video $USER, log in again"
             yield Finding("warn", "camera", text)
 
 
