@@ -30,14 +30,15 @@ _OLD_IMAGE = 1.0
 
 
 class Camera:
-    """Hold the subscriptions, publishers and statistics of a camera.
+    """Hold the subscriptions, publishers and statistics of a camera, from configure to cleanup.
 
     Attributes:
         name: Prefix of its topics; empty for a node with one camera.
-        outputs: From configure to cleanup.
-        statistics: Of the present or the last activation.
-        timings: Likewise.
-        pipeline: While active.
+        outputs: Its publishers.
+        statistics: Counters of the current or last activation.
+        timings: Rates and durations of the same activation.
+        input: Its subscriptions; None while inactive.
+        pipeline: What works on its frames; None while inactive.
         is_enabled: Whether `~/enable` lets the node work on its images.
     """
 
@@ -74,7 +75,7 @@ class Camera:
     def activate(
         self, estimator: PoseEstimator, on_frame: Callable[["Camera", Frame], None]
     ) -> FramePipeline:
-        """Listen, with all figures at zero, and return what works on the frames.
+        """Reset the statistics, subscribe, and return the pipeline that works on the frames.
 
         Args:
             estimator: Finds and lifts the people.
@@ -107,7 +108,7 @@ class Camera:
 
     @property
     def topics(self) -> str:
-        """Name what the camera listens to and where its people are published."""
+        """The topic of the images and that of the skeletons, for the log."""
         source = self.input.topic if self.input is not None else "nothing"
         return f"{source} -> {self.outputs.skeletons_topic}"
 
@@ -128,13 +129,13 @@ class Camera:
             self.input.follow_demand()
 
     def deactivate(self) -> None:
-        """Listen no more."""
+        """Unsubscribe."""
         if self.input is not None:
             self.input.destroy()
         self.input = self.pipeline = None
 
     def clear(self) -> None:
-        """Delete all markers and name nobody any more; for after the last image."""
+        """Delete all markers and people; to be called after the last image."""
         self.outputs.clear_markers()
         self._world.close()
 
@@ -173,7 +174,7 @@ class Camera:
 
 
 def find_problems(node: LifecycleNode, parameters: Parameters, notices: Notices) -> list[str]:
-    """Say what is wrong with the parameters; warn of what is set but not read.
+    """Return what is wrong with the parameters; warn of those that are set but not read.
 
     Args:
         node: Resolves the names of topics.
@@ -199,7 +200,7 @@ def find_problems(node: LifecycleNode, parameters: Parameters, notices: Notices)
 
 
 def _name_problems(names: tuple[str, ...]) -> list[str]:
-    """Say what is wrong with the names of the cameras; one empty name means no name."""
+    """Return what is wrong with the cameras' names; one empty name means a single camera."""
     if names == ("",):
         return []
     if not names or len(set(names)) < len(names):

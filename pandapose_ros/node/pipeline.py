@@ -22,16 +22,16 @@ from pandapose_ros.node.worker import Frame
 from pandapose_ros.node.world import World
 from pandapose_ros.pose import Pose
 
-# Stamps that go back further than this are another recording, or the same from its start.
+# Stamps that jump back further than this mean another recording, or the same one restarted.
 TIME_JUMP_NS = 500_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedFrame:
-    """Hold a frame that waits for its people.
+    """Hold a decoded frame, ready for the estimator.
 
     Attributes:
-        image: With all that is known of the camera.
+        image: With everything known about the camera.
         header: Stamp of the image and its optical frame.
     """
 
@@ -47,11 +47,11 @@ class FramePipeline:
         node: Gives the clock and the log.
         parameters: Read anew for every frame.
         estimator: Finds and lifts the people.
-        world: Places them in another frame.
+        world: Moves them to `target_frame`.
         outputs: Publishes them.
-        statistics: Counts what became of the frames.
-        timings: Takes the time of each step.
-        depths: Depth images beside the images; stays empty where they are not asked for.
+        statistics: Counts what happened to the frames.
+        timings: Measures the duration of each step.
+        depths: The depth images received; empty where they are not asked for.
         camera: Name of the camera; empty for a node with one.
     """
 
@@ -66,7 +66,7 @@ class FramePipeline:
     camera: str = ""
 
     def __post_init__(self) -> None:
-        """Start with nothing said and nobody seen."""
+        """Start without people."""
         self._notices = Notices(self.node.get_logger())
         self.calibration = Calibration(
             self.node.resolve_topic_name(
@@ -90,7 +90,7 @@ class FramePipeline:
         self._last_size = (0, 0)
 
     def prepare(self, frame: Frame) -> PreparedFrame | None:
-        """Decode a frame and read its calibration; None if it is dropped, logged and counted."""
+        """Decode a frame and read its calibration; None if it was dropped, logged and counted."""
         try:
             return self._prepare(frame)
         except Exception as error:  # one bad image must not end the node
@@ -98,23 +98,23 @@ class FramePipeline:
             return None
 
     def hand_over(self, prepared: PreparedFrame, poses: list[Pose]) -> None:
-        """Hand over the people of a frame to be published once they can be placed."""
-        # What the poses were made with; the parameter may change before they are published.
+        """Have the people of a frame published as soon as they can be moved to `target_frame`."""
+        # As used for these poses: the parameter may change before they are published.
         is_tracked = self.estimator.config.tracking
         image = prepared.image.image
         self.delivery.add(Estimate(poses, prepared.header, image, is_tracked, time.monotonic()))
 
     def fail(self, error: Exception) -> None:
-        """Log and count an error that cost the skeletons of a frame."""
+        """Log and count an error because of which a frame gives no skeletons."""
         self.statistics.failed += 1
         self._notices.error(f"image dropped, {type(error).__name__}: {error}", again_after=10.0)
 
     def forget(self) -> None:
-        """Forget all people and delete their markers; ids go on counting."""
+        """Forget all people and delete their markers; their ids are not used again."""
         try:
             self._forget_people()
             self.outputs.clear_markers()
-        except Exception as error:  # the worker's thread has to live on
+        except Exception as error:  # the worker's thread must survive
             self._notices.error(f"reset failed, {type(error).__name__}: {error}")
 
     def _prepare(self, frame: Frame) -> PreparedFrame | None:
@@ -137,7 +137,7 @@ class FramePipeline:
         K, distortion = self.calibration.read(
             frame.camera_info, size, settings.field_of_view, rectified=config.rectified
         )
-        # Where the field of view is a guess, a true depth would be put in a false direction.
+        # With an assumed field of view, a measured depth would be put in the wrong direction.
         depth = None
         stamp_ns = nanoseconds(header.stamp)
         if K is None:
@@ -180,28 +180,28 @@ class FramePipeline:
         return age > max_age
 
     def _follow_time(self, header: Header) -> None:
-        """Forget all people when time goes back, as a recording played again does."""
+        """Forget all people when time jumps back, as when a recording is played again."""
         stamp_ns = nanoseconds(header.stamp)
         if self._last_stamp_ns - stamp_ns > TIME_JUMP_NS:
             self._notices.info(
                 "the images' stamps jumped back: tracking restarts", again_after=10.0
             )
             self._forget_people()
-            # Not what belongs to the images to come: it may be there already.
+            # Keep what belongs to the images to come: it may have arrived already.
             between_ns = (stamp_ns + self._last_stamp_ns) // 2
             self.world.forget_after(between_ns)
             self.depths.forget_after(between_ns)
         self._last_stamp_ns = stamp_ns
 
     def _forget_people(self) -> None:
-        """Forget all people, also those whose results wait."""
+        """Forget all people, including those who wait to be published."""
         self.statistics.dropped_untransformed += self.delivery.drop()
         self.delivery.people_in_view = 0
         self.estimator.reset(self.camera)
         self.world.clear()
 
     def _follow_size(self, size: tuple[int, int]) -> None:
-        """Tell when people are forgotten as images have another size, as of another camera."""
+        """Warn when the image size changes, on which the estimator forgets all people."""
         last, self._last_size = self._last_size, size
         if last not in ((0, 0), size):
             self._notices.warn(

@@ -51,7 +51,7 @@ class PoseNode(LifecycleNode):
         self._fault = ""
         self._fault_guard = self.create_guard_condition(self._on_fault)
         self._is_stuck = False
-        # For as long as the node lives, so that it gives no id twice.
+        # Kept for the lifetime of the node, so that no id is given twice.
         self._numbers = itertools.count()
         self._estimator: PoseEstimator | None = None
         self._shared_world: SharedWorld | None = None
@@ -62,7 +62,7 @@ class PoseNode(LifecycleNode):
 
     @property
     def statistics(self) -> NodeStatistics:
-        """What became of the images of the first camera, since its last activation."""
+        """Counters of the first camera's images since its last activation."""
         return self.cameras[0].statistics if self.cameras else NodeStatistics()
 
     def start(self) -> bool:
@@ -85,7 +85,7 @@ class PoseNode(LifecycleNode):
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start to listen and to publish; fails with the reason in the log."""
+        """Subscribe and start to publish; fails with the reason in the log."""
         if self._is_stuck:
             self.get_logger().error(f"cannot be activated: {self._fault}")
             return TransitionCallbackReturn.FAILURE
@@ -97,7 +97,7 @@ class PoseNode(LifecycleNode):
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop listening, then publish nothing more but that all people and markers are gone."""
+        """Unsubscribe, then delete all people and markers."""
         self._stop()
         for camera in self.cameras:
             camera.clear()
@@ -109,7 +109,7 @@ class PoseNode(LifecycleNode):
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Do what is still to be done of deactivate and cleanup."""
+        """Deactivate and clean up, whatever of that has not been done."""
         if state.label == "active":
             self.on_deactivate(state)
         self._free()
@@ -117,16 +117,16 @@ class PoseNode(LifecycleNode):
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Go back to unconfigured, from where configure may be tried again."""
+        """Go back to unconfigured, so that configure can be tried again."""
         self._stop()
         self._free()
         return super().on_error(state)
 
     def enable(self, on: bool) -> str:
-        """Work on images from the next one on, or on none; return what was done.
+        """Start or stop working on images; return what was done.
 
-        Switched off, the node forgets the people and deletes their markers as soon as the image
-        at work is done, and receives no more. Lasts until the next configure.
+        When switched off, the node unsubscribes at once, finishes the image it works on, forgets
+        the people and deletes their markers. Lasts until the next configure.
         """
         has_changed = any(camera.is_enabled != on for camera in self.cameras)
         for camera in self.cameras:
@@ -149,7 +149,7 @@ class PoseNode(LifecycleNode):
         return "all people forgotten; their ids are not used again"
 
     def destroy_node(self) -> None:
-        """End the worker before the node's handles go."""
+        """Stop the worker before the node's handles are destroyed."""
         self._stop()
         super().destroy_node()
 
@@ -160,7 +160,7 @@ class PoseNode(LifecycleNode):
         return self._estimator
 
     def _load(self) -> None:
-        """Create all that lives from configure to cleanup."""
+        """Create everything that exists from configure to cleanup."""
         started = time.monotonic()
         config = self.parameters.get(EstimatorConfig)
         estimator = self._estimator = PoseEstimator(config, numbers=self._numbers)
@@ -178,7 +178,7 @@ class PoseNode(LifecycleNode):
         )
 
     def _listen(self) -> None:
-        """Create all that lives from activate to deactivate."""
+        """Create everything that exists from activate to deactivate."""
         estimator = self._loaded
         estimator.reset()
         self._fault = ""
@@ -200,7 +200,7 @@ class PoseNode(LifecycleNode):
         for frame in dropped:
             self._camera(frame).statistics.dropped_inactive += 1
         if not has_ended:
-            # It still holds the estimator; another worker beside it would share its state.
+            # It still uses the estimator, whose state a second worker must not share.
             self._is_stuck = True
             self._fault = (
                 f"the worker is still busy after {_STOP_TIMEOUT:g} s: clean up and configure again"
@@ -223,7 +223,7 @@ class PoseNode(LifecycleNode):
         return next(camera for camera in self.cameras if camera.name == frame.camera)
 
     def _on_frame(self, camera: Camera, frame: Frame) -> None:
-        """Store the frame; runs in the executor's thread."""
+        """Hand the frame to the worker, or count why not; runs in the executor's thread."""
         camera.statistics.received += 1
         camera.timings.images_in.count()
         if not camera.is_enabled:
@@ -234,7 +234,7 @@ class PoseNode(LifecycleNode):
             camera.statistics.dropped_busy += 1
 
     def _stop_for(self, fault: str) -> None:
-        """Have the node deactivated; called in the worker's thread, which cannot end itself."""
+        """Request deactivation; called in the worker's thread, which cannot stop itself."""
         self._fault = fault
         self._fault_guard.trigger()
 
@@ -259,9 +259,10 @@ class PoseNode(LifecycleNode):
 
 
 def _why_failed(action: Callable[[], None]) -> str:
-    """Do something and say why that failed; empty if it did not. rclpy would swallow the error.
+    """Run an action and return why it failed; empty if it did not.
 
-    Only the text leaves, as the error itself would hold on to the networks.
+    rclpy would swallow the error. Only its text is returned, as the exception itself would keep
+    the networks in memory.
     """
     try:
         action()

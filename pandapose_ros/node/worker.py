@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-# Between two looks at what is unfinished.
+# Time between two calls while something is unfinished [s].
 _PAUSE = 0.005
 
 
@@ -30,9 +30,9 @@ class Frame:
 class LatestFrameWorker:
     """Hand frames to a thread that never has more than one of each camera waiting.
 
-    A new frame replaces the waiting one, so that the age of a result is bounded by two frames'
-    work however fast the camera is. What waits of all cameras is worked on together. What else
-    has to happen in the thread is done between two frames. Nothing wakes it without need.
+    A new frame replaces the waiting one, so that the age of a result is bounded by the work on
+    two frames, however fast the camera is. The waiting frames of all cameras are processed
+    together. Requests are served between frames. The thread sleeps while there is nothing to do.
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class LatestFrameWorker:
 
         Args:
             process: Called in the worker's thread with the newest frames, one of each camera that
-                has a new one. If it returns true, something is unfinished: it is called again
-                within 5 ms, with no frame if there is none. Has to handle its errors.
-            end: Called in the thread as the last of all. Has to handle its errors.
+                has a new one. While it returns true, something is unfinished: it is called again
+                within 5 ms, without frames if there are no new ones. Must not raise.
+            end: Called in the thread before it ends. Must not raise.
         """
         self._process = process
         self._end = end
@@ -75,12 +75,12 @@ class LatestFrameWorker:
         return list(waiting.values())
 
     def request(self, action: Callable[[], None]) -> None:
-        """Have something done in the thread before the next frame, without waiting for it.
+        """Have an action called in the thread before the next frame, without waiting for it.
 
-        What waits for its turn already is not done twice.
+        An action that is already waiting is not called twice.
 
         Args:
-            action: Has to handle its errors. Forgotten if the worker is stopped before its turn.
+            action: Must not raise. Forgotten if the worker is stopped before its turn.
         """
         with self._condition:
             if action not in self._requests:
@@ -88,7 +88,7 @@ class LatestFrameWorker:
             self._condition.notify()
 
     def stop(self, timeout: float) -> tuple[bool, list[Frame]]:
-        """End the thread after the frames it is at, and forget those that wait.
+        """End the thread after the frames it works on, and forget those that wait.
 
         Args:
             timeout: Longest time to wait for the thread, in seconds.
