@@ -1,4 +1,4 @@
-"""The intrinsics of a camera's images, or why there are none and what is assumed instead."""
+"""The intrinsics of a camera's images, or why they are unknown and what is assumed."""
 
 import time
 
@@ -10,12 +10,12 @@ from pandapose_ros.node.intrinsics import intrinsics_from_message
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.statistics import NodeStatistics
 
-# camera_info may come a moment after the first images without being missed.
+# camera_info may arrive this much later than the first image, without a warning [s].
 _GRACE = 1.0
 
 
 class Calibration:
-    """Read camera_info anew whenever it changes.
+    """Read the intrinsics from the latest camera_info, and log what is wrong with it.
 
     Attributes:
         state: In use, none, or refused, and why.
@@ -27,7 +27,7 @@ class Calibration:
         Args:
             topic: Of camera_info, resolved.
             statistics: Counts the images for which it was refused.
-            notices: Where to say so.
+            notices: Where to log that.
         """
         self.state = "none yet"
         self._topic = topic
@@ -44,12 +44,12 @@ class Calibration:
         *,
         rectified: bool,
     ) -> tuple[Array | None, Distortion | None]:
-        """Return K and distortion, or None twice after having said why.
+        """Return K and distortion; None twice, with the reason in the log, if they are unknown.
 
         Args:
             message: The newest camera_info, if there is one.
             size: (width, height) of the image, pixels.
-            field_of_view: What is assumed without, radians; 0: nothing.
+            field_of_view: Horizontal, assumed without camera_info, radians; 0: none.
             rectified: As of `intrinsics_from_message`.
         """
         fallback = (
@@ -82,7 +82,7 @@ class Calibration:
             )
 
     def _follow(self, message: CameraInfo) -> None:
-        """Log when the camera is another than before, as after a zoom or a new calibration."""
+        """Log when the intrinsics change, as after a zoom or a new calibration."""
         before, self._last = self._last, message
         if before is None or before is message or _lens(before) == _lens(message):
             return

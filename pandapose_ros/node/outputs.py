@@ -1,4 +1,4 @@
-"""Everything the node publishes; what nobody subscribed to is not even built."""
+"""Everything the node publishes; messages without subscribers are not built."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -29,7 +29,7 @@ from pandapose_ros.skeleton import Skeleton
 
 
 class Outputs:
-    """Own the node's publishers and what RViz holds of the markers."""
+    """Own a camera's publishers, and know which markers RViz shows."""
 
     def __init__(self, node: LifecycleNode, skeleton: Skeleton, camera: str = "") -> None:
         """Create the publishers; they are silent until the node is active.
@@ -46,7 +46,7 @@ class Outputs:
         self._people_in_rviz = LivingMarkers()
         self._anchors_in_rviz = LivingMarkers()
         self._depths_in_rviz = LivingMarkers()
-        # Results reliable: RViz asks for it, and a best-effort publisher would show nothing.
+        # Reliable: RViz requests it and would receive nothing from a best-effort publisher.
         self._skeletons = self._create(Skeleton3DArray, "~/skeletons", 5)
         self._info = self._create(SkeletonInfo, "~/skeleton_info", 1, latched=True)
         self._markers = self._create(MarkerArray, "~/markers", 5)
@@ -54,7 +54,7 @@ class Outputs:
         self._anchor_markers = self._create(MarkerArray, "~/anchor_markers", 1)
         self._depth_markers = self._create(MarkerArray, "~/depth_markers", 1)
         self.pictures = Pictures(self._create)
-        # The description of the joints is not of any image.
+        # Not skeleton_info, which does not depend on images.
         self._results = (
             self._skeletons,
             self._markers,
@@ -71,7 +71,7 @@ class Outputs:
 
     @property
     def are_wanted(self) -> bool:
-        """Whether somebody subscribes to what is made from images."""
+        """Whether anything made from images has a subscriber."""
         return any(publisher.get_subscription_count() for publisher in self._results)
 
     def publish_info(self, model: ModelInfo) -> None:
@@ -81,11 +81,10 @@ class Outputs:
     def publish(self, placed: Placed, style: PictureConfig, send: Send) -> None:
         """Publish the people of one image, first the skeletons.
 
-        Whoever was published last time and is not among the people, as after a reset, is
-        published as lost.
+        People of the last message who are missing now, as after a reset, are published as lost.
 
         Args:
-            placed: The people, in the frame to publish in; may be nobody.
+            placed: The people, in the frame to publish in; may be empty.
             style: How markers are drawn.
             send: Called with a publisher and its message, as soon as that is made.
         """
@@ -106,7 +105,7 @@ class Outputs:
             send(self._depth_markers, self._depths_in_rviz.replace(markers, header))
 
     def _vanished(self, poses: Sequence[Pose]) -> list[Pose]:
-        """Return as lost who was there the last time and is missing; remember who is there."""
+        """Return those missing since the last message, as lost; remember those present."""
         present = {pose.id for pose in poses}
         vanished = [lost_pose(pose) for pose in self._people if pose.id not in present]
         self._people = [
