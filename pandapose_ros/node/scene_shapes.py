@@ -36,13 +36,9 @@ class Instances:
     opacities: Array
 
 
-def unit_sphere(rings: int = 8, sectors: int = 12) -> tuple[Array, NDArray[np.uint32]]:
-    """Return vertices [V, 3] and triangles [F, 3] of a sphere of radius 1.
-
-    Args:
-        rings: Bands between the poles.
-        sectors: Corners of each band.
-    """
+def unit_sphere() -> tuple[Array, NDArray[np.uint32]]:
+    """Return vertices [V, 3] and triangles [F, 3] of a sphere of radius 1."""
+    rings, sectors = 8, 12  # bands between the poles, corners of each band
     polar = np.linspace(0, np.pi, rings + 1)[:, None]
     around = np.linspace(0, 2 * np.pi, sectors, endpoint=False)[None, :]
     vertices = np.stack(

@@ -160,16 +160,15 @@ class Publication:
         self._sending = 0.0
 
     @contextmanager
-    def measure(self, since: float | None = None) -> Iterator[None]:
+    def measure(self, since: float) -> Iterator[None]:
         """Time what is done for an image in this context; what raises an error does not count.
 
         Args:
-            since: When the image's poses were there, seconds of `time.monotonic`; None: now.
+            since: When the image's poses were there, seconds of `time.monotonic`.
         """
         self._sending = 0.0
-        started = time.monotonic() if since is None else since
         yield
-        self.message.add(time.monotonic() - started - self._sending)
+        self.message.add(time.monotonic() - since - self._sending)
         self.publish.add(self._sending)
 
     def send(self, publisher: Publisher, message: Any) -> None:
