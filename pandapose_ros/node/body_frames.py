@@ -36,7 +36,7 @@ class BodyFrames:
         self._message = TFMessage
         self._node = node
         self._rotations = BodyRotations()
-        # A lifecycle publisher would do no more: nobody calls `publish` while inactive.
+        # No lifecycle publisher is needed: `publish` is not called while the node is inactive.
         self._publisher = node.create_publisher(TFMessage, "/tf", QoSProfile(depth=_QUEUE))
 
     def publish(self, poses: Sequence[Pose], header: Header, send: Send) -> None:

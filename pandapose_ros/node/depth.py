@@ -19,7 +19,7 @@ from pandapose_ros.node.statistics import NodeStatistics
 # Encoding -> (type of a value, metres of one unit), as REP 118 has it.
 _ENCODINGS = {"16UC1": ("u2", 0.001), "mono16": ("u2", 0.001), "32FC1": ("f4", 1.0)}
 _KEPT = 4
-# Nobody waits for the depth images of a camera that has been silent for so long, in seconds.
+# A depth camera that has been silent for longer is not waited for [s].
 _ALIVE = 1.0
 
 
@@ -50,11 +50,11 @@ def depth_from_message(message: Image) -> NDArray[np.float32]:
 
 
 def check_registered(message: Image, frame_id: str) -> None:
-    """Raise ValueError if a depth image is that of another camera than the image's.
+    """Raise ValueError if a depth image is not in the frame of the image.
 
     Args:
         message: The depth image.
-        frame_id: Of the image. Where one of the two frames has no name, all is well.
+        frame_id: Of the image. No error if it or the frame of the depth image is empty.
     """
     frame = message.header.frame_id
     if frame and frame_id and frame != frame_id:
@@ -65,10 +65,10 @@ def check_registered(message: Image, frame_id: str) -> None:
 
 
 class DepthBuffer:
-    """Keep the last few depth images, filled in the executor and asked by the worker.
+    """Keep the last few depth images; filled by the executor, read by the worker.
 
     Attributes:
-        received: How many have come.
+        received: Number of depth images so far.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class DepthBuffer:
         self._silent_since = 0.0
 
     def add(self, message: Image) -> None:
-        """Take a depth image in."""
+        """Add a depth image."""
         with self._condition:
             self._messages.append(message)
             self._silent_since = time.monotonic()
@@ -86,12 +86,12 @@ class DepthBuffer:
             self._condition.notify_all()
 
     def resume(self) -> None:
-        """Begin the silence anew: there was no subscription by which any could have come."""
+        """Restart the silence, as there was no subscription until now."""
         with self._condition:
             self._silent_since = time.monotonic()
 
     def forget_after(self, stamp_ns: int) -> None:
-        """Forget depth images of later than a stamp, as when time has gone back.
+        """Forget depth images later than a stamp, as when time has jumped back.
 
         Args:
             stamp_ns: Of the last one to keep, nanoseconds.
@@ -114,8 +114,8 @@ class DepthBuffer:
     def find(self, stamp_ns: int, window: float) -> Image | None:
         """Return the depth image nearest to a stamp, after waiting for it if it may still come.
 
-        The one before may be within the window too, but shows people where they were: it is
-        taken only if a nearer one cannot come, or has not come in time.
+        The previous one may be within the window too, but shows people where they were before: it
+        is returned only if a nearer one cannot come, or did not come in time.
 
         Args:
             stamp_ns: Of the colour image, nanoseconds.
@@ -136,11 +136,11 @@ class DepthBuffer:
                 self._condition.wait(left)
 
     def _is_final(self, best: Image | None, stamp_ns: int) -> bool:
-        """Tell whether nothing nearer to a stamp can come than the best within the window."""
+        """Return whether no image to come can be nearer to a stamp than the best one."""
         stamps = sorted({nanoseconds(m.header.stamp) for m in self._messages})
         if stamps and stamps[-1] >= stamp_ns:
             return True
-        # The next one will be further away. Some may have been lost: the least gap counts.
+        # The next one will be further away. Some may have been lost, so the smallest gap counts.
         gap = min((after - before for before, after in pairwise(stamps)), default=0)
         return best is not None and 2 * _distance(best, stamp_ns) <= gap
 

@@ -1,6 +1,6 @@
 """The image with the people drawn onto it: raw, as JPEG, and as annotations for Foxglove.
 
-Each is made only while somebody looks.
+Each is made only while it has subscribers.
 """
 
 import array
@@ -47,7 +47,7 @@ class Pictures:
         caption: str,
         send: Send,
     ) -> None:
-        """Publish what somebody looks at.
+        """Publish what has subscribers.
 
         Args:
             image: RGB uint8 [H, W, 3]; not written to.
