@@ -1,4 +1,4 @@
-"""Meshes and their places for the browser view: one sphere, drawn many times, is all of it."""
+"""Shapes of the browser view: instances of one sphere, and lines."""
 
 from dataclasses import dataclass
 
