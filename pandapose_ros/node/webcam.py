@@ -1,40 +1,40 @@
-"""A webcam's images as it delivers them: a thread that lets none wait, and none through late."""
+"""Read a webcam in a thread of its own, so that no image waits and late ones are dropped."""
 
 import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
 
-# A grab that takes less gave an image that had been waiting in the driver's queue.
+# A grab that takes less time returned an image that had waited in the driver's queue [s].
 _LEAST_WAIT = 0.002
-# OpenCV's V4L2 keeps up to ten. After so many, the camera is one whose grab never waits.
+# OpenCV's V4L2 queues up to ten. After that many, it is a camera whose grab never waits.
 _MOST_WAITING = 10
-# Longest wait for the thread; a webcam that hangs holds a grab for ten seconds.
+# Longest wait for the thread [s]; a grab from a webcam that hangs takes ten.
 _CLOSING_TIME = 1.0
 
 
 class Pace:
-    """Choose from a webcam's images those to take: fresh ones, and no more than asked for.
+    """Choose which of a webcam's images to take: fresh ones, at no more than the rate asked for.
 
-    Whatever stops the reader for a moment fills the driver's queue, and reading at the camera's
-    rate never empties it again: every image would be late by the queue's length from then on, and
-    nobody could tell from its stamp. So what has been waiting is dropped. A queue of one buffer
-    (CAP_PROP_BUFFERSIZE) is no way out: V4L2 then fills none while that one is read, which
-    halves the rate.
+    When the reader is held up for a moment, the driver's queue fills, and reading at the camera's
+    rate never empties it: from then on every image would be late by the length of the queue, which
+    its stamp would not show. So images that have waited are dropped. A queue of one buffer
+    (CAP_PROP_BUFFERSIZE) does not help: V4L2 then fills none while that one is read, which halves
+    the rate.
     """
 
     def __init__(self, rate: float) -> None:
         """Begin with the next image.
 
         Args:
-            rate: Most images per second; 0: all.
+            rate: Maximum images per second; 0: all.
         """
         self._period = 1 / rate if rate > 0 else 0.0
         self._due = self._came = float("-inf")
         self._waiting = 0
 
     def takes(self, asked: float, came: float) -> bool:
-        """Tell whether to take an image.
+        """Return whether to take an image.
 
         Args:
             asked: When it was asked for, seconds on a steady clock.
@@ -74,8 +74,8 @@ class WebcamReader:
         """Start to grab.
 
         Args:
-            webcam: To be touched by the thread only, until `close` has returned True.
-            rate: Most images per second; 0: all.
+            webcam: Used by the thread alone, until `close` has returned True.
+            rate: Maximum images per second; 0: all.
             on_image: Called in the thread after the grab of an image to take.
             on_end: Called in the thread with what `on_image` raised, or with None when there are
                 no more images.
@@ -88,7 +88,7 @@ class WebcamReader:
         self._thread.start()
 
     def close(self) -> bool:
-        """Grab no more; return whether the webcam is let go of, which one that hangs is not."""
+        """Stop grabbing; return whether the thread has ended: False if the webcam hangs."""
         self._is_closing.set()
         self._thread.join(_CLOSING_TIME)
         return not self._thread.is_alive()
@@ -105,5 +105,5 @@ class WebcamReader:
                     return
                 if self._pace.takes(asked, time.monotonic()):
                     self._on_image()
-        except Exception as error:  # whatever it is, whoever waits for images has to hear of it
+        except Exception as error:  # any error, as the node would wait for images for ever
             self._on_end(error)
