@@ -153,7 +153,7 @@ class VideoCamera(Node):
         if self._source.is_webcam:
             self._stop_timer()
             self._reader = WebcamReader(
-                self._source, self._config.rate, self._publish_grabbed, self._finish_webcam
+                self._source.grab, self._config.rate, self._publish_grabbed, self._finish_webcam
             )
         else:
             self._schedule(1 / self._rate, self._publish_next)

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 # A grab that takes less time returned an image that had waited in the driver's queue [s].
 _LEAST_WAIT = 0.002
@@ -53,20 +52,12 @@ class Pace:
         return True
 
 
-class Grabbing(Protocol):
-    """What can be grabbed from, as `cv2.VideoCapture`."""
-
-    def grab(self) -> bool:
-        """Wait for the next image; False: there are no more."""
-        ...
-
-
 class WebcamReader:
     """Grab on a thread of its own, as fast as the camera delivers, until `close`."""
 
     def __init__(
         self,
-        webcam: Grabbing,
+        grab: Callable[[], bool],
         rate: float,
         on_image: Callable[[], None],
         on_end: Callable[[Exception | None], None],
@@ -74,13 +65,14 @@ class WebcamReader:
         """Start to grab.
 
         Args:
-            webcam: Used by the thread alone, until `close` has returned True.
+            grab: Waits for the webcam's next image; returns False if there are no more. Nothing
+                else may use the webcam but `on_image`, until `close` has returned True.
             rate: Maximum images per second; 0: all.
             on_image: Called in the thread after the grab of an image to take.
             on_end: Called in the thread with what `on_image` raised, or with None when there are
                 no more images.
         """
-        self._webcam = webcam
+        self._grab = grab
         self._pace = Pace(rate)
         self._on_image, self._on_end = on_image, on_end
         self._is_closing = threading.Event()
@@ -97,7 +89,7 @@ class WebcamReader:
         try:
             while not self._is_closing.is_set():
                 asked = time.monotonic()
-                is_there = self._webcam.grab()
+                is_there = self._grab()
                 if self._is_closing.is_set():
                     return
                 if not is_there:
