@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.view:
         return show(source, truth, args.rate)
     recording_file = args.out / "recording.npz"
-    # Its own names only: pictures of phones begin with digits, too.
+    # Only the names it writes itself: pictures of phones begin with digits, too.
     drawn = args.out.glob("[0-9]" * FRAME_DIGITS + ".jpg")
     before = [recording_file, *drawn, args.out / "annotated.mp4"]
     if Path(source).resolve() in [path.resolve() for path in before]:
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show(source: str, truth: dict[str, NDArray] | None, rate: float) -> int:
-    """Run camera, node and viewer until one of them ends or all are interrupted."""
+    """Run camera, node and viewer until one of them ends or this process is interrupted."""
     namespace = f"/pandapose_demo_{os.getpid()}"
     skeletons = f"{namespace}/pose_node/skeletons"
     camera = describe_camera(source, truth, rate) | {"loop": True}
@@ -107,7 +107,7 @@ def run_processes(
     topics = {name: f"pose_node/{name}" for name in ("skeletons", "anchors")}
     hearing = {
         "out": str(recording_file),
-        "frames": max(frames, 0),  # some containers do not tell
+        "frames": max(frames, 0),  # -1 if the container does not say
         "seconds": args.seconds if is_webcam else 0.0,
     }
     recorder = start_node("recorder", namespace, hearing, images | topics)
@@ -161,7 +161,7 @@ def measure_error(recording: Recording, truth: NDArray[np.floating]) -> dict:
     """Measure the skeletons against the truth; nulls if frames cannot be told apart."""
     names = ("mpjpe_mm", "pa_mpjpe_mm", "root_error_mm")
     if len(recording.images) != len(truth):
-        # A lost image would shift all that follow; better no number than a wrong one.
+        # A lost image would shift all later ones: no number is better than a wrong one.
         return dict.fromkeys(names)
     number = {stamp: i for i, stamp in enumerate(recording.image_stamps_ns)}
     rows = []
