@@ -29,11 +29,9 @@ def test_what_nobody_listens_to_is_not_even_built(graph):
     # No image to draw on: it is not.
     outputs.pictures.publish(None, people, HEADER, STYLE, "", send)
     assert sent == ["skeletons"]
-    built = {
-        "markers": outputs._people_in_rviz,
-        "anchor_markers": outputs._anchors_in_rviz,
-        "depth_markers": outputs._depths_in_rviz,
-    }
+    topics = ("markers", "anchor_markers", "depth_markers")
+    shown = [living for _, _, living in outputs._drawings]
+    built = dict(zip(topics, shown, strict=True))
     wanted = set()
     for topic in built:
         assert {name for name, living in built.items() if living.keys} == wanted

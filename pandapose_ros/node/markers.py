@@ -17,9 +17,10 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from pandapose_ros.colours import skeleton_colours
 from pandapose_ros.config import PictureConfig
-from pandapose_ros.frames.transform import IDENTITY, Transform
+from pandapose_ros.frames.transform import Transform
 from pandapose_ros.node.conversions import add_root, person_name
 from pandapose_ros.node.stamps import duration
+from pandapose_ros.node.world import Placed
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
 
@@ -68,28 +69,20 @@ def lasting(style: PictureConfig, pause: float) -> PictureConfig:
     return replace(style, marker_lifetime=lifetime)
 
 
-def person_markers(
-    poses: Sequence[Pose],
-    skeleton: Skeleton,
-    header: Header,
-    style: PictureConfig,
-    camera: Transform = IDENTITY,
-) -> list[Marker]:
+def person_markers(placed: Placed, skeleton: Skeleton, style: PictureConfig) -> list[Marker]:
     """Draw people: a sphere per joint, a line per bone, and a name above the head.
 
     Args:
-        poses: People in the frame of the header; those without a root are left out.
+        placed: People; those without a root are left out.
         skeleton: Names and bones of the joints.
-        header: As in the skeletons' message.
         style: Which joints, in which colours, and for how long.
-        camera: From the camera's optical frame to the header's: tells what is up and near.
 
     Returns:
         Up to three markers per person, in the namespaces joints, bones and labels, each with the
         track's number as its id.
     """
-    markers = []
-    for pose in poses:
+    markers, header = [], placed.header
+    for pose in placed.poses:
         if pose.root is None:
             continue
         positions = add_root(pose.joints, pose)
@@ -112,7 +105,7 @@ def person_markers(
             bones.colors = [colours[b] for _, b in ends for _ in range(2)]
             markers.append(bones)
         label = marker(header, "labels", pose.id, Marker.TEXT_VIEW_FACING, style)
-        _write_label(label, pose, positions[drawn], camera)
+        _write_label(label, pose, positions[drawn], placed.camera)
         markers.append(label)
     return markers
 

@@ -1,6 +1,7 @@
 """Everything the node publishes; messages without subscribers are not built."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from rclpy.lifecycle import LifecycleNode
@@ -43,24 +44,22 @@ class Outputs:
         self._prefix = f"~/{camera}/" if camera else "~/"
         self._skeleton = skeleton
         self._people: list[Pose] = []
-        self._people_in_rviz = LivingMarkers()
-        self._anchors_in_rviz = LivingMarkers()
-        self._depths_in_rviz = LivingMarkers()
         # Reliable: RViz requests it and would receive nothing from a best-effort publisher.
         self._skeletons = self._create(Skeleton3DArray, "~/skeletons", 5)
         self._info = self._create(SkeletonInfo, "~/skeleton_info", 1, latched=True)
-        self._markers = self._create(MarkerArray, "~/markers", 5)
         self._anchors = self._create(AnchorSet3DArray, "~/anchors", 1)
-        self._anchor_markers = self._create(MarkerArray, "~/anchor_markers", 1)
-        self._depth_markers = self._create(MarkerArray, "~/depth_markers", 1)
+        # Publisher, the function that draws its markers, and those that RViz shows.
+        self._drawings = [
+            (self._create(MarkerArray, "~/markers", 5), person_markers, LivingMarkers()),
+            (self._create(MarkerArray, "~/anchor_markers", 1), anchor_markers, LivingMarkers()),
+            (self._create(MarkerArray, "~/depth_markers", 1), depth_markers, LivingMarkers()),
+        ]
         self.pictures = Pictures(self._create)
         # Not skeleton_info, which does not depend on images.
         self._results = (
             self._skeletons,
-            self._markers,
             self._anchors,
-            self._anchor_markers,
-            self._depth_markers,
+            *(publisher for publisher, _, _ in self._drawings),
             *self.pictures.publishers,
         )
 
@@ -88,21 +87,14 @@ class Outputs:
             style: How markers are drawn.
             send: Called with a publisher and its message, as soon as that is made.
         """
-        header = placed.header
-        poses = [*placed.poses, *self._vanished(placed.poses)]
-        message = skeletons_message(poses, header, self._skeleton.name)
-        send(self._skeletons, message)
-        if self._markers.get_subscription_count():
-            markers = person_markers(poses, self._skeleton, header, style, placed.camera)
-            send(self._markers, self._people_in_rviz.replace(markers, header))
+        poses, header = [*placed.poses, *self._vanished(placed.poses)], placed.header
+        send(self._skeletons, skeletons_message(poses, header, self._skeleton.name))
+        for publisher, draw, living in self._drawings:
+            if publisher.get_subscription_count():
+                markers = draw(replace(placed, poses=poses), self._skeleton, style)
+                send(publisher, living.replace(markers, header))
         if self._anchors.get_subscription_count():
             send(self._anchors, anchors_message(poses, header))
-        if self._anchor_markers.get_subscription_count():
-            markers = anchor_markers(poses, self._skeleton, header, style)
-            send(self._anchor_markers, self._anchors_in_rviz.replace(markers, header))
-        if self._depth_markers.get_subscription_count():
-            markers = depth_markers(poses, self._skeleton, header, style)
-            send(self._depth_markers, self._depths_in_rviz.replace(markers, header))
 
     def _vanished(self, poses: Sequence[Pose]) -> list[Pose]:
         """Return those missing since the last message, as lost; remember those present."""
@@ -116,11 +108,7 @@ class Outputs:
     def clear_markers(self) -> None:
         """Delete all markers in RViz."""
         header = Header(stamp=self._node.get_clock().now().to_msg())
-        for living, publisher in (
-            (self._people_in_rviz, self._markers),
-            (self._anchors_in_rviz, self._anchor_markers),
-            (self._depths_in_rviz, self._depth_markers),
-        ):
+        for publisher, _, living in self._drawings:
             if living.keys:
                 publisher.publish(living.replace([], header))
 
