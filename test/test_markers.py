@@ -9,9 +9,9 @@ from visualization_msgs.msg import Marker
 from pandapose_ros.colours import joint_colours
 from pandapose_ros.config import PictureConfig
 from pandapose_ros.frames.transform import IDENTITY, Transform, move_pose
+from pandapose_ros.node.estimate import Placed
 from pandapose_ros.node.evidence_markers import GLOBAL_COLOUR, anchor_markers, depth_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
-from pandapose_ros.node.world import Placed
 from pandapose_ros.pose import AnchorVotes, DepthVotes, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
 

@@ -2,46 +2,26 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Header
 
 from pandapose_ros.config import PictureConfig, WorldConfig
 from pandapose_ros.frames.transform_tree import TransformError
+from pandapose_ros.node.estimate import Estimate, Placed
 from pandapose_ros.node.markers import lasting
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import NodeStatistics, Timings
-from pandapose_ros.node.world import Placed, World
-from pandapose_ros.pose import Pose, TrackState
+from pandapose_ros.node.world import World
+from pandapose_ros.pose import TrackState
 
 # Each keeps its image, 3 MB at 1280x720. At 30 Hz this is a second; older ones are of little use.
 MOST_WAITING = 30
-
-
-@dataclass(frozen=True, eq=False)
-class Estimate:
-    """Hold the people estimated from an image.
-
-    Attributes:
-        poses: In the camera's optical frame.
-        header: Stamp of the image and that frame.
-        image: RGB uint8 [H, W, 3].
-        is_tracked: Whether people keep their names from image to image.
-        since: When the estimate was made, seconds of `time.monotonic`.
-    """
-
-    poses: Sequence[Pose]
-    header: Header
-    image: NDArray[np.uint8]
-    is_tracked: bool
-    since: float
 
 
 @dataclass
@@ -168,14 +148,12 @@ class Delivery:
     def _publish_beside(
         self, estimate: Estimate, placed: Placed | None, style: PictureConfig
     ) -> None:
-        poses, header, image = estimate.poses, estimate.header, estimate.image
         send = self.timings.publication.send
         if placed is not None and estimate.is_tracked:
-            self.world.publish(placed, header, image, send)
+            self.world.publish(placed, estimate, send)
         elif placed is not None:
             self.world.withdraw()
-        caption = self._caption(header)
-        self.outputs.pictures.publish(image, poses, header, style, caption, send)
+        self.outputs.pictures.publish(estimate, style, self._caption(estimate.header), send)
 
     def _caption(self, header: Header) -> str:
         """Return the rate and, if the image has a stamp, its age."""

@@ -12,8 +12,8 @@ from visualization_msgs.msg import Marker
 from pandapose_ros.colours import joint_colours
 from pandapose_ros.config import PictureConfig
 from pandapose_ros.node.conversions import add_root
+from pandapose_ros.node.estimate import Placed
 from pandapose_ros.node.markers import SHADES, marker, points_of, shade
-from pandapose_ros.node.world import Placed
 from pandapose_ros.skeleton import Skeleton
 
 ANCHOR_DIAMETER = 0.03  # m

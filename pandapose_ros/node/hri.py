@@ -6,7 +6,6 @@ are not provided.
 """
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from pandapose_ros.node.conversions import image_message, person_name
+from pandapose_ros.node.estimate import Estimate
 from pandapose_ros.node.statistics import Send
 from pandapose_ros.pose import Pose, TrackState
 from pandapose_ros.skeleton import H36M_17
@@ -68,24 +68,16 @@ class HriBridge:
         self._lock = threading.Lock()
         self._tracked = node.create_publisher(msg.IdsList, f"{_TOPIC}/tracked", _QOS)
 
-    def publish(
-        self,
-        camera: str,
-        poses: Sequence[Pose],
-        header: Header,
-        image: NDArray[np.uint8],
-        send: Send,
-    ) -> None:
+    def publish(self, camera: str, estimate: Estimate, send: Send) -> None:
         """Publish the people of an image, and remove the publishers of those who are gone.
 
         Args:
             camera: Of the image; people of other cameras stay in the list.
-            poses: People; may be empty. Their names differ from those of other cameras' people.
-            header: Of the image.
-            image: RGB uint8 [H, W, 3].
+            estimate: The people. Their names differ from those of other cameras' people.
             send: Called with a publisher and its message.
         """
-        people = {person_name(p): p for p in poses if p.state is not TrackState.LOST}
+        people = {person_name(p): p for p in estimate.poses if p.state is not TrackState.LOST}
+        header, image = estimate.header, estimate.image
         size = np.array([image.shape[1], image.shape[0]])
         with self._lock:
             bodies = self._bodies.setdefault(camera, {})

@@ -19,8 +19,8 @@ from pandapose_ros.colours import skeleton_colours
 from pandapose_ros.config import PictureConfig
 from pandapose_ros.frames.transform import Transform
 from pandapose_ros.node.conversions import add_root, person_name
+from pandapose_ros.node.estimate import Placed
 from pandapose_ros.node.stamps import duration
-from pandapose_ros.node.world import Placed
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
 

@@ -18,12 +18,12 @@ from pandapose_ros.node.conversions import (
     skeletons_message,
 )
 from pandapose_ros.node.distributions import PublisherEventCallbacks
+from pandapose_ros.node.estimate import Placed
 from pandapose_ros.node.evidence_markers import anchor_markers, depth_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
 from pandapose_ros.node.pictures import Pictures
 from pandapose_ros.node.qos_report import explain_subscriptions
 from pandapose_ros.node.statistics import Send
-from pandapose_ros.node.world import Placed
 from pandapose_ros.people.track import lost_pose
 from pandapose_ros.pose import ModelInfo, Pose, TrackState
 from pandapose_ros.skeleton import Skeleton

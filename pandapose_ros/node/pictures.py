@@ -4,7 +4,7 @@ Each is made only while it has subscribers.
 """
 
 import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -17,8 +17,8 @@ from pandapose_ros.config import PictureConfig
 from pandapose_ros.drawing import draw_poses, limit_width
 from pandapose_ros.node.annotations import Annotator, make_annotator
 from pandapose_ros.node.conversions import image_message
+from pandapose_ros.node.estimate import Estimate
 from pandapose_ros.node.statistics import Send
-from pandapose_ros.pose import Pose
 
 
 class Pictures:
@@ -38,25 +38,16 @@ class Pictures:
             self._annotations = create(self._annotator.message_type, "~/annotations", 1)
             self.publishers.append(self._annotations)
 
-    def publish(
-        self,
-        image: NDArray[np.uint8],
-        poses: Sequence[Pose],
-        header: Header,
-        style: PictureConfig,
-        caption: str,
-        send: Send,
-    ) -> None:
+    def publish(self, estimate: Estimate, style: PictureConfig, caption: str, send: Send) -> None:
         """Publish what has subscribers.
 
         Args:
-            image: RGB uint8 [H, W, 3]; not written to.
-            poses: People in the image; may be empty.
-            header: Stamp of the image and its optical frame.
+            estimate: The image, which is not written to, and the people in it.
             style: Which keypoints, in which colours, how large.
             caption: Line at the top of the image.
             send: Called with a publisher and its message.
         """
+        poses, header = estimate.poses, estimate.header
         if self._annotator is not None and self._annotations.get_subscription_count():
             send(self._annotations, self._annotator.annotate(poses, header, style))
         wants_raw = self._raw.get_subscription_count() > 0
@@ -64,7 +55,7 @@ class Pictures:
         if not (wants_raw or wants_compressed):
             return
         drawn = draw_poses(
-            image,
+            estimate.image,
             poses,
             least_score=style.marker_score,
             colours=style.marker_colour,

@@ -11,8 +11,9 @@ from pandapose_ros.estimator import CameraImage, PoseEstimator
 from pandapose_ros.frames.frame_names import is_z_up
 from pandapose_ros.node.calibration import Calibration
 from pandapose_ros.node.compressed import decode
-from pandapose_ros.node.delivery import Delivery, Estimate
+from pandapose_ros.node.delivery import Delivery
 from pandapose_ros.node.depth import DepthBuffer, DepthReader
+from pandapose_ros.node.estimate import Estimate
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters

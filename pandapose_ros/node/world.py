@@ -1,38 +1,21 @@
 """People in the world: in `target_frame`, as tf frames, and for REP 155."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Header
 
 from pandapose_ros.config import WorldConfig
-from pandapose_ros.frames.transform import IDENTITY, Transform, move_pose
+from pandapose_ros.frames.transform import IDENTITY, move_pose
 from pandapose_ros.frames.transform_tree import TransformError
 from pandapose_ros.node.body_frames import BodyFrames
+from pandapose_ros.node.estimate import Estimate, Placed
 from pandapose_ros.node.hri import HriBridge
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import Send
 from pandapose_ros.node.transforms import open_transforms
 from pandapose_ros.pose import Pose
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Hold the people of one image in the frame to publish in.
-
-    Attributes:
-        poses: In that frame.
-        header: Stamp of the image, and that frame.
-        camera: From the camera's optical frame to that frame.
-    """
-
-    poses: Sequence[Pose]
-    header: Header
-    camera: Transform
 
 
 class SharedWorld:
@@ -137,23 +120,20 @@ class World:
         target = Header(stamp=header.stamp, frame_id=self._shared.target)
         return Placed([move_pose(pose, camera) for pose in poses], target, camera)
 
-    def publish(
-        self, placed: Placed, header: Header, image: NDArray[np.uint8], send: Send
-    ) -> None:
+    def publish(self, placed: Placed, estimate: Estimate, send: Send) -> None:
         """Publish tf frames and REP 155's topics, as configured.
 
         Args:
             placed: The people, who must keep their names from image to image.
-            header: Of the image.
-            image: RGB uint8 [H, W, 3].
+            estimate: The same people, as in the image.
             send: Called with a publisher and its message.
         """
         if not self._is_open:
             return
         if self._frames is not None:
-            self._frames.publish(placed.poses, placed.header, send)
+            self._frames.publish(placed, send)
         if self._shared.hri is not None:
-            self._shared.hri.publish(self._camera, placed.poses, header, image, send)
+            self._shared.hri.publish(self._camera, estimate, send)
 
     def withdraw(self) -> None:
         """Remove all people, as they do not keep their names without tracking."""
