@@ -1,4 +1,4 @@
-"""Start a camera whose images and calibration come on the topics that are asked for."""
+"""Start a camera, and remap its images and calibration to the topics asked for."""
 
 from pathlib import Path
 from typing import NamedTuple
