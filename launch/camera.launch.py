@@ -1,6 +1,7 @@
-"""Start a camera whose images and calibration come on the topics that are asked for."""
+"""Start a camera, and remap its images and calibration to the topics asked for."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
@@ -62,27 +63,35 @@ ARGUMENTS = [
 ]
 NAMES = [argument.name for argument in ARGUMENTS]
 
-# Of each driver: package, program, its topics, its parameters for the device and for the frame.
+
+class Driver(NamedTuple):
+    """Name what differs between the drivers' packages.
+
+    Attributes:
+        executable: The program to run.
+        prefix: What stands before its topics.
+        device: Parameter that chooses the camera.
+        frame: Parameter for the frame_id; empty: it has none.
+    """
+
+    executable: str
+    prefix: str
+    device: str
+    frame: str
+
+
 DRIVERS = {
-    "usb_cam": ("usb_cam", "usb_cam_node_exe", "", "video_device", "frame_id"),
-    "v4l2_camera": ("v4l2_camera", "v4l2_camera_node", "", "video_device", "camera_frame_id"),
-    "camera_ros": ("camera_ros", "camera_node", "~/", "camera", "frame_id"),
-    "realsense2_camera": (
-        "realsense2_camera",
-        "realsense2_camera_node",
-        "~/color/",
-        "serial_no",
-        "",
-    ),
+    "usb_cam": Driver("usb_cam_node_exe", "", "video_device", "frame_id"),
+    "v4l2_camera": Driver("v4l2_camera_node", "", "video_device", "camera_frame_id"),
+    "camera_ros": Driver("camera_node", "~/", "camera", "frame_id"),
+    "realsense2_camera": Driver("realsense2_camera_node", "~/color/", "serial_no", ""),
 }
 
 
 def start_camera(context: LaunchContext) -> list[Node]:
     """Return the camera's node, if there is one."""
     values = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
-    camera, image_topic = values["camera"], values["image_topic"]
-    topics = input_topics(image_topic, values["camera_info_topic"], values["depth_topic"])
-    camera_info_topic = topics["camera_info"]
+    camera = values["camera"]
     if camera == "none":
         return []
     if values["cameras"]:
@@ -90,43 +99,46 @@ def start_camera(context: LaunchContext) -> list[Node]:
             f"camera:={camera} starts one camera only: give camera:=none and start those of "
             f"cameras:={values['cameras']} by themselves"
         )
+    topics = input_topics(
+        values["image_topic"], values["camera_info_topic"], values["depth_topic"]
+    )
     files = [values["camera_params_file"]] if values["camera_params_file"] else []
-    if camera == "video":
-        return [video_camera(values, files, image_topic, camera_info_topic)]
-    package, program, names, device, frame = DRIVERS[camera]
-    require_package(package)
-    parameters = {}
-    if values["camera_device"] and device == "camera" and values["camera_device"].isdigit():
-        parameters[device] = int(values["camera_device"])
-    elif values["camera_device"]:
-        parameters[device] = values["camera_device"]
-    if frame:
-        parameters[frame] = values["camera_frame"]
+    start = video_camera if camera == "video" else driver_node
+    return [start(values, topics, files)]
+
+
+def driver_node(values: dict[str, str], topics: dict[str, str], files: list[str]) -> Node:
+    """Return the node of a camera driver."""
+    camera, device = values["camera"], values["camera_device"]
+    require_package(camera)
+    driver = DRIVERS[camera]
+    parameters: dict[str, str | int | bool] = {}
+    if device:
+        is_index = camera == "camera_ros" and device.isdigit()
+        parameters[driver.device] = int(device) if is_index else device
+    if driver.frame:
+        parameters[driver.frame] = values["camera_frame"]
     if camera == "realsense2_camera":
         parameters["align_depth.enable"] = True
-    return [
-        Node(
-            package=package,
-            executable=program,
-            name="camera",
-            namespace=values["namespace"],
-            parameters=[parameters, *files],
-            remappings=[
-                (f"{names}image_raw", image_topic),
-                (f"{names}image_raw/compressed", f"{image_topic}/compressed"),
-                (f"{names}camera_info", camera_info_topic),
-                ("~/aligned_depth_to_color/image_raw", values["depth_topic"]),
-            ],
-            output="screen",
-        )
-    ]
+    return Node(
+        package=camera,
+        executable=driver.executable,
+        name="camera",
+        namespace=values["namespace"],
+        parameters=[parameters, *files],
+        remappings=[
+            (f"{driver.prefix}image_raw", topics["image"]),
+            (f"{driver.prefix}image_raw/compressed", f"{topics['image']}/compressed"),
+            (f"{driver.prefix}camera_info", topics["camera_info"]),
+            ("~/aligned_depth_to_color/image_raw", topics["depth"]),
+        ],
+        output="screen",
+    )
 
 
-def video_camera(
-    values: dict[str, str], files: list[str], image_topic: str, camera_info_topic: str
-) -> Node:
-    """Return our own camera, which plays a file or a webcam."""
-    if values["source"].isdigit() is False and not Path(values["source"]).is_file():
+def video_camera(values: dict[str, str], topics: dict[str, str], files: list[str]) -> Node:
+    """Return this package's camera node, which plays a file or a webcam."""
+    if not values["source"].isdigit() and not Path(values["source"]).is_file():
         raise RuntimeError(f"source:={values['source']} is neither a file nor a webcam's index")
     return Node(
         package="pandapose_ros",
@@ -140,7 +152,7 @@ def video_camera(
             },
             *files,
         ],
-        remappings=[("image_raw", image_topic), ("camera_info", camera_info_topic)],
+        remappings=[("image_raw", topics["image"]), ("camera_info", topics["camera_info"])],
         output="screen",
         emulate_tty=True,
     )

@@ -1,4 +1,4 @@
-"""Play the project's own clip to pose_node, and show the result in RViz if asked."""
+"""Play the demo clip to pose_node, and show the result."""
 
 from pathlib import Path
 

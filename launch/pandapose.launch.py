@@ -1,4 +1,4 @@
-"""Start pose_node and, as asked, a camera or a recording, and something to look with."""
+"""Start pose_node and, as asked, a camera or a recording, and displays."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ INCLUDED = (
     PythonLaunchDescriptionSource(str(SHARE / "launch" / "camera.launch.py")),
     PythonLaunchDescriptionSource(str(SHARE / "launch" / "show.launch.py")),
 )
-# What Fast DDS reads from Kilted on, and what it read before; one alone would do nothing there.
+# Fast DDS reads the first from Kilted on, the second before.
 DDS_PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 ARGUMENTS = [
@@ -95,11 +95,11 @@ NAMES = [argument.name for argument in ARGUMENTS]
 
 
 def start_nodes(context: LaunchContext) -> list[Node | ExecuteProcess]:
-    """Return the node and the player; a function, as topics depend on the arguments."""
+    """Return pose_node and, if asked for, a player of a recording."""
     values = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
     warn_of_misspelt(context)
     values["use_sim_time"] = LaunchConfiguration("use_sim_time").perform(context).lower()
-    # Of an including launch file (PushRosNamespace).
+    # By an including launch file (PushRosNamespace).
     pushed = context.launch_configurations.get("ros_namespace", "")
     logger = logger_name(pushed, values["namespace"])
     nodes: list[Node | ExecuteProcess] = [pose_node(values, logger)]
@@ -108,14 +108,14 @@ def start_nodes(context: LaunchContext) -> list[Node | ExecuteProcess]:
     return nodes
 
 
-def go_by_the_recording(context: LaunchContext) -> None:
-    """Make every node take the time from a recording, if one is played."""
+def set_use_sim_time(context: LaunchContext) -> None:
+    """Set use_sim_time for every node if a recording is played."""
     if LaunchConfiguration("bag").perform(context):
         context.launch_configurations["use_sim_time"] = "true"
 
 
 def warn_of_misspelt(context: LaunchContext) -> None:
-    """Warn of typed arguments that launch ignores without a word."""
+    """Warn of arguments on the command line that launch would silently ignore."""
     known = set(NAMES)
     for source in INCLUDED:
         included = source.get_launch_description(context)
@@ -125,7 +125,7 @@ def warn_of_misspelt(context: LaunchContext) -> None:
 
 
 def pose_node(values: dict[str, str], logger: str) -> Node:
-    """Return the node itself; arguments win over the params_file only where they are given."""
+    """Return pose_node; arguments that are given override the params_file."""
     given: dict[str, str | list[str]] = {
         name: values[name] for name in ("device", "image_transport") if values[name]
     }
@@ -153,7 +153,7 @@ def pose_node(values: dict[str, str], logger: str) -> Node:
 
 
 def bag_player(bag: str) -> ExecuteProcess:
-    """Return a player of a recording, which tells its time."""
+    """Return a player of a recording, which publishes /clock too."""
     if not Path(bag).exists():
         raise RuntimeError(f"bag:={bag} is not there")
     require_package("ros2bag", "estimate without playing it: pandapose bag", apt_name="rosbag2")
@@ -169,7 +169,7 @@ def generate_launch_description() -> LaunchDescription:
                 SetEnvironmentVariable(variable, LaunchConfiguration("dds_profile"))
                 for variable in DDS_PROFILES
             ),
-            OpaqueFunction(function=go_by_the_recording),
+            OpaqueFunction(function=set_use_sim_time),
             *(IncludeLaunchDescription(source) for source in INCLUDED),
             OpaqueFunction(function=start_nodes),
         ]

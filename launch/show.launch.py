@@ -12,7 +12,7 @@ from pandapose_ros.node.packages import require_package
 
 SHARE = Path(__file__).resolve().parents[1]
 CAMERA_HEIGHT = "1.0"  # m, only a guess for the floor that RViz draws
-# Absolute topics of config/pandapose.rviz that move with the namespace.
+# Absolute topics of config/pandapose.rviz, which are remapped to the namespace.
 RVIZ_TOPICS = ("markers", "anchor_markers", "depth_markers", "debug_image")
 
 ARGUMENTS = [
@@ -59,7 +59,7 @@ NAMES = [argument.name for argument in ARGUMENTS]
 
 
 def start_displays(context: LaunchContext) -> list[Node]:
-    """Return what is asked for."""
+    """Return the nodes of the displays asked for."""
     values = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
     values["use_sim_time"] = values["use_sim_time"].lower()
     displays = {"rviz": rviz, "foxglove": foxglove, "view": viewer}
@@ -70,7 +70,7 @@ def start_displays(context: LaunchContext) -> list[Node]:
 
 
 def rviz(values: dict[str, str]) -> Node:
-    """Return RViz with our displays, in the clock and namespace of the node."""
+    """Return RViz with this package's displays, in pose_node's namespace."""
     require_package("rviz2", "give rviz:=false, or view:=true for a browser")
     topics = topics_of(values)
     fixed_frame = upright_frame(values["fixed_frame"]) or values["fixed_frame"]
@@ -85,7 +85,7 @@ def rviz(values: dict[str, str]) -> Node:
 
 
 def upright_publisher(camera: str) -> Node:
-    """Return what tells tf of a frame with z up, on the floor below a level camera.
+    """Return the static transform to a frame with z up, on the floor below a level camera.
 
     Args:
         camera: Its frame; the new one is its child, as it may have a parent already.
@@ -130,7 +130,7 @@ def viewer(values: dict[str, str]) -> Node:
 
 
 def topics_of(values: dict[str, str]) -> str:
-    """Return what stands before the topics of the node, or of its first camera.
+    """Return the prefix of the topics of pose_node, or of its first camera.
 
     Relative: an including launch file may have pushed a namespace, which all nodes here are in.
     """

@@ -88,6 +88,14 @@ def draw_poses(
     return canvas
 
 
+def limit_width(image: Image, width: int) -> Image:
+    """Shrink an image that is wider than `width` pixels; 0: no limit."""
+    if not 0 < width < image.shape[1]:
+        return image
+    height = max(round(image.shape[0] * width / image.shape[1]), 1)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _draw_label(canvas: Image, pose: Pose, width: int) -> None:
     """Write a person's id and distance above the box."""
     text = f"#{pose.id} {pose.score:.2f}"

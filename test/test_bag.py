@@ -138,7 +138,7 @@ def test_what_cannot_be_used_is_no_success(frames, tmp_path):
     options = ("--depth", "/cam/depth", "--params-file", settings)
     done = run_tool(tmp_path / "in", tmp_path / "out", *options)
     assert done.returncode == 1
-    assert "pose_node does not listen to /cam/depth of the recording" in done.stderr
+    assert "pose_node does not subscribe to /cam/depth of the recording" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -156,12 +156,12 @@ def test_an_interrupted_run_goes_on_after_what_is_done(frames, tmp_path):
             assert time.monotonic() < end
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        assert "the same command goes on" in process.communicate(timeout=60)[0]
+        assert "run the same command again" in process.communicate(timeout=60)[0]
     assert process.returncode == 130
     assert not out.exists()
     done = run_tool(*arguments[1:])
     assert done.returncode == 0, done.stderr
-    assert "1 of 2 topics were done before" in done.stdout
+    assert "1 of 2 topics are already done" in done.stdout
     for camera in ("left", "right"):
         assert len(read_skeletons(out, f"/{camera}/pose_node/skeletons")) == 1
     again = run_tool(*arguments[1:])
@@ -173,7 +173,7 @@ def test_an_interrupted_run_goes_on_after_what_is_done(frames, tmp_path):
     ("arguments", "reason"),
     [
         (("--image", "/nose"), "/cam/image_raw"),
-        ((), "say which topics with --image"),
+        ((), "choose topics with --image"),
         (("--image", "/cam/image_raw", "--depth", "/nose"), "/other/image_raw"),
         (
             ("--image", "/cam/image_raw", "--depth", "/cam/camera_info"),

@@ -37,7 +37,7 @@ def test_what_is_missing_is_named_with_its_remedy(tmp_path):
     assert "FAIL  estimator" in done.stdout
     assert "pandapose fetch-models" in done.stdout
     assert "warn  DDS profile" in done.stdout
-    assert "1 to mend" in done.stdout
+    assert "1 to fix" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 

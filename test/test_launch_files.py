@@ -2,6 +2,7 @@ import ast
 import re
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -243,8 +244,9 @@ def test_launched_nodes_get_parameters_that_they_have(program, config):
 def test_a_drivers_topics_come_where_the_node_listens():
     path = ROOT / "launch" / "camera.launch.py"
     (call,) = (c for c in calls(path, "Node") if keyword(c, "name") == "'camera'")
-    names = {"names": "~/", "image_topic": "front/image", "camera_info_topic": "front/info"}
-    remappings = eval(keyword(call, "remappings"), names | {"values": {"depth_topic": "depth"}})
+    topics = {"image": "front/image", "camera_info": "front/info", "depth": "depth"}
+    names = {"driver": SimpleNamespace(prefix="~/"), "topics": topics}
+    remappings = eval(keyword(call, "remappings"), names)
     assert dict(remappings) == {
         "~/image_raw": "front/image",
         "~/image_raw/compressed": "front/image/compressed",

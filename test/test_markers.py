@@ -8,7 +8,8 @@ from visualization_msgs.msg import Marker
 
 from pandapose_ros.colours import joint_colours
 from pandapose_ros.config import PictureConfig
-from pandapose_ros.frames.transform import Transform, move_pose
+from pandapose_ros.frames.transform import IDENTITY, Transform, move_pose
+from pandapose_ros.node.estimate import Placed
 from pandapose_ros.node.evidence_markers import GLOBAL_COLOUR, anchor_markers, depth_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
 from pandapose_ros.pose import AnchorVotes, DepthVotes, Pose, RootSource, TrackState
@@ -42,11 +43,13 @@ def person(number, *, root=(0.2, 0.1, 3.0)):
     )
 
 
+def seen(*poses):
+    return Placed(poses, HEADER, IDENTITY)
+
+
 def all_markers(poses):
-    return [
-        *person_markers(poses, H36M_17, HEADER, STYLE),
-        *anchor_markers(poses, H36M_17, HEADER, STYLE),
-    ]
+    people = seen(*poses)
+    return person_markers(people, H36M_17, STYLE) + anchor_markers(people, H36M_17, STYLE)
 
 
 def check_rviz_accepts(markers):
@@ -73,7 +76,7 @@ def check_rviz_accepts(markers):
 
 
 def test_every_person_has_joints_bones_and_a_label():
-    markers = person_markers([person(3), person(8)], H36M_17, HEADER, STYLE)
+    markers = person_markers(seen(person(3), person(8)), H36M_17, STYLE)
     assert sorted((m.ns, m.id) for m in markers) == [
         *(("bones", 3), ("bones", 8), ("joints", 3), ("joints", 8), ("labels", 3), ("labels", 8))
     ]
@@ -116,9 +119,9 @@ def test_unknown_and_doubtful_joints_and_their_bones_are_left_out():
 
 def test_a_person_with_no_visible_joint_is_not_drawn():
     pose = replace(person(1), joint_scores=np.zeros(17, np.float32))
-    assert person_markers([pose], H36M_17, HEADER, STYLE) == []
+    assert person_markers(seen(pose), H36M_17, STYLE) == []
     single = replace(pose, joint_scores=np.eye(17, dtype=np.float32)[4])
-    markers = person_markers([single], H36M_17, HEADER, STYLE)
+    markers = person_markers(seen(single), H36M_17, STYLE)
     assert [m.ns for m in markers] == ["joints", "labels"]
     check_rviz_accepts(markers)
 
@@ -133,14 +136,12 @@ def rgb(colours):
 
 def test_colours_by_id_tell_people_apart_at_all_times():
     style = PictureConfig(marker_colour="id")
-    drawn = {
-        n: person_markers([person(n)], H36M_17, HEADER, style)[:2] for n in (0, 1, 2, 3, 17, 1000)
-    }
+    drawn = {n: person_markers(seen(person(n)), H36M_17, style)[:2] for n in (0, 1, 2, 3, 17, 999)}
     for joints, bones in drawn.values():
         assert len(rgb(joints.colors)) == 1
         assert rgb(joints.colors) == rgb(bones.colors)
     assert len({tuple(rgb(joints.colors)) for joints, _ in drawn.values()}) == len(drawn)
-    again = person_markers([person(3), person(9)], H36M_17, HEADER, style)[0]
+    again = person_markers(seen(person(3), person(9)), H36M_17, style)[0]
     assert rgb(again.colors) == rgb(drawn[3][0].colors)
 
 
@@ -148,7 +149,7 @@ def test_colours_by_confidence_go_from_red_to_green():
     scores = np.linspace(0, 1, 17, dtype=np.float32)
     style = PictureConfig(marker_colour="confidence", marker_score=0.0)
     pose = replace(person(1), joint_scores=scores)
-    joints = person_markers([pose], H36M_17, HEADER, style)[0]
+    joints = person_markers(seen(pose), H36M_17, style)[0]
     check_rviz_accepts([joints])
     assert joints.colors[0].r == 1
     assert joints.colors[16].g == 1
@@ -159,7 +160,7 @@ def test_local_anchors_have_the_colour_of_their_joint_and_a_line_to_it():
     palette = [tuple(np.round(colour / 255, 3)) for colour in joint_colours(H36M_17)]
     assert len(set(palette)) == 17
     pose = person(1)
-    local, far, votes = anchor_markers([pose], H36M_17, HEADER, STYLE)
+    local, far, votes = anchor_markers(seen(pose), H36M_17, STYLE)
     assert [min(rgb([c])) for c in local.colors] == palette[:12]
     assert rgb(far.colors) == {tuple(np.round(np.array(GLOBAL_COLOUR) / 255, 3))}
     ends = [(p.x, p.y, p.z) for p in votes.points]
@@ -176,7 +177,7 @@ def test_one_joints_votes_are_drawn_by_their_weight():
     weights[[3, 15], joint] = 0.75, 0.25
     pose = replace(pose, anchors=replace(pose.anchors, weights=weights))
     style = PictureConfig(anchor_joint="left_wrist")
-    markers = anchor_markers([pose], H36M_17, HEADER, style)
+    markers = anchor_markers(seen(pose), H36M_17, style)
     check_rviz_accepts(markers)
     by_ns = {m.ns: m for m in markers}
     assert set(by_ns) == {"anchors_local", "anchors_global", "votes"}
@@ -203,7 +204,7 @@ def with_depth(pose, peak):
 def test_depth_is_a_line_of_opacity_along_the_ray():
     pose = with_depth(person(1), peak=6)
     style = PictureConfig(anchor_joint="nose")
-    (marker,) = depth_markers([pose], H36M_17, HEADER, style)
+    (marker,) = depth_markers(seen(pose), H36M_17, style)
     check_rviz_accepts([marker])
     assert (marker.ns, marker.id, marker.type) == ("depth", 1, Marker.LINE_LIST)
     # Both pieces of line that end in the likely bin, and no others.
@@ -212,7 +213,7 @@ def test_depth_is_a_line_of_opacity_along_the_ray():
     bins = (pose.depth.positions[nose] + pose.root)[[5, 6, 6, 7]]
     np.testing.assert_allclose(ends, bins, atol=1e-6)
     assert {c.a for c in marker.colors} == {1.0}
-    (everything,) = depth_markers([pose], H36M_17, HEADER, STYLE)
+    (everything,) = depth_markers(seen(pose), H36M_17, STYLE)
     assert len(everything.points) == 17 * 4
     assert len(rgb(everything.colors)) == 17
 
@@ -222,25 +223,25 @@ def test_depth_that_is_unknown_is_not_drawn():
     positions = pose.depth.positions.copy()
     positions[3] = np.nan
     broken = replace(pose, depth=replace(pose.depth, positions=positions))
-    (marker,) = depth_markers([broken], H36M_17, HEADER, STYLE)
+    (marker,) = depth_markers(seen(broken), H36M_17, STYLE)
     check_rviz_accepts([marker])
     assert len(marker.points) == 16 * 4
     for nobody in (person(2), replace(pose, root=None)):
-        assert depth_markers([nobody], H36M_17, HEADER, STYLE) == []
+        assert depth_markers(seen(nobody), H36M_17, STYLE) == []
 
 
 def test_a_model_without_anchors_draws_none():
     votes = AnchorVotes(np.zeros((0, 3)), np.zeros((0, 17)), np.zeros(0, int), np.zeros(0, int))
     pose = replace(person(1), anchors=votes)
     for style in (STYLE, PictureConfig(anchor_joint="nose")):
-        assert anchor_markers([pose], H36M_17, HEADER, style) == []
+        assert anchor_markers(seen(pose), H36M_17, style) == []
 
 
 def test_in_another_frame_the_label_still_stands_above_and_tells_the_cameras_distance():
     # REP 103: camera z forward, y down; base x forward, z up; the camera 1.5 m above the base.
     camera = Transform(np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0.0]]), np.array([0, 0, 1.5]))
     pose = move_pose(person(1), camera)
-    *_, label = person_markers([pose], H36M_17, HEADER, STYLE, camera)
+    *_, label = person_markers(Placed([pose], HEADER, camera), H36M_17, STYLE)
     assert label.pose.position.z > (pose.joints[:, 2] + pose.root[2]).max()
     assert label.text.endswith(f" {np.linalg.norm(person(1).root):.1f} m")
 
@@ -255,7 +256,7 @@ def test_label_stands_above_the_highest_joint():
 
 def test_anchors_are_more_opaque_the_more_they_count():
     pose = person(1)
-    markers = anchor_markers([pose], H36M_17, HEADER, STYLE)
+    markers = anchor_markers(seen(pose), H36M_17, STYLE)
     check_rviz_accepts(markers)
     assert [m.ns for m in markers] == ["anchors_local", "anchors_global", "votes"]
     assert [len(m.points) for m in markers] == [12, 8, 24]
@@ -272,15 +273,15 @@ def test_anchors_that_are_not_finite_are_left_out():
     joints = pose.joints.copy()
     joints[1] = np.nan
     changed = replace(pose, joints=joints, anchors=replace(pose.anchors, positions=positions))
-    markers = anchor_markers([changed], H36M_17, HEADER, STYLE)
+    markers = anchor_markers(seen(changed), H36M_17, STYLE)
     check_rviz_accepts(markers)
     assert [len(m.points) for m in markers] == [11, 8, 20]
 
 
 def test_what_is_gone_is_deleted_once():
     living = LivingMarkers()
-    both = person_markers([person(1), person(2)], H36M_17, HEADER, STYLE)
-    one = person_markers([person(2)], H36M_17, HEADER, STYLE)
+    both = person_markers(seen(person(1), person(2)), H36M_17, STYLE)
+    one = person_markers(seen(person(2)), H36M_17, STYLE)
     assert all(m.action == Marker.ADD for m in living.replace(both, HEADER).markers)
     second = living.replace(one, HEADER).markers
     deleted = {(m.ns, m.id) for m in second if m.action == Marker.DELETE}
@@ -294,6 +295,5 @@ def test_what_is_gone_is_deleted_once():
 
 @pytest.mark.parametrize(("lifetime", "expected"), [(0.0, (0, 0)), (2.25, (2, 250_000_000))])
 def test_lifetime_is_seconds(lifetime, expected):
-    style = PictureConfig(marker_lifetime=lifetime)
-    marker = person_markers([person(1)], H36M_17, HEADER, style)[0]
+    marker = person_markers(seen(person(1)), H36M_17, PictureConfig(marker_lifetime=lifetime))[0]
     assert (marker.lifetime.sec, marker.lifetime.nanosec) == expected

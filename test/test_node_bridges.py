@@ -165,7 +165,7 @@ def test_nobody_stays_on_the_list(messages, graph, make_node, make_camera, walke
         if tracked:
             break
     assert list(tracked[-1].ids) == ["person_0"]
-    warning = "publish_tf and publish_hri need tracking"
+    warning = "publish_tf and publish_hri publish nothing while"
     if how == "disabled":
         node.enable(False)
     elif how == "inactive":

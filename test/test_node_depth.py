@@ -217,7 +217,7 @@ def test_depth_of_no_use_without_calibration_is_counted(graph, rgbd, monkeypatch
     graph.spin_until(lambda: camera.node.cameras[0].pipeline.depths.is_alive)
     assert camera.person().root_source == Skeleton3D.ROOT_ASSUMED_FIELD_OF_VIEW
     assert camera.node.statistics.missed_depth == 1
-    assert "without camera_info" in camera.node.cameras[0].pipeline.depth_state
+    assert "without camera_info" in camera.node.cameras[0].pipeline.depth.state
 
 
 def test_depth_that_comes_after_its_image_is_waited_for(graph, rgbd, monkeypatch):

@@ -155,7 +155,7 @@ def test_what_fails_beside_the_skeletons_costs_no_image_and_counts_it_once(
     for count in (1, 2):
         camera.images.publish(camera.message(blank))
         graph.spin_until(lambda n=count: len(failed) == n)
-    graph.spin_until(lambda: "image published in part, RuntimeError: no paint left" in log.text)
+    graph.spin_until(lambda: "image partly published, RuntimeError: no paint left" in log.text)
     assert node.trigger_deactivate() == SUCCESS
     counts = node.statistics
     assert counts.processed == (0 if target else 2)

@@ -126,7 +126,7 @@ def test_incompatible_qos_is_told_in_the_diagnostics(graph, make_node, make_came
         image_timeout=0.5, **{"qos_overrides./image.subscription.reliability": "reliable"}
     )
     camera = make_camera(reliability=ReliabilityPolicy.BEST_EFFORT)
-    statuses(graph, camera, "input", "incompatible quality of service on /image, no messages")
+    statuses(graph, camera, "input", "incompatible QoS on /image, no messages")
     better = make_camera(namespace="better")
     better.images = better.node.create_publisher(type(better.message(blank)), "/image", 5)
     graph.spin_until(lambda: better.images.get_subscription_count() == 1)
@@ -158,7 +158,7 @@ def test_images_of_two_cameras_on_one_topic_are_told(
     camera.wait_for_node()
     camera.exchange(camera.message(blank))
     camera.exchange(camera.message(np.full((48, 64, 3), 90, np.uint8)))
-    text = "images of 64x48 after 320x240 pixels: tracking starts anew; is there more than"
+    text = "image size changed from 320x240 to 64x48: tracking restarts; is there more than"
     assert text in capfd.readouterr().err
     other.node.create_publisher(Image, "/image", 1)
     graph.spin_for(1.2)  # it may be the same camera, killed and started again

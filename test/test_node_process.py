@@ -144,19 +144,19 @@ def test_bad_input_is_logged_and_counted_and_survived(graph, make_camera, run_no
         camera.infos.publish(info)
         graph.spin_for(0.2)
         camera.exchange(camera.message(blank))
-        assert re.search(f"camera_info on /camera_info is of no use, assuming.*{text}", node.log)
+        assert re.search(f"camera_info on /camera_info ignored, assuming.*{text}", node.log)
     camera.infos.publish(good)
     graph.spin_for(0.2)
     unnamed = camera.message(blank)
     unnamed.header.frame_id = ""
     camera.exchange(unnamed)
-    assert "without a frame_id" in node.log
+    assert "images have no frame_id" in node.log
     for frame in ("robot/camera_optical_link", "robot/camera_link"):
         of_link = camera.message(blank)
         of_link.header.frame_id = frame
         camera.exchange(of_link)
-    assert "images come in robot/camera_link, whose z is up by its name" in node.log
-    assert "images come in robot/camera_optical_link" not in node.log
+    assert "images are in robot/camera_link, a frame with z up by its name" in node.log
+    assert "images are in robot/camera_optical_link" not in node.log
     assert node.end(signal.SIGTERM) == 0
     processed = count + 1 + 3 + 3
     assert (

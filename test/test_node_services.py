@@ -87,7 +87,7 @@ def test_a_disabled_node_works_on_nothing(graph, node, camera, caller, walker):
     assert actions(arrays[1]) == {Marker.DELETE}
     assert {(m.ns, m.id) for m in arrays[1].markers} == drawn
 
-    assert caller.enable(False) == "was disabled already"
+    assert caller.enable(False) == "already disabled"
     # Images are not even received: that would cost more than all else a disabled node does.
     graph.spin_until(lambda: camera.images.get_subscription_count() == 0)
     assert camera.infos.get_subscription_count() == 0
@@ -149,7 +149,7 @@ def test_reset_forgets_people_between_two_images(graph, node, camera, caller, wa
 
     node._estimator.reset = watched_reset
     graph.spin_until(lambda: len(arrays) == 2)
-    assert caller.reset() == "all people forgotten; ids go on counting"
+    assert caller.reset() == "all people forgotten; their ids are not used again"
     graph.spin_until(lambda: len(arrays) == 3)
     assert actions(arrays[2]) == {Marker.DELETE}
     assert threads == ["pose worker"]
@@ -164,7 +164,7 @@ def test_services_live_from_configure_to_cleanup(graph, node, camera, caller, bl
     assert not caller.are_ready()
     assert node.trigger_configure() == SUCCESS
     caller.meet()
-    assert caller.reset() == "inactive: nobody is tracked"
+    assert caller.reset() == "inactive: there is nobody to forget"
     assert caller.enable(False) == "disabled"
     assert node.trigger_activate() == SUCCESS
     graph.spin_for(0.7)
@@ -174,7 +174,7 @@ def test_services_live_from_configure_to_cleanup(graph, node, camera, caller, bl
     graph.spin_until(lambda: not caller.enable_client.service_is_ready())
     assert node.trigger_configure() == SUCCESS
     caller.meet()
-    assert caller.enable(True) == "was enabled already"
+    assert caller.enable(True) == "already enabled"
     assert node.trigger_activate() == SUCCESS
     camera.wait_for_node()
     camera.exchange(camera.message(blank))

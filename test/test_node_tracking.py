@@ -60,4 +60,4 @@ def test_people_over_time_and_a_recording_that_starts_again(
         ("person_1", Skeleton3D.TRACKING_LOST),
     ]
     assert people(show(walker, 5101)) == [("person_2", Skeleton3D.TRACKING_TRACKED)]
-    assert capfd.readouterr().err.count("stamps went back: tracking starts anew") == 1
+    assert capfd.readouterr().err.count("stamps jumped back: tracking restarts") == 1

@@ -50,7 +50,7 @@ def test_a_worker_that_does_not_end_costs_a_cleanup_and_not_the_process(
     assert node.start()
     go_on = hold(node, camera.message(blank))
     assert node.trigger_deactivate() == SUCCESS
-    remedy = "the worker is still busy after 0.2 s: cleanup and configure anew"
+    remedy = "the worker is still busy after 0.2 s: clean up and configure again"
     assert remedy in log.text
 
     def is_told():

@@ -22,6 +22,7 @@ class Gate:
         self.begun.set()
         assert self.open.wait(60)
         self.done += [frame.image.height for frame in frames]
+        return False
 
 
 def wait_until(condition, timeout=60.0):
@@ -34,7 +35,6 @@ def wait_until(condition, timeout=60.0):
 def test_only_the_newest_frame_waits():
     gate = Gate()
     worker = LatestFrameWorker(gate)
-    worker.start()
     assert not worker.submit(frame(1))
     assert gate.begun.wait(60)
     assert [worker.submit(frame(n)) for n in (2, 3, 4)] == [False, True, True]
@@ -50,10 +50,9 @@ def test_the_newest_frames_of_all_cameras_are_worked_on_together():
 
     def process(frames):
         batches.append([(f.camera, f.image.height) for f in frames])
-        gate(frames)
+        return gate(frames)
 
     worker = LatestFrameWorker(process)
-    worker.start()
     worker.submit(frame(1, "left"))
     assert gate.begun.wait(60)
     replaced = [worker.submit(frame(n, c)) for n, c in ((2, "left"), (3, "right"), (4, "left"))]
@@ -67,7 +66,6 @@ def test_the_newest_frames_of_all_cameras_are_worked_on_together():
 def test_stop_ends_after_the_present_frame_and_drops_the_waiting_one():
     gate = Gate()
     worker = LatestFrameWorker(gate)
-    worker.start()
     worker.submit(frame(1))
     assert gate.begun.wait(60)
     waiting = frame(2)
@@ -82,7 +80,6 @@ def test_stop_ends_after_the_present_frame_and_drops_the_waiting_one():
 def test_requests_are_served_in_the_thread_between_two_frames():
     gate = Gate()
     worker = LatestFrameWorker(gate)
-    worker.start()
     worker.submit(frame(1))
     assert gate.begun.wait(60)
     worker.submit(frame(2))
@@ -106,7 +103,6 @@ def test_requests_are_served_in_the_thread_between_two_frames():
 def test_a_discarded_frame_is_not_processed():
     gate = Gate()
     worker = LatestFrameWorker(gate)
-    worker.start()
     worker.submit(frame(1))
     assert gate.begun.wait(60)
     waiting = frame(2)
@@ -123,7 +119,6 @@ def test_a_discarded_frame_is_not_processed():
 def test_stop_forgets_what_was_requested():
     gate = Gate()
     worker = LatestFrameWorker(gate)
-    worker.start()
     worker.submit(frame(1))
     assert gate.begun.wait(60)
     worker.request(lambda: gate.done.append("late"))
@@ -134,13 +129,8 @@ def test_stop_forgets_what_was_requested():
     assert gate.done == [1]
 
 
-def test_stop_without_start_does_nothing():
-    assert LatestFrameWorker(print).stop(1) == (True, [])
-
-
 def test_an_idle_worker_uses_no_processor_time():
-    worker = LatestFrameWorker(print)
-    worker.start()
+    worker = LatestFrameWorker(lambda _: False)
     # Its own time: that of the process holds what threads of other tests still do.
     clock = time.pthread_getcpuclockid(worker._thread.ident)
     before = time.clock_gettime(clock)
@@ -158,7 +148,6 @@ def test_the_worker_comes_back_to_what_is_unfinished_and_then_sleeps():
         return len(calls) % 4 != 0
 
     worker = LatestFrameWorker(process, lambda: last.append(threading.current_thread().name))
-    worker.start()
     for number in (1, 2):
         worker.submit(frame(number))
         wait_until(lambda n=number: len(calls) == 4 * n)
@@ -217,7 +206,6 @@ def test_texts_that_are_always_new_do_not_fill_the_log():
 def test_a_flood_of_one_request_is_served_once():
     gate = Gate()
     worker = LatestFrameWorker(gate)
-    worker.start()
     worker.submit(frame(1))
     assert gate.begun.wait(60)
     served = []

@@ -96,7 +96,7 @@ def test_without_a_transform_nothing_is_published_and_the_frame_is_named(
     assert markers == []
     log = capfd.readouterr().err
     assert log.count("people dropped: no transform from 'lens' to 'map': frame 'map'") == 1
-    pipeline = node._reports()[0].pipeline
+    pipeline = node.cameras[0].report().pipeline
     assert "frame 'map' is not known to tf" in pipeline.transforms
     # It moves: the image has to lie between two messages.
     message = camera.message(blank)
@@ -105,18 +105,20 @@ def test_without_a_transform_nothing_is_published_and_the_frame_is_named(
         robot.moving.publish(robot.message("lens", "map", stamp=shifted(stamp, delta)))
     graph.spin_until(lambda: is_placed(node, "lens", message.header))
     assert camera.exchange(message).header.frame_id == "map"
-    assert "from lens to map" in node._reports()[0].pipeline.transforms
+    assert "from lens to map" in node.cameras[0].report().pipeline.transforms
     late = copy.deepcopy(message)
     late.header.stamp = shifted(stamp, 3 * 10**8)
     camera.images.publish(late)
     graph.spin_until(lambda: node.statistics.dropped_untransformed == 3)
-    assert "asked for 0.200 s after the last message" in node._reports()[0].pipeline.transforms
+    assert (
+        "asked for 0.200 s after the last message" in node.cameras[0].report().pipeline.transforms
+    )
     # Time goes back, as in a recording played again: what moved is forgotten with it.
     again = copy.deepcopy(message)
     again.header.stamp = shifted(stamp, -(10**9))
     camera.images.publish(again)
     graph.spin_until(lambda: node.statistics.dropped_untransformed == 4)
-    assert "is not known to tf; known: -" in node._reports()[0].pipeline.transforms
+    assert "is not known to tf; known: -" in node.cameras[0].report().pipeline.transforms
     assert {s.header.frame_id for s in camera.skeletons} == {"map"}
 
 

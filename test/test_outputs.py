@@ -7,9 +7,9 @@ from visualization_msgs.msg import MarkerArray
 
 from pandapose_ros.config import PictureConfig
 from pandapose_ros.frames.transform import IDENTITY
+from pandapose_ros.node.estimate import Estimate, Placed
 from pandapose_ros.node.markers import lasting
 from pandapose_ros.node.outputs import Outputs
-from pandapose_ros.node.world import Placed
 from pandapose_ros.skeleton import H36M_17
 
 
@@ -27,13 +27,11 @@ def test_what_nobody_listens_to_is_not_even_built(graph):
 
     outputs.publish(placed, STYLE, send)
     # No image to draw on: it is not.
-    outputs.pictures.publish(None, people, HEADER, STYLE, "", send)
+    outputs.pictures.publish(Estimate(people, HEADER, None, True, 0.0), STYLE, "", send)
     assert sent == ["skeletons"]
-    built = {
-        "markers": outputs._people_in_rviz,
-        "anchor_markers": outputs._anchors_in_rviz,
-        "depth_markers": outputs._depths_in_rviz,
-    }
+    topics = ("markers", "anchor_markers", "depth_markers")
+    shown = [living for _, _, living in outputs._drawings]
+    built = dict(zip(topics, shown, strict=True))
     wanted = set()
     for topic in built:
         assert {name for name, living in built.items() if living.keys} == wanted

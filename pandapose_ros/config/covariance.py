@@ -1,4 +1,4 @@
-"""Defaults of how sure a position is, for weights that were not calibrated themselves."""
+"""Defaults of the covariances, for weights without a calibration of their own."""
 
 from dataclasses import dataclass
 

@@ -16,12 +16,12 @@ def option(
     """Declare one field of a frozen dataclass.
 
     Args:
-        default: Its default; the type of it is the type of the parameter.
+        default: Its default, whose type is the parameter's.
         doc: One line, with the unit in brackets if there is one.
-        low: Least value allowed.
-        high: Greatest value allowed.
-        choices: The texts allowed; none: any.
-        live: Whether it may change while the node runs; read at the next frame.
+        low: Minimum.
+        high: Maximum.
+        choices: The texts allowed; empty: any.
+        live: Whether it may change while the node runs; takes effect with the next frame.
     """
     metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "live": live}
     return field(default=default, metadata=metadata)

@@ -1,4 +1,4 @@
-"""How a recording is played to a node in the same process: each image after what counts for it."""
+"""Play a recording to a node in the same process: each image after the messages it needs."""
 
 import importlib
 import time
@@ -24,12 +24,12 @@ _CLOCK = "/clock"
 
 
 def spin_until(executor: Executor, condition: Callable[[], bool], otherwise: str) -> None:
-    """Let the nodes work until a condition holds.
+    """Spin until a condition holds.
 
     Args:
         executor: Of the nodes.
-        condition: Asked again and again.
-        otherwise: What is wrong if it never holds.
+        condition: Called repeatedly.
+        otherwise: What the error says if it does not hold in time.
 
     Raises:
         TimeoutError: If it does not hold within two minutes.
@@ -48,10 +48,10 @@ def class_of(name: str) -> type:
 
 
 class BagPlayer:
-    """Send a recording's images to a node one by one, and all else that it listens to.
+    """Send a recording's images to a node one by one, and all its other inputs.
 
-    For transforms and depth the live node waits, so that what comes after an image counts for it
-    still. Here they are sent before it, or nothing would come while the player waits for the node.
+    A live node waits for transforms and depth that arrive after an image. Here they are sent
+    before it, as nothing is sent while the player waits for the node.
     """
 
     def __init__(
@@ -68,20 +68,20 @@ class BagPlayer:
 
         Args:
             player: Publishes.
-            node: Listens; has to be active.
+            node: Subscribes; has to be active.
             executor: Of both.
-            reader: Of what is played beside the images, for this object alone.
+            reader: Of everything but the images, for this object alone.
             image: Topic of the images.
             needs_depth: Whether depth was asked for.
 
         Raises:
-            RuntimeError: If the node does not listen to what it is to work on.
+            RuntimeError: If the node does not subscribe to the images or the depth.
         """
         self._player, self._node, self._executor = player, node, executor
         self._depth = node.resolve_topic_name("depth")
-        connections = self._heard(reader, [image, self._depth] if needs_depth else [image])
+        connections = self._connections(reader, [image, self._depth] if needs_depth else [image])
         self._publishers = {c.topic: self._publisher(c) for c in connections}
-        # A simulation's own clock is the one of its stamps, whenever it was recorded.
+        # A recorded /clock, of a simulation, is played instead: the stamps refer to it.
         self._clock: Publisher | None = None
         if _CLOCK not in self._publishers:
             self._clock = player.create_publisher(Clock, _CLOCK, 1)
@@ -100,8 +100,8 @@ class BagPlayer:
             c.topic for c in others if c.topic not in (self._depth, *self._transforms)
         ]
 
-    def _heard(self, reader: Reader, wanted: Sequence[str]) -> list[Connection]:
-        """Return the recorded topics that the node listens to; all that are wanted have to be."""
+    def _connections(self, reader: Reader, wanted: Sequence[str]) -> list[Connection]:
+        """Return the recorded topics that the node subscribes to, all wanted ones among them."""
         node = self._node
         subscribed = dict(
             self._player.get_subscriber_names_and_types_by_node(
@@ -115,17 +115,16 @@ class BagPlayer:
         ]
         if unheard := set(wanted) - {c.topic for c in connections}:
             raise RuntimeError(
-                f"pose_node does not listen to {', '.join(sorted(unheard))} of the recording, or "
-                "that is empty: look at cameras, image_transport and depth_window in the "
-                "parameters"
+                f"pose_node does not subscribe to {', '.join(sorted(unheard))} of the recording, "
+                "or that is empty: check the parameters cameras, image_transport and depth_window"
             )
         return connections
 
     def play(self, reader: Reader) -> Iterator[int]:
-        """Send one image after the other; go on when the node is done with it.
+        """Send one image at a time; the caller waits until the node has processed it.
 
         Args:
-            reader: Of the images; another one than that of the rest, which is ahead of it.
+            reader: Of the images; not the one of the other topics, which reads ahead.
 
         Yields:
             The image's time of recording, nanoseconds.
@@ -141,14 +140,14 @@ class BagPlayer:
             yield time_ns
 
     def _send_beside(self, time_ns: int, stamp_ns: int) -> None:
-        """Send what the live node would have by the time that it needs it for an image.
+        """Send the messages that a live node would have received when it needs them for an image.
 
         Args:
             time_ns: When the image was recorded.
-            stamp_ns: The image's own.
+            stamp_ns: Stamp of the image.
         """
         if self._last_depth_ns > stamp_ns + TIME_JUMP_NS:
-            self._last_depth_ns = 0  # time has gone back
+            self._last_depth_ns = 0  # time has jumped back
         parameters = self._node.parameters
         timeout = round(parameters.get(WorldConfig).transform_timeout * 1e9)
         window = round(parameters.get(NodeConfig).depth_window * 1e9)
@@ -160,19 +159,19 @@ class BagPlayer:
         for data in self._beside.take(self._depth, time_ns):
             self._send_depth(data)
         late = self._beside.take(self._depth, time_ns + window)
-        # No further than the node waits, as it keeps the last few only.
+        # No further than the node would wait, as it keeps only the last few.
         while self._last_depth_ns < stamp_ns and (data := next(late, None)) is not None:
             self._send_depth(data)
 
     def _send_depth(self, data: bytes) -> None:
-        """Send a depth image and see it arrive: the subscription holds one at a time."""
+        """Send a depth image and wait for its arrival: the subscription queues only one."""
         self._last_depth_ns = stamp_of_serialized(data)
         before = self._received_depths()
         self._publishers[self._depth].publish(data)
         spin_until(
             self._executor,
             lambda: self._received_depths() > before,
-            "pose_node has not heard a depth image",
+            "pose_node has not received a depth image",
         )
 
     def _received_depths(self) -> int:

@@ -1,8 +1,8 @@
 """A process that plays a recording to `pose_node`, image by image, and records its skeletons.
 
-It is the live node itself, with all its parameters, in a graph of its own that nobody outside of
-the process sees. The next image is sent when the last one is done: none is dropped as the node is
-busy, and the result is the live node's for the same images.
+It runs the live node itself, with all its parameters, in a ROS graph that is invisible to other
+processes. Each image is sent when the one before is done, so that none is dropped because the node
+is busy.
 """
 
 import os
@@ -39,7 +39,7 @@ class BagWorker:
 
         Args:
             job: What to do.
-            is_ending: Asked after each image whether to stop.
+            is_ending: Returns whether to stop; called after each image.
 
         Raises:
             RuntimeError: If the node does not start; it has logged the reason.
@@ -50,16 +50,16 @@ class BagWorker:
         self._executor = SingleThreadedExecutor()
         self._player = Node("player", namespace=job.namespace, use_global_arguments=False)
         self._node = PoseNode(namespace=job.namespace)
-        # Its subscriptions have to be there when the recording is compared with them.
+        # A lazy node would not subscribe, but its subscriptions choose what is played.
         self._node.set_parameters([Parameter("lazy", value=False)])
-        self._heard: dict[str, list[bytes]] = {name: [] for name in _TYPES}
+        self._received: dict[str, list[bytes]] = {name: [] for name in _TYPES}
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         for name, kind in _TYPES.items():
             if name != "anchors" or job.anchors:
                 qos = latched if name == "skeleton_info" else QoSProfile(depth=100)
                 topic = f"{self._node.get_fully_qualified_name()}/{name}"
                 self._player.create_subscription(
-                    class_of(kind), topic, self._heard[name].append, qos, raw=True
+                    class_of(kind), topic, self._received[name].append, qos, raw=True
                 )
         for node in (self._player, self._node):
             self._executor.add_node(node)
@@ -67,13 +67,13 @@ class BagWorker:
             raise RuntimeError("pose_node did not start; see its message above")
 
     def close(self) -> None:
-        """End the node."""
+        """Destroy both nodes."""
         self._executor.shutdown()
         self._node.destroy_node()
         self._player.destroy_node()
 
     def run(self, on_image: Callable[[], None]) -> None:
-        """Play everything that the node listens to, and write what it says.
+        """Play everything that the node subscribes to, and write what it publishes.
 
         Args:
             on_image: Called after each image.
@@ -128,10 +128,10 @@ class BagWorker:
         counts = self._node.statistics
         if counts.processed + sum(counts.losses().values()) < images:
             return False
-        # What was published before it was counted may still be on its way to the player.
+        # An image is counted before its messages are published.
         expected = counts.processed - self._written
         names = ("skeletons", "anchors") if self._job.anchors else ("skeletons",)
-        return all(len(self._heard[name]) >= expected for name in names)
+        return all(len(self._received[name]) >= expected for name in names)
 
     def _losses(self) -> Losses:
         counts = self._node.statistics
@@ -142,16 +142,16 @@ class BagWorker:
         )
 
     def _write(self, writer: Writer, outputs: dict[str, Connection], stamp: int) -> None:
-        """Write what has been heard, at the time of its image."""
-        self._written += len(self._heard["skeletons"])
+        """Write the messages received, at the time of their image."""
+        self._written += len(self._received["skeletons"])
         for name, connection in outputs.items():
-            for data in self._heard[name]:
+            for data in self._received[name]:
                 writer.write(connection, stamp, data)
-            self._heard[name].clear()
+            self._received[name].clear()
 
 
 def _tell(text: str) -> None:
-    """Say a line to the tool that started this process."""
+    """Print a line for the tool that started this process."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -160,7 +160,7 @@ def main() -> int:
     """Do the job of the first argument; print a line for each image; return the exit code."""
     keep_freed_memory()
     job = BagJob.from_json(sys.argv[1])
-    # No other process sees this graph: neither the robot's nor another worker's.
+    # Hides this graph from all other processes, the robot's and other workers'.
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "OFF"
     ending = start_ros()
     worker: BagWorker | None = None

@@ -23,8 +23,8 @@ Work = tuple[FramePipeline, PreparedFrame]
 class Batch:
     """Prepare frames, estimate them together, publish them; called by one thread.
 
-    A bad image costs no other camera its skeletons. When the device fails, its cache is emptied
-    and the images tried once more; if it fails again, `on_fault` is told and all work ends.
+    A bad image does not affect the other cameras. When the device fails, its cache is emptied and
+    the images are tried once more; if it fails again, `on_fault` is called and all work ends.
     """
 
     def __init__(
@@ -35,14 +35,14 @@ class Batch:
         on_fault: Callable[[str], None],
         logger: RcutilsLogger,
     ) -> None:
-        """Prepare for the work of one activation.
+        """Prepare for one activation.
 
         Args:
             estimator: Finds and lifts the people.
             parameters: Read anew for every batch.
             pipelines: One for each camera, by name.
-            on_fault: Told in this thread why the device cannot be used.
-            logger: Told of the first failure.
+            on_fault: Called in the worker's thread with the reason why the device is unusable.
+            logger: Where to log the first failure.
         """
         self._estimator = estimator
         self._parameters = parameters
@@ -52,10 +52,10 @@ class Batch:
         self._has_ended = False
 
     def process(self, frames: Sequence[Frame]) -> bool:
-        """Do all work on at most one frame of each camera; never raises an error.
+        """Process at most one frame of each camera; never raises an error.
 
         Returns:
-            Whether results wait for their transform; it has to be called again soon then.
+            Whether estimates wait for their transform, so that it has to be called again soon.
         """
         works: list[Work] = []
         for frame in frames:
@@ -70,28 +70,28 @@ class Batch:
                 self._estimator.update(settings)
             for (pipeline, prepared), poses in self._estimate(works):
                 pipeline.hand_over(prepared, poses)
-        # All of them: no camera waits for another's transforms.
+        # A list, not a generator: no camera waits for another's transforms.
         unfinished = [pipeline.delivery.attend() for pipeline in self._pipelines.values()]
         return any(unfinished)
 
     def switch_off(self) -> None:
-        """Forget all people, also those who are not published yet, on request."""
+        """Forget all people, including those not yet published, as the node is disabled."""
         for pipeline in self._pipelines.values():
             pipeline.statistics.dropped_disabled += pipeline.delivery.drop()
         self.forget()
 
     def end(self) -> None:
-        """Count what is not published any more, as the node is deactivated."""
+        """Drop and count what is still unpublished, as the node is deactivated."""
         for pipeline in self._pipelines.values():
             pipeline.statistics.dropped_inactive += pipeline.delivery.drop()
 
     def forget(self) -> None:
-        """Forget all people and delete their markers; ids go on counting."""
+        """Forget all people and delete their markers; their ids are not used again."""
         for pipeline in self._pipelines.values():
             pipeline.forget()
 
     def _estimate(self, works: Sequence[Work]) -> list[tuple[Work, list[Pose]]]:
-        """Return what could be estimated; count and log what could not."""
+        """Return what could be estimated; log and count what could not."""
         try:
             with ExitStack() as timing:
                 for pipeline, _ in works:
@@ -117,7 +117,7 @@ class Batch:
             if not is_device_fault(error):
                 raise
             text = explain_device_fault(error, self._estimator.device)
-        # Out of the handler, so that the error no longer holds on to its tensors.
+        # Outside of the handler, as the exception would keep its tensors in memory.
         self._logger.warning(f"{text}; trying once more with its cache emptied")
         free_device_memory()
         return self._estimator.estimate_together(images)

@@ -1,18 +1,15 @@
 """A tf frame per person: `body_` and the person's name, as REP 155 describes it."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from std_msgs.msg import Header
 
 from pandapose_ros.frames.body_frame import BodyRotations
 from pandapose_ros.frames.transform import quaternion_from_rotation
 from pandapose_ros.node.conversions import person_name
+from pandapose_ros.node.estimate import Placed
 from pandapose_ros.node.statistics import Send
-from pandapose_ros.pose import Pose
 
 _QUEUE = 100  # as of tf2_ros
 
@@ -36,22 +33,21 @@ class BodyFrames:
         self._message = TFMessage
         self._node = node
         self._rotations = BodyRotations()
-        # A lifecycle publisher would do no more: nobody calls `publish` while inactive.
+        # No lifecycle publisher is needed: `publish` is not called while the node is inactive.
         self._publisher = node.create_publisher(TFMessage, "/tf", QoSProfile(depth=_QUEUE))
 
-    def publish(self, poses: Sequence[Pose], header: Header, send: Send) -> None:
-        """Publish the frames of people who have a place, children of the header's frame.
+    def publish(self, placed: Placed, send: Send) -> None:
+        """Publish a frame for each person with a root, as children of the people's frame.
 
         Args:
-            poses: People; may be empty.
-            header: Of the frame that they are placed in.
+            placed: People; may be empty.
             send: Called with the publisher and its message.
         """
         transforms = []
-        for pose, rotation in self._rotations.update(poses):
+        for pose, rotation in self._rotations.update(placed.poses):
             x, y, z = np.asarray(pose.root, np.float64).tolist()
             frame = f"body_{person_name(pose)}"
-            stamped = TransformStamped(header=header, child_frame_id=frame)
+            stamped = TransformStamped(header=placed.header, child_frame_id=frame)
             stamped.transform.translation = Vector3(x=x, y=y, z=z)
             qx, qy, qz, qw = quaternion_from_rotation(rotation)
             stamped.transform.rotation = Quaternion(x=qx, y=qy, z=qz, w=qw)

@@ -1,8 +1,7 @@
-"""The intrinsics of a camera's images, or why there are none and what is assumed instead."""
+"""The intrinsics of a camera's images, or why they are unknown and what is assumed."""
 
 import time
 
-from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from pandapose_ros.camera.lens import Distortion
@@ -11,27 +10,24 @@ from pandapose_ros.node.intrinsics import intrinsics_from_message
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.statistics import NodeStatistics
 
-# camera_info may come a moment after the first images without being missed.
+# camera_info may arrive this much later than the first image, without a warning [s].
 _GRACE = 1.0
 
 
 class Calibration:
-    """Read camera_info anew whenever it changes.
+    """Read the intrinsics from the latest camera_info, and log what is wrong with it.
 
     Attributes:
         state: In use, none, or refused, and why.
     """
 
-    def __init__(
-        self, node: Node, topic: str, statistics: NodeStatistics, notices: Notices
-    ) -> None:
+    def __init__(self, topic: str, statistics: NodeStatistics, notices: Notices) -> None:
         """Start without any.
 
         Args:
-            node: Gives the log.
             topic: Of camera_info, resolved.
             statistics: Counts the images for which it was refused.
-            notices: Where to say so.
+            notices: Where to log that.
         """
         self.state = "none yet"
         self._topic = topic
@@ -48,12 +44,12 @@ class Calibration:
         *,
         rectified: bool,
     ) -> tuple[Array | None, Distortion | None]:
-        """Return K and distortion, or None twice after having said why.
+        """Return K and distortion; None twice, with the reason in the log, if they are unknown.
 
         Args:
             message: The newest camera_info, if there is one.
             size: (width, height) of the image, pixels.
-            field_of_view: What is assumed without, radians; 0: nothing.
+            field_of_view: Horizontal, assumed without camera_info, radians; 0: none.
             rectified: As of `intrinsics_from_message`.
         """
         fallback = (
@@ -61,7 +57,7 @@ class Calibration:
             "by a common factor"
         )
         if field_of_view <= 0:
-            fallback = "people get no place in space (root_source NONE)"
+            fallback = "people get no 3D position (root_source NONE)"
         if message is None:
             self._miss(fallback)
             return None, None
@@ -70,7 +66,7 @@ class Calibration:
         except ValueError as error:
             self.state = f"refused, {fallback}: {error}"
             self._statistics.refused_camera_info += 1
-            self._notices.error(f"camera_info on {self._topic} is of no use, {fallback}: {error}")
+            self._notices.error(f"camera_info on {self._topic} ignored, {fallback}: {error}")
             return None, None
         self.state = "in use"
         self._follow(message)
@@ -86,7 +82,7 @@ class Calibration:
             )
 
     def _follow(self, message: CameraInfo) -> None:
-        """Log when the camera is another than before, as after a zoom or a new calibration."""
+        """Log when the intrinsics change, as after a zoom or a new calibration."""
         before, self._last = self._last, message
         if before is None or before is message or _lens(before) == _lens(message):
             return

@@ -8,7 +8,7 @@ from rclpy.lifecycle import LifecycleNode
 from pandapose_ros.config import NodeConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.depth import DepthBuffer
-from pandapose_ros.node.diagnostics import InputReport, PipelineReport, Report
+from pandapose_ros.node.diagnostics import CameraReport, InputReport, PipelineReport
 from pandapose_ros.node.inputs import ImageInput, input_topics
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
@@ -22,7 +22,6 @@ from pandapose_ros.node.qos_overrides import (
 from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.worker import Frame
 from pandapose_ros.node.world import SharedWorld, World
-from pandapose_ros.runtime.memory import device_memory, resident_memory
 from pandapose_ros.skeleton import Skeleton
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -31,14 +30,16 @@ _OLD_IMAGE = 1.0
 
 
 class Camera:
-    """Hold the subscriptions, publishers and statistics of a camera.
+    """Hold the subscriptions, publishers and statistics of a camera, from configure to cleanup.
 
     Attributes:
         name: Prefix of its topics; empty for a node with one camera.
-        outputs: From configure to cleanup.
-        statistics: Of the present or the last activation.
-        timings: Likewise.
-        pipeline: While active.
+        outputs: Its publishers.
+        statistics: Counters of the current or last activation.
+        timings: Rates and durations of the same activation.
+        input: Its subscriptions; None while inactive.
+        pipeline: What works on its frames; None while inactive.
+        is_enabled: Whether `~/enable` lets the node work on its images.
     """
 
     def __init__(
@@ -65,23 +66,20 @@ class Camera:
         self.statistics, self.timings = NodeStatistics(), Timings()
         self.pipeline: FramePipeline | None = None
         self.input: ImageInput | None = None
+        self.is_enabled = True
         self._node = node
         self._parameters = parameters
         self._world = World(node, parameters.get(WorldConfig), shared, name)
         self.outputs = Outputs(node, skeleton, name)
 
     def activate(
-        self,
-        estimator: PoseEstimator,
-        on_frame: Callable[["Camera", Frame], None],
-        is_enabled: Callable[[], bool],
+        self, estimator: PoseEstimator, on_frame: Callable[["Camera", Frame], None]
     ) -> FramePipeline:
-        """Listen, with all figures at zero, and return what works on the frames.
+        """Reset the statistics, subscribe, and return the pipeline that works on the frames.
 
         Args:
             estimator: Finds and lifts the people.
             on_frame: Called in the executor with every frame; has to return at once.
-            is_enabled: Whether `~/enable` lets the node work.
         """
         self.statistics, self.timings = NodeStatistics(), Timings()
         self.outputs.publish_info(estimator.model_info)
@@ -103,38 +101,41 @@ class Camera:
             self.name,
             lambda frame: on_frame(self, frame),
             depths,
-            lambda: self._parameters.get(NodeConfig),
-            lambda: not self.why_paused(enabled=is_enabled()),
+            self._parameters,
+            lambda: not self.why_paused,
         )
         return self.pipeline
 
     @property
     def topics(self) -> str:
-        """Name what the camera listens to and where its people are published."""
+        """The topic of the images and that of the skeletons, for the log."""
         source = self.input.topic if self.input is not None else "nothing"
         return f"{source} -> {self.outputs.skeletons_topic}"
 
-    def why_paused(self, *, enabled: bool) -> str:
-        """Say why no images are taken, as was asked for; empty if they are.
-
-        Args:
-            enabled: Whether `~/enable` lets the node work.
-        """
-        if not enabled:
+    @property
+    def why_paused(self) -> str:
+        """Why the user's settings keep images from being received; empty if they do not."""
+        if not self.is_enabled:
             return "disabled (call ~/enable with true)"
         is_lazy = self._parameters.get(NodeConfig).lazy
         if is_lazy and not (self._world.is_published or self.outputs.are_wanted):
             return "nobody subscribes to a result (lazy)"
         return ""
 
+    def enable(self, on: bool) -> None:
+        """Subscribe to images from now on, if the camera is active, or unsubscribe."""
+        self.is_enabled = on
+        if self.input is not None:
+            self.input.follow_demand()
+
     def deactivate(self) -> None:
-        """Listen no more."""
+        """Unsubscribe."""
         if self.input is not None:
             self.input.destroy()
         self.input = self.pipeline = None
 
     def clear(self) -> None:
-        """Delete all markers and name nobody any more; for after the last image."""
+        """Delete all markers and people; to be called after the last image."""
         self.outputs.clear_markers()
         self._world.close()
 
@@ -144,32 +145,11 @@ class Camera:
         self._world.destroy()
         self.outputs.destroy()
 
-    def report(self, estimator: PoseEstimator, *, is_enabled: bool, fault: str) -> Report:
-        """Gather what the diagnostics tell of this camera.
-
-        Args:
-            estimator: Of the node.
-            is_enabled: Whether `~/enable` lets the node work.
-            fault: Why the node has stopped by itself; empty if it has not.
-        """
-        pause = self.why_paused(enabled=is_enabled)
-        images, pipeline = self._report_work(pause)
-        return Report(
-            input=images,
-            pipeline=pipeline,
-            counts=self.statistics,
-            device=str(estimator.device),
-            model=estimator.model_info,
-            memory=resident_memory(),
-            device_memory=device_memory(estimator.device),
-            camera=self.name,
-            fault=fault,
-            pause=pause,
-        )
-
-    def _report_work(self, pause: str) -> tuple[InputReport | None, PipelineReport | None]:
+    def report(self) -> CameraReport:
+        """Return the camera's state for the diagnostics."""
+        pause = self.why_paused
         if self.input is None or self.pipeline is None:
-            return None, None
+            return CameraReport(self.name, None, None, self.statistics, pause)
         config = self._parameters.get(NodeConfig)
         is_silent = not pause and self.input.silence >= config.image_timeout
         images = InputReport(
@@ -181,7 +161,7 @@ class Camera:
             timeout=config.image_timeout,
             age=self.input.image_age,
             age_limit=config.max_image_age or _OLD_IMAGE,
-            depth=self.pipeline.depth_state,
+            depth=self.pipeline.depth.state,
             camera_info=self.pipeline.calibration.state,
         )
         pipeline = PipelineReport(
@@ -190,11 +170,11 @@ class Camera:
             latencies=self.timings.latencies(),
             transforms=self._world.state,
         )
-        return images, pipeline
+        return CameraReport(self.name, images, pipeline, self.statistics, pause)
 
 
 def find_problems(node: LifecycleNode, parameters: Parameters, notices: Notices) -> list[str]:
-    """Say what is wrong with the parameters; warn of what is set but not read.
+    """Return what is wrong with the parameters; warn of those that are set but not read.
 
     Args:
         node: Resolves the names of topics.
@@ -220,7 +200,7 @@ def find_problems(node: LifecycleNode, parameters: Parameters, notices: Notices)
 
 
 def _name_problems(names: tuple[str, ...]) -> list[str]:
-    """Say what is wrong with the names of the cameras; one empty name means no name."""
+    """Return what is wrong with the cameras' names; one empty name means a single camera."""
     if names == ("",):
         return []
     if not names or len(set(names)) < len(names):

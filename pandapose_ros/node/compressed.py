@@ -2,7 +2,7 @@
 
 Its `format` is "jpeg" or "png" from old senders and many drivers, and "rgb8; jpeg compressed bgr8"
 from newer ones: the encoding of the raw image, the codec, and in which order the colours lie in
-the compressed data. The data say for themselves what the codec is; the rest is read from `format`.
+the compressed data. The codec is read from the data themselves, the rest from `format`.
 """
 
 import cv2
@@ -62,7 +62,7 @@ def _decode(data: bytes, what: str, mode: int) -> NDArray[np.uint8]:
     reason = "the data are damaged or cut short"
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:  # a header that tells of more pixels than fit
+    except cv2.error as error:  # a header that claims more pixels than OpenCV allows
         pixels, reason = None, str(error).strip()
     if pixels is None:
         raise ValueError(f"cannot decode the {what}: {reason}")

@@ -39,7 +39,7 @@ def skeletons_message(
 
     Args:
         poses: People, in any order; may be empty.
-        header: Stamp of the image and its optical frame.
+        header: Stamp of the image, and the frame of the poses.
         skeleton_type: `Skeleton.name`.
     """
     return Skeleton3DArray(
@@ -68,8 +68,8 @@ def _skeleton(pose: Pose) -> Skeleton3D:
 
 
 def _joints(pose: Pose) -> list[Joint3D]:
-    """Convert the joints; in the camera frame where the root is known, else pelvis-relative."""
-    positions = placed(pose.joints, pose)
+    """Convert the joints: in the root's frame where that is known, else pelvis-relative."""
+    positions = add_root(pose.joints, pose)
     known = np.isfinite(positions).all(-1)
     positions[~known] = _NAN
     scores = np.where(known, pose.joint_scores, 0.0)
@@ -98,8 +98,8 @@ def _joint_covariances(pose: Pose) -> Sequence[NDArray[np.float64]]:
     return list(covariances.reshape(len(pose.joints), 9))
 
 
-def placed(points: NDArray[np.floating], pose: Pose) -> NDArray[np.float64]:
-    """Move pelvis-relative points to the camera frame where the pose's root is known.
+def add_root(points: NDArray[np.floating], pose: Pose) -> NDArray[np.float64]:
+    """Return pelvis-relative points in the frame of the root; unchanged if that is unknown.
 
     Args:
         points: [..., 3], pelvis-relative, metres.
@@ -156,7 +156,7 @@ def _anchor_set(pose: Pose) -> AnchorSet3D:
     owners = np.where(votes.owners < 0, AnchorSet3D.GLOBAL_JOINT, votes.owners)
     return AnchorSet3D(
         skeleton_id=person_name(pose),
-        positions=[Point32(x=x, y=y, z=z) for x, y, z in placed(votes.positions, pose).tolist()],
+        positions=[Point32(x=x, y=y, z=z) for x, y, z in add_root(votes.positions, pose).tolist()],
         kinds=array.array("B", votes.kinds.astype(np.uint8).tobytes()),
         joint_index=array.array("H", owners.astype(np.uint16).tobytes()),
         weights=array.array("f", votes.shares.astype(np.float32).tobytes()),

@@ -1,67 +1,46 @@
-"""The way out of a camera's results: in their order, each as soon as it can be placed."""
+"""Publish a camera's estimates in order, each as soon as its transform is known."""
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Header
 
 from pandapose_ros.config import PictureConfig, WorldConfig
 from pandapose_ros.frames.transform_tree import TransformError
+from pandapose_ros.node.estimate import Estimate, Placed
 from pandapose_ros.node.markers import lasting
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import NodeStatistics, Timings
-from pandapose_ros.node.world import Placed, World
-from pandapose_ros.pose import Pose, TrackState
+from pandapose_ros.node.world import World
+from pandapose_ros.pose import TrackState
 
-# Each holds on to its image, of 3 MB at 1280x720. What waits for longer than this takes at 30 Hz
-# is of little use.
+# Each keeps its image, 3 MB at 1280x720. At 30 Hz this is a second; older ones are of little use.
 MOST_WAITING = 30
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """Hold the people of an image.
-
-    Attributes:
-        poses: In the camera's optical frame.
-        header: Stamp of the image and that frame.
-        image: RGB uint8 [H, W, 3].
-        is_tracked: Whether the people's names hold from image to image.
-        since: When the estimation ended, seconds of `time.monotonic`.
-    """
-
-    poses: Sequence[Pose]
-    header: Header
-    image: NDArray[np.uint8]
-    is_tracked: bool
-    since: float
 
 
 @dataclass
 class Delivery:
-    """Publish a camera's results, each as soon as its transform is there; for one thread.
+    """Publish a camera's estimates, each as soon as its transform is known; for one thread.
 
-    Whoever has to wait for tf is set aside, so that the next images can be worked on. None is
-    published after a later one. One that waits for longer than `transform_timeout` is given up,
-    and so is one that comes while too many others wait.
+    Estimates wait for tf in a queue, so that the next images can be processed meanwhile, and leave
+    it in order. One that waits for longer than `transform_timeout` is dropped, and so is one that
+    finds the queue full.
 
     Attributes:
         node: Gives the clock.
-        parameters: Read anew for every result.
-        world: Places people in another frame.
+        parameters: Read anew for every estimate.
+        world: Moves people to `target_frame`.
         outputs: Publishes them.
-        statistics: Counts what became of the results.
-        timings: Takes the time from estimation to publication.
-        notices: Where to say why people were dropped.
-        on_error: Told what went wrong with a result, once it is not published.
+        statistics: Counts what happened to the estimates.
+        timings: Measures the time from estimate to publication.
+        notices: Where to log why people were dropped.
+        on_error: Called with the error because of which an estimate is not published.
     """
 
     node: Node
@@ -74,31 +53,31 @@ class Delivery:
     on_error: Callable[[Exception], None]
 
     def __post_init__(self) -> None:
-        """Start with nothing to deliver."""
+        """Start with an empty queue."""
         self.people_in_view = 0
-        self._waiting: deque[Result] = deque()
+        self._waiting: deque[Estimate] = deque()
 
-    def add(self, result: Result) -> None:
-        """Take a result in; `attend` publishes it."""
-        self.attend()  # there may be room by now
+    def add(self, estimate: Estimate) -> None:
+        """Queue an estimate; `attend` publishes it."""
+        self.attend()  # may make room
         if len(self._waiting) >= MOST_WAITING:
-            # Not the oldest: where tf is that late, none would live to be published.
+            # Drop the newest: if tf is that late, dropping the oldest would publish none at all.
             self.statistics.dropped_untransformed += 1
             self.notices.error(
-                f"people dropped: {MOST_WAITING} images wait for tf already",
+                f"people dropped: {MOST_WAITING} images are already waiting for tf",
                 again_after=10.0,
             )
             return
-        self._waiting.append(result)
+        self._waiting.append(estimate)
 
     def attend(self) -> bool:
-        """Publish what has its transform by now, give up what is late; tell if more waits."""
-        # Before the first: what has waited together comes out at once.
+        """Publish what has its transform, drop what is too late; return whether more waits."""
+        # Measured before the first, as those that waited together are published at once.
         pause = self.timings.images_out.pause
         while self._waiting:
-            result = self._waiting[0]
+            estimate = self._waiting[0]
             try:
-                self._publish(result, self._place(result), pause)
+                self._publish(estimate, self._place(estimate), pause)
             except TransformError:
                 return True
             except Exception as error:  # one bad image must not end the node
@@ -107,55 +86,56 @@ class Delivery:
         return False
 
     def drop(self) -> int:
-        """Forget all that waits; return of how many images, for the caller to count."""
+        """Empty the queue; return how many estimates were in it, for the caller to count."""
         count = len(self._waiting)
         self._waiting.clear()
         return count
 
-    def _place(self, result: Result) -> Placed | None:
-        """Move people to the frame to publish in; None, after having said why, if it is too late.
+    def _place(self, estimate: Estimate) -> Placed | None:
+        """Move people to `target_frame`; None, with the reason in the log, if it is too late.
 
         Raises:
             TransformError: If it may still be possible later.
         """
         try:
-            return self.world.place(result.poses, result.header)
+            return self.world.place(estimate.poses, estimate.header)
         except TransformError as error:
             timeout = self.parameters.get(WorldConfig).transform_timeout
-            if time.monotonic() < result.since + timeout:
+            if time.monotonic() < estimate.since + timeout:
                 raise
             self.world.state = str(error)
             self.statistics.dropped_untransformed += 1
             self.notices.error(
-                f"people dropped: {error}; it was waited for during transform_timeout, "
-                f"{timeout:g} s, which has to be the period plus the delay of the slowest tf",
+                f"people dropped: {error} (waited {timeout:g} s; set transform_timeout to at "
+                "least the period plus the delay of the slowest tf)",
                 again_after=10.0,
             )
             return None
 
-    def _publish(self, result: Result, placed: Placed | None, pause: float) -> None:
-        """Publish all that is made of an image; only its picture if people have no place.
+    def _publish(self, estimate: Estimate, placed: Placed | None, pause: float) -> None:
+        """Publish everything made from an image; only the debug image if people were dropped.
 
         Args:
-            result: Of the image.
-            placed: Its people; None if they have no place.
-            pause: Between the messages of before, seconds.
+            estimate: Of the image.
+            placed: Its people in `target_frame`; None if they were dropped.
+            pause: Between the previous messages, seconds.
         """
         style = lasting(self.parameters.get(PictureConfig), pause)
         publication = self.timings.publication
-        with publication.measure(result.since):
+        with publication.measure(estimate.since):
             if placed is not None:
                 self._publish_people(placed, style)
             try:
-                self._publish_beside(result, placed, style)
-            except Exception as error:  # the image is counted by now, as what it has come to
+                self._publish_beside(estimate, placed, style)
+            except Exception as error:  # the image is already counted as processed
                 self.notices.error(
-                    f"image published in part, {type(error).__name__}: {error}", again_after=10.0
+                    f"image partly published, {type(error).__name__}: {error}",
+                    again_after=10.0,
                 )
 
     def _publish_people(self, placed: Placed, style: PictureConfig) -> None:
         people = sum(pose.state is not TrackState.LOST for pose in placed.poses)
-        # Before, so that whoever has seen the skeletons finds them counted.
+        # Before they are sent, so that a subscriber who has them finds them counted.
         self._count(1, people)
         try:
             self.outputs.publish(placed, style, self.timings.publication.send)
@@ -165,18 +145,18 @@ class Delivery:
         self.timings.images_out.count()
         self.people_in_view = people
 
-    def _publish_beside(self, result: Result, placed: Placed | None, style: PictureConfig) -> None:
-        poses, header, image = result.poses, result.header, result.image
+    def _publish_beside(
+        self, estimate: Estimate, placed: Placed | None, style: PictureConfig
+    ) -> None:
         send = self.timings.publication.send
-        if placed is not None and result.is_tracked:
-            self.world.publish(placed, header, image, send)
+        if placed is not None and estimate.is_tracked:
+            self.world.publish(placed, estimate, send)
         elif placed is not None:
             self.world.withdraw()
-        caption = self._caption(header)
-        self.outputs.pictures.publish(image, poses, header, style, caption, send)
+        self.outputs.pictures.publish(estimate, style, self._caption(estimate.header), send)
 
     def _caption(self, header: Header) -> str:
-        """Tell the rate and, where images have a stamp, how old this one is by now."""
+        """Return the rate and, if the image has a stamp, its age."""
         rate = f"{self.timings.images_out.hz:.1f} Hz"
         stamp_ns = nanoseconds(header.stamp)
         if stamp_ns == 0:

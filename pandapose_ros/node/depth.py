@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
+from pandapose_ros.camera.depth_root import check_depth
 from pandapose_ros.node.images import rows_of
+from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.stamps import nanoseconds
+from pandapose_ros.node.statistics import NodeStatistics
 
 # Encoding -> (type of a value, metres of one unit), as REP 118 has it.
 _ENCODINGS = {"16UC1": ("u2", 0.001), "mono16": ("u2", 0.001), "32FC1": ("f4", 1.0)}
 _KEPT = 4
-# Nobody waits for the depth images of a camera that has been silent for so long, in seconds.
+# A depth camera that has been silent for longer is not waited for [s].
 _ALIVE = 1.0
 
 
@@ -47,11 +50,11 @@ def depth_from_message(message: Image) -> NDArray[np.float32]:
 
 
 def check_registered(message: Image, frame_id: str) -> None:
-    """Raise ValueError if a depth image is that of another camera than the image's.
+    """Raise ValueError if a depth image is not in the frame of the image.
 
     Args:
         message: The depth image.
-        frame_id: Of the image. Where one of the two frames has no name, all is well.
+        frame_id: Of the image. No error if it or the frame of the depth image is empty.
     """
     frame = message.header.frame_id
     if frame and frame_id and frame != frame_id:
@@ -62,10 +65,10 @@ def check_registered(message: Image, frame_id: str) -> None:
 
 
 class DepthBuffer:
-    """Keep the last few depth images, filled in the executor and asked by the worker.
+    """Keep the last few depth images; filled by the executor, read by the worker.
 
     Attributes:
-        received: How many have come.
+        received: Number of depth images so far.
     """
 
     def __init__(self) -> None:
@@ -75,7 +78,7 @@ class DepthBuffer:
         self._silent_since = 0.0
 
     def add(self, message: Image) -> None:
-        """Take a depth image in."""
+        """Add a depth image."""
         with self._condition:
             self._messages.append(message)
             self._silent_since = time.monotonic()
@@ -83,12 +86,12 @@ class DepthBuffer:
             self._condition.notify_all()
 
     def resume(self) -> None:
-        """Begin the silence anew: there was no subscription by which any could have come."""
+        """Restart the silence, as there was no subscription until now."""
         with self._condition:
             self._silent_since = time.monotonic()
 
     def forget_after(self, stamp_ns: int) -> None:
-        """Forget depth images of later than a stamp, as when time has gone back.
+        """Forget depth images later than a stamp, as when time has jumped back.
 
         Args:
             stamp_ns: Of the last one to keep, nanoseconds.
@@ -111,8 +114,8 @@ class DepthBuffer:
     def find(self, stamp_ns: int, window: float) -> Image | None:
         """Return the depth image nearest to a stamp, after waiting for it if it may still come.
 
-        The one before may be within the window too, but shows people where they were: it is
-        taken only if a nearer one cannot come, or has not come in time.
+        The previous one may be within the window too, but shows people where they were before: it
+        is returned only if a nearer one cannot come, or did not come in time.
 
         Args:
             stamp_ns: Of the colour image, nanoseconds.
@@ -133,13 +136,83 @@ class DepthBuffer:
                 self._condition.wait(left)
 
     def _is_final(self, best: Image | None, stamp_ns: int) -> bool:
-        """Tell whether nothing nearer to a stamp can come than the best within the window."""
+        """Return whether no image to come can be nearer to a stamp than the best one."""
         stamps = sorted({nanoseconds(m.header.stamp) for m in self._messages})
         if stamps and stamps[-1] >= stamp_ns:
             return True
-        # The next one will be further away. Some may have been lost: the least gap counts.
+        # The next one will be further away. Some may have been lost, so the smallest gap counts.
         gap = min((after - before for before, after in pairwise(stamps)), default=0)
         return best is not None and 2 * _distance(best, stamp_ns) <= gap
+
+
+class DepthReader:
+    """Find the depth image of each image, or say why there is none; for the worker's thread.
+
+    Attributes:
+        state: In use, none and since when, late, or refused, and why.
+    """
+
+    def __init__(self, buffer: DepthBuffer, statistics: NodeStatistics, notices: Notices) -> None:
+        """Start without any.
+
+        Args:
+            buffer: The depth images received.
+            statistics: Counts the images whose depth is missing or refused.
+            notices: Where to log why.
+        """
+        self.state = "none"
+        self._buffer = buffer
+        self._statistics = statistics
+        self._notices = notices
+
+    def read(
+        self, stamp_ns: int, size: tuple[int, int], frame_id: str, window: float
+    ) -> NDArray[np.float32] | None:
+        """Return the depths of an image [H, W] in metres; None if there are none.
+
+        Args:
+            stamp_ns: Of the image, nanoseconds.
+            size: (width, height) of the image, pixels.
+            frame_id: As of `check_registered`.
+            window: As of `DepthBuffer.find`.
+        """
+        message = self._buffer.find(stamp_ns, window)
+        if message is None:
+            self._miss(window)
+            return None
+        try:
+            check_registered(message, frame_id)
+            depth = depth_from_message(message)
+            check_depth(depth, size)
+        except ValueError as error:
+            self.state = f"refused: {error}"
+            self._statistics.refused_depth += 1
+            self._notices.error(f"depth image ignored: {error}")
+            return None
+        self.state = "in use"
+        return depth
+
+    def skip(self) -> None:
+        """Count the depth of an image that is not used as the camera is not calibrated."""
+        if self._buffer.is_alive:
+            self.state = "not used without camera_info"
+            self._statistics.missed_depth += 1
+
+    def _miss(self, window: float) -> None:
+        """Count and log that an image has no depth, unless no depth image ever came."""
+        silence = self._buffer.silence
+        if math.isinf(silence):
+            self.state = "none"
+            return
+        self.state, when = "late", f"within {window:g} s of an image (depth_window)"
+        if not self._buffer.is_alive:
+            when = f"for {silence:.1f} s"
+            self.state = f"none {when}"
+        self._statistics.missed_depth += 1
+        self._notices.warn(
+            f"no depth image {when}: distances are estimated from people's size",
+            again_after=10.0,
+        )
 
 
 def _distance(message: Image, stamp_ns: int) -> int:

@@ -70,46 +70,57 @@ class PipelineReport:
 
 
 @dataclass(frozen=True)
-class Report:
-    """Hold everything that is told.
+class CameraReport:
+    """Hold the state of one camera.
 
     Attributes:
+        name: Empty for a node with one camera.
         input: None while the node is inactive.
         pipeline: None while the node is inactive.
         counts: Since the activation.
+        pause: Why the user's settings keep images from being received; empty if they do not.
+    """
+
+    name: str
+    input: InputReport | None
+    pipeline: PipelineReport | None
+    counts: NodeStatistics
+    pause: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Hold the state of the node.
+
+    Attributes:
+        cameras: Of each camera.
         device: Where the network runs.
         model: Which network runs.
         memory: Resident bytes of the process; None where the system does not tell.
         device_memory: Of the GPU; None without one, or if it does not answer.
-        camera: Whose input and pipeline; empty for a node with one camera.
-        fault: Why the node has stopped by itself; empty if it has not.
-        pause: Why no images are taken, as was asked for; empty while they are.
+        fault: Why the node deactivated itself; empty if it did not.
     """
 
-    input: InputReport | None
-    pipeline: PipelineReport | None
-    counts: NodeStatistics
+    cameras: Sequence[CameraReport]
     device: str
     model: ModelInfo
     memory: int | None
-    device_memory: DeviceMemory | None = None
-    camera: str = ""
-    fault: str = ""
-    pause: str = ""
+    device_memory: DeviceMemory | None
+    fault: str
 
 
 class Diagnostics:
     """Publish the node's report from configure to cleanup."""
 
-    def __init__(self, node: Node, reports: Callable[[], Sequence[Report]]) -> None:
+    def __init__(self, node: Node, report: Callable[[], Report]) -> None:
         """Start the timer.
 
         Args:
             node: The node that is reported on.
-            reports: Returns the present state, of each camera; called in the executor.
+            report: Returns the present state; called in the executor.
         """
         self._node = node
-        self._reports = reports
+        self._report = report
         # By camera: the counters of the present activation, and what they were a period ago.
         self._counts: dict[str, tuple[NodeStatistics, NodeStatistics]] = {}
         # An ordinary publisher: a lifecycle one would be silent while the node is inactive.
@@ -124,48 +135,44 @@ class Diagnostics:
 
     def _publish(self) -> None:
         name = self._node.get_fully_qualified_name().lstrip("/")
+        report = self._report()
+        recent = [self._recent(camera) for camera in report.cameras]
         stamp = self._node.get_clock().now().to_msg()
-        messages = [
-            diagnostics_message(name, *self._with_recent(report), stamp)
-            for report in self._reports()
-        ]
-        # The computer is the same for all cameras.
-        computer = list(messages[0].status)[-1]
-        statuses = [status for message in messages for status in list(message.status)[:-1]]
-        messages[0].status = [*statuses, computer]
-        self._publisher.publish(messages[0])
+        self._publisher.publish(diagnostics_message(name, report, recent, stamp))
 
-    def _with_recent(self, report: Report) -> tuple[Report, NodeStatistics]:
-        """Return the report with a copy of its counts, and what was counted since the last."""
-        counter, before = self._counts.get(report.camera, (None, NodeStatistics()))
-        if report.counts is not counter:  # a new activation counts from zero
+    def _recent(self, camera: CameraReport) -> NodeStatistics:
+        """Return what was counted since the last report of the camera."""
+        counter, before = self._counts.get(camera.name, (None, NodeStatistics()))
+        if camera.counts is not counter:  # a new activation counts from zero
             before = NodeStatistics()
-        counts = replace(report.counts)
-        self._counts[report.camera] = (report.counts, counts)
-        return replace(report, counts=counts), counts.since(before)
+        counts = replace(camera.counts)
+        self._counts[camera.name] = (camera.counts, counts)
+        return counts.since(before)
 
 
 def diagnostics_message(
-    name: str, report: Report, recent: NodeStatistics, stamp: Time
+    name: str, report: Report, recent: Sequence[NodeStatistics], stamp: Time
 ) -> DiagnosticArray:
-    """Judge a report: one status each for the input, the pipeline and the computer.
+    """Judge a report: the input and the pipeline of each camera, and the computer.
 
     Args:
         name: The node's, first part of the names of the statuses.
         report: What to tell.
-        recent: The counts since the last message; warnings rest on these, so that they end.
+        recent: Of each camera, the counts since the last message; warnings depend on these alone,
+            so that they end.
         stamp: Of the message.
     """
-    statuses = [
-        _input_status(report, recent),
-        _pipeline_status(report, recent),
-        _computer_status(report),
-    ]
+    statuses = []
+    for camera, counts in zip(report.cameras, recent, strict=True):
+        for status in (_input_status(camera, counts), _pipeline_status(camera, counts)):
+            status.name = f"{camera.name} {status.name}".lstrip()
+            statuses.append(status)
+    statuses.append(_computer_status(report))
+    is_active = any(camera.input is not None for camera in report.cameras)
     for status in statuses:
-        is_of_camera = report.camera and status.name != "computer"
-        status.name = f"{name}: {f'{report.camera} ' if is_of_camera else ''}{status.name}"
+        status.name = f"{name}: {status.name}"
         status.hardware_id = platform.node()
-        if report.input is None:
+        if not is_active:
             status.message = "inactive"
             if report.fault:
                 status.level, status.message = _ERROR, f"inactive: {report.fault}"
@@ -174,27 +181,27 @@ def diagnostics_message(
     return message
 
 
-def _input_status(report: Report, recent: NodeStatistics) -> DiagnosticStatus:
-    state = report.input
+def _input_status(camera: CameraReport, recent: NodeStatistics) -> DiagnosticStatus:
+    state = camera.input
     if state is None:
         return DiagnosticStatus(name="input", level=_OK)
-    level, text = _OK, f"not subscribed to {state.topic}: {report.pause}"
-    if not report.pause:
-        level, text = _judge_input(state, report.counts, recent)
-    has_images = report.counts.received > 0
+    level, text = _OK, f"not subscribed to {state.topic}: {camera.pause}"
+    if not camera.pause:
+        level, text = _judge_input(state, camera.counts, recent)
+    has_images = camera.counts.received > 0
     values = {
         "topic": state.topic,
         "publishers": str(state.publishers),
-        "subscribed": str(not report.pause).lower(),
+        "subscribed": str(not camera.pause).lower(),
         "rate in [Hz]": f"{state.rate:.2f}",
         "time since last image [s]": f"{state.silence:.2f}" if has_images else "unknown",
         "image age at arrival [s]": "unknown" if state.age is None else f"{state.age:.4f}",
         "camera_info": state.camera_info,
         "depth": state.depth,
-        "depth missed": str(report.counts.missed_depth),
-        "depth refused": str(report.counts.refused_depth),
-        "camera_info refused": str(report.counts.refused_camera_info),
-        "received": str(report.counts.received),
+        "depth missed": str(camera.counts.missed_depth),
+        "depth refused": str(camera.counts.refused_depth),
+        "camera_info refused": str(camera.counts.refused_camera_info),
+        "received": str(camera.counts.received),
     }
     return DiagnosticStatus(name="input", level=level, message=text, values=_values(values))
 
@@ -208,16 +215,16 @@ def _judge_input(
     if state.silence >= state.timeout:
         return _ERROR, f"no image on {state.topic} for {state.silence:.1f} s {publishers}"
     if state.age is None:
-        return _WARN, "images come without a stamp: set it in the camera's driver"
+        return _WARN, "images have no stamp: set it in the camera's driver"
     if abs(state.age) > state.age_limit:
         when = "after" if state.age > 0 else "before"
-        why = "slow connection, or clocks out of step"
+        why = "slow connection, or clocks not synchronised"
         if abs(state.age) > _DECADE:
             why = (
-                "the camera stamps by a clock of its own (PTP?), or use_sim_time is without a "
-                "/clock that the camera goes by"
+                "the camera has a clock of its own (PTP?), or use_sim_time is set and /clock is "
+                "not the camera's time"
             )
-        return _WARN, f"images come {abs(state.age):.3g} s {when} their stamp: {why}"
+        return _WARN, f"images arrive {abs(state.age):.3g} s {when} their stamp: {why}"
     faults = [state.hint] if state.hint else []
     faults += [f"camera_info {state.camera_info}"] if recent.refused_camera_info else []
     faults += [f"depth {state.depth}"] if recent.refused_depth or recent.missed_depth else []
@@ -226,32 +233,32 @@ def _judge_input(
     return _OK, f"{state.rate:.1f} images per second"
 
 
-def _pipeline_status(report: Report, recent: NodeStatistics) -> DiagnosticStatus:
-    state = report.pipeline
+def _pipeline_status(camera: CameraReport, recent: NodeStatistics) -> DiagnosticStatus:
+    state = camera.pipeline
     if state is None:
         return DiagnosticStatus(name="pipeline", level=_OK)
-    level, text = _judge_pipeline(state, report, recent)
+    level, text = _judge_pipeline(state, camera, recent)
     values = {
-        "pause": report.pause or "none",
+        "pause": camera.pause or "none",
         "rate out [Hz]": f"{state.rate:.2f}",
-        "people": str(0 if report.pause else state.people),
-        "processed": str(report.counts.processed),
+        "people": str(0 if camera.pause else state.people),
+        "processed": str(camera.counts.processed),
         "tf": state.transforms,
     }
     for step, percentiles in state.latencies.items():
         for percent, seconds in zip((50, 95), percentiles, strict=True):
             figure = "unknown" if math.isnan(seconds) else f"{1000 * seconds:.2f}"
             values[f"{step} p{percent} [ms]"] = figure
-    values |= {_words(cause): str(count) for cause, count in report.counts.losses().items()}
+    values |= {_words(cause): str(count) for cause, count in camera.counts.losses().items()}
     return DiagnosticStatus(name="pipeline", level=level, message=text, values=_values(values))
 
 
 def _judge_pipeline(
-    state: PipelineReport, report: Report, recent: NodeStatistics
+    state: PipelineReport, camera: CameraReport, recent: NodeStatistics
 ) -> tuple[bytes, str]:
-    if report.pause:
-        return _OK, report.pause
-    if report.counts.received == 0:
+    if camera.pause:
+        return _OK, camera.pause
+    if camera.counts.received == 0:
         return _STALE, "no image yet"
     losses = {n: count for n, count in recent.losses().items() if count and n not in _ON_REQUEST}
     lost = ", ".join(f"{_words(cause)} {count}" for cause, count in losses.items())

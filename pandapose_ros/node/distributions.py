@@ -1,4 +1,4 @@
-"""What rclpy names otherwise in Humble than in Jazzy and later: take it from here."""
+"""Names of rclpy that differ between Humble and later distributions."""
 
 from rclpy.clock import Clock
 

@@ -3,19 +3,17 @@
 The rules of `markers.py` hold here too.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from geometry_msgs.msg import Vector3
 from numpy.typing import NDArray
-from std_msgs.msg import ColorRGBA, Header
+from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker
 
 from pandapose_ros.colours import joint_colours
 from pandapose_ros.config import PictureConfig
-from pandapose_ros.node.conversions import placed
+from pandapose_ros.node.conversions import add_root
+from pandapose_ros.node.estimate import Placed
 from pandapose_ros.node.markers import SHADES, marker, points_of, shade
-from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
 
 ANCHOR_DIAMETER = 0.03  # m
@@ -26,15 +24,12 @@ GLOBAL_COLOUR = (150, 150, 150)  # of no joint
 _ANCHOR_NAMESPACES = ("anchors_local", "anchors_global")  # index = AnchorVotes.kinds
 
 
-def anchor_markers(
-    poses: Sequence[Pose], skeleton: Skeleton, header: Header, style: PictureConfig
-) -> list[Marker]:
+def anchor_markers(placed: Placed, skeleton: Skeleton, style: PictureConfig) -> list[Marker]:
     """Draw anchors, the more opaque the more they count in the vote.
 
     Args:
-        poses: People in the frame of the header; those without a root are left out.
+        placed: People; those without a root are left out.
         skeleton: Names of the joints.
-        header: As in the skeletons' message.
         style: `anchor_joint` names the joint whose vote is drawn: all anchors in its colour, and
             a line from each that counts to the joint. Empty: anchors by their mean weight over
             all joints; local ones in the colour of their joint, with a line to it, global ones
@@ -45,12 +40,12 @@ def anchor_markers(
     """
     chosen = _joint(skeleton, style)
     palette = joint_colours(skeleton)
-    markers = []
-    for pose in poses:
+    markers, header = [], placed.header
+    for pose in placed.poses:
         votes = pose.anchors
         if pose.root is None or not len(votes.positions):
             continue
-        positions = placed(votes.positions, pose)
+        positions = add_root(votes.positions, pose)
         steps = _steps(votes.shares if chosen is None else votes.weights[:, chosen])
         owners = votes.owners if chosen is None else np.full_like(votes.owners, chosen)
         rgb = np.where((owners >= 0)[:, None], palette[owners], GLOBAL_COLOUR)
@@ -63,7 +58,7 @@ def anchor_markers(
                 spheres.points = points_of(positions[drawn])
                 spheres.colors = _shades(rgb[drawn], steps[drawn])
                 markers.append(spheres)
-        joints = placed(pose.joints[owners], pose)
+        joints = add_root(pose.joints[owners], pose)
         drawn = np.flatnonzero(finite & (owners >= 0) & (steps > 1) & np.isfinite(joints).all(-1))
         if len(drawn):
             lines = marker(header, "votes", pose.id, Marker.LINE_LIST, style)
@@ -74,15 +69,12 @@ def anchor_markers(
     return markers
 
 
-def depth_markers(
-    poses: Sequence[Pose], skeleton: Skeleton, header: Header, style: PictureConfig
-) -> list[Marker]:
+def depth_markers(placed: Placed, skeleton: Skeleton, style: PictureConfig) -> list[Marker]:
     """Draw the depth distributions: along the ray of a joint, the more opaque the more likely.
 
     Args:
-        poses: People in the frame of the header; those without a root are left out.
+        placed: People; those without a root are left out.
         skeleton: Names of the joints.
-        header: As in the skeletons' message.
         style: `anchor_joint` names the joint that is drawn; empty: all.
 
     Returns:
@@ -90,11 +82,11 @@ def depth_markers(
     """
     chosen = _joint(skeleton, style)
     palette = joint_colours(skeleton)
-    markers = []
-    for pose in poses:
+    markers, header = [], placed.header
+    for pose in placed.poses:
         if pose.root is None or pose.depth is None:
             continue
-        positions = placed(pose.depth.positions, pose)
+        positions = add_root(pose.depth.positions, pose)
         # A piece of line from bin to bin, as likely as its ends are on average.
         pairs = np.stack((positions[:, :-1], positions[:, 1:]), axis=2)  # [J, D - 1, 2, 3]
         likely = (pose.depth.probabilities[:, :-1] + pose.depth.probabilities[:, 1:]) / 2

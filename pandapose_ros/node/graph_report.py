@@ -1,4 +1,4 @@
-"""Tells, as JSON on standard output, what ROS is here and which cameras are on the graph."""
+"""Print, as JSON, which ROS is installed and which cameras are on the graph."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pandapose_ros.msg import Skeleton3DArray
 from pandapose_ros.node.qos_report import endpoint_names
 
 _IMAGES = {"sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"}
-# Others are found within this time as a rule, and later where much else runs.
+# Discovery usually takes less than the first, and up to the second on a busy computer.
 _DISCOVERY_SECONDS, _PATIENCE_SECONDS = 2.0, 6.0
 
 
@@ -21,8 +21,8 @@ def report() -> dict:
     """Look at the graph for two seconds, or six while there are no images.
 
     Returns:
-        distro, rmw, domain; skeletons: topics; images: publishers and whether there is a
-        camera_info beside, by topic.
+        distro, rmw, domain; skeletons: topics; images: by topic, the publishers and whether there
+        is a camera_info beside it.
     """
     # Loads the compiled half of the messages, which fails if it was built for another Python.
     Skeleton3DArray.__class__.__import_type_support__()

@@ -1,4 +1,4 @@
-"""People for those who listen to REP 155's topics (ROS4HRI), where hri_msgs is installed.
+"""People on the topics of REP 155 (ROS4HRI), where hri_msgs is installed.
 
 In: poses of one image. Out: the list of bodies, and for each its region, its 2D skeleton and its
 piece of the image, all normalised to the image. Joint angles, which need a model of each body,
@@ -6,7 +6,6 @@ are not provided.
 """
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,13 +17,14 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from pandapose_ros.node.conversions import image_message, person_name
+from pandapose_ros.node.estimate import Estimate
 from pandapose_ros.node.statistics import Send
 from pandapose_ros.pose import Pose, TrackState
 from pandapose_ros.skeleton import H36M_17
 
 _TOPIC = "/humans/bodies"
 _QOS = QoSProfile(depth=1)
-# hri_msgs' names of our joints. What it has beside, eyes and ears, gets confidence 0.
+# hri_msgs' names of our joints. Its other points, eyes and ears, get confidence 0.
 _JOINTS = {
     "NOSE": "nose",
     "NECK": "thorax",
@@ -46,7 +46,7 @@ class _Body:
 
 
 class HriBridge:
-    """Publish the people of all cameras in one list on /humans/bodies; safe between threads."""
+    """Publish the people of all cameras in one list on /humans/bodies; thread-safe."""
 
     def __init__(self, node: Node) -> None:
         """Create the publisher of the list of bodies.
@@ -68,24 +68,16 @@ class HriBridge:
         self._lock = threading.Lock()
         self._tracked = node.create_publisher(msg.IdsList, f"{_TOPIC}/tracked", _QOS)
 
-    def publish(
-        self,
-        camera: str,
-        poses: Sequence[Pose],
-        header: Header,
-        image: NDArray[np.uint8],
-        send: Send,
-    ) -> None:
-        """Publish the people of an image; the publishers of those who are gone go too.
+    def publish(self, camera: str, estimate: Estimate, send: Send) -> None:
+        """Publish the people of an image, and remove the publishers of those who are gone.
 
         Args:
-            camera: Whose image; the people of the others stay in the list.
-            poses: People; may be empty. Pixels as in the image. No camera knows another's names.
-            header: Of the image.
-            image: RGB uint8 [H, W, 3].
+            camera: Of the image; people of other cameras stay in the list.
+            estimate: The people. Their names differ from those of other cameras' people.
             send: Called with a publisher and its message.
         """
-        people = {person_name(p): p for p in poses if p.state is not TrackState.LOST}
+        people = {person_name(p): p for p in estimate.poses if p.state is not TrackState.LOST}
+        header, image = estimate.header, estimate.image
         size = np.array([image.shape[1], image.shape[0]])
         with self._lock:
             bodies = self._bodies.setdefault(camera, {})
@@ -108,7 +100,7 @@ class HriBridge:
             for body in bodies.values():
                 self._remove(body)
             if bodies:
-                # Otherwise whoever listens would go on with people whom nobody sees any more.
+                # Or subscribers would keep people who are no longer seen.
                 now = self._node.get_clock().now().to_msg()
                 self._tracked.publish(self._ids(Header(stamp=now)))
 

@@ -173,13 +173,13 @@ def rows_of(message: Image, height: int, bytes_per_pixel: int) -> NDArray[np.uin
 
 @functools.cache
 def _cv_bridge() -> ModuleType | str:
-    """Import cv_bridge, only when first needed; or say why it cannot be had."""
+    """Import cv_bridge when first needed; or return why that fails."""
     try:
         return importlib.import_module("cv_bridge")
     except ModuleNotFoundError:
         return "cv_bridge is not installed (sudo apt install ros-$ROS_DISTRO-cv-bridge)"
     except (ImportError, AttributeError, SystemError) as error:
-        # Compiled for the other major version of numpy, it fails with any of these.
+        # If it was compiled for the other major version of numpy, it raises any of these.
         return f"cv_bridge cannot be loaded ({error}); it may be built for another numpy"
 
 

@@ -1,4 +1,4 @@
-"""A camera's subscriptions, and why nothing arrives when nothing arrives."""
+"""A camera's subscriptions, and why no images arrive."""
 
 import difflib
 import time
@@ -14,6 +14,7 @@ from pandapose_ros.config import NodeConfig
 from pandapose_ros.node.depth import DepthBuffer
 from pandapose_ros.node.distributions import SubscriptionEventCallbacks, steady_clock
 from pandapose_ros.node.notices import Notices
+from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.qos_report import endpoint_names, explain_publishers
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.worker import Frame
@@ -21,12 +22,12 @@ from pandapose_ros.node.worker import Frame
 _WATCH_PERIOD = 0.5
 _TYPE_NAMES = {Image: "sensor_msgs/msg/Image", CompressedImage: "sensor_msgs/msg/CompressedImage"}
 _COMPRESSED = "/compressed"
-# DDS takes a publisher that was killed for alive for 20 s: a camera may have been restarted.
+# DDS lists a killed publisher for 20 s: a restarted camera is no second one.
 _LEAST_CROWD = 30.0
 
 
 def input_topics(node: Node, camera: str, config: NodeConfig) -> list[str]:
-    """Return the resolved names of all that is subscribed to, the image first.
+    """Return the resolved names of all subscribed topics, the image first.
 
     Args:
         node: The node to subscribe from.
@@ -40,7 +41,7 @@ def input_topics(node: Node, camera: str, config: NodeConfig) -> list[str]:
 
 
 def _image_name(node: Node, prefix: str, config: NodeConfig) -> str:
-    """Return the image's name to subscribe by, which rclpy remaps then: twice would be wrong."""
+    """Return the image's name, not yet remapped: rclpy does that when it subscribes."""
     name = f"{prefix}image"
     image = node.resolve_topic_name(name)
     if config.image_transport == "compressed" and not image.endswith(_COMPRESSED):
@@ -49,9 +50,13 @@ def _image_name(node: Node, prefix: str, config: NodeConfig) -> str:
 
 
 class ImageInput:
-    """Subscribe to an image and its camera_info, and tell when images stop.
+    """Subscribe to a camera's topics, and log when its images stop.
 
     Best effort and keep-last 1: this matches every publisher, and no queue can build up.
+
+    Attributes:
+        topic: Resolved name of the images' topic.
+        image_age: From stamp to arrival of the last image, seconds; None without a stamp.
     """
 
     def __init__(
@@ -60,31 +65,31 @@ class ImageInput:
         camera: str,
         on_frame: Callable[[Frame], None],
         depths: DepthBuffer,
-        config: Callable[[], NodeConfig],
+        parameters: Parameters,
         is_wanted: Callable[[], bool],
     ) -> None:
-        """Subscribe to `topic`, its resolved name; `image_age` is from stamp to arrival.
+        """Subscribe, if images are wanted.
 
-        While images are not wanted there is no subscription, so that nothing is sent or received.
+        While they are not, there is no subscription, so that nothing is sent or received.
 
         Args:
             node: The node to subscribe from.
             camera: Prefix of the topics; empty: none.
             on_frame: Called in the executor with every image; has to return at once.
             depths: Filled in the executor with the depth images.
-            config: Returns the present settings.
-            is_wanted: Whether images are taken at present; asked twice a second.
+            parameters: Of the node.
+            is_wanted: Returns whether images are wanted; called twice a second.
         """
         self._node = node
         self._on_frame, self._depths = on_frame, depths
-        self._config = config
+        self._parameters = parameters
         self._is_wanted = is_wanted
         self._camera_info: CameraInfo | None = None
         self._camera = camera
         self._prefix = f"{camera}/" if camera else ""
         self._base = f"{self._prefix}image"
-        self.topic = input_topics(node, camera, config())[0]
-        is_compressed = config().image_transport == "compressed"
+        self.topic = input_topics(node, camera, self._config)[0]
+        is_compressed = self._config.image_transport == "compressed"
         self._kind = CompressedImage if is_compressed else Image
         self.image_age: float | None = None
         self._last_image = time.monotonic()
@@ -103,7 +108,7 @@ class ImageInput:
         self._hang_up()
 
     def follow_demand(self) -> None:
-        """Subscribe if images are wanted and there is no subscription yet; else the opposite."""
+        """Subscribe if images are wanted, and unsubscribe if they are not."""
         is_wanted = self._is_wanted()
         if is_wanted and not self._subscriptions:
             self._listen()
@@ -116,11 +121,11 @@ class ImageInput:
         return time.monotonic() - self._last_image
 
     def count_publishers(self) -> int:
-        """Count who publishes the image."""
+        """Return the number of publishers of the image."""
         return self._node.count_publishers(self.topic)
 
     def explain_silence(self) -> str:
-        """Say who publishes the image, and if nobody does, which other topics there are."""
+        """Name the image's publishers; without any, name similar topics."""
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if self._conflict:
             return f"{len(publishers)} publishers; {self._conflict}"
@@ -133,7 +138,7 @@ class ImageInput:
         return f"{len(publishers)} publishers: {text}"
 
     def explain_crowd(self) -> str:
-        """Name the publishers if images of several are mixed; empty if they are not."""
+        """Name the publishers if there are several; empty if there are not."""
         if self.count_publishers() < 2:
             self._crowded_since = float("inf")
             return ""
@@ -145,6 +150,10 @@ class ImageInput:
             f"images of {len(publishers)} publishers are mixed on {self.topic}: "
             f"{endpoint_names(publishers)}; give each a topic of its own"
         )
+
+    @property
+    def _config(self) -> NodeConfig:
+        return self._parameters.get(NodeConfig)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         now = time.monotonic()
@@ -169,16 +178,16 @@ class ImageInput:
         # The calibration first, so that the first image does not come without it.
         wanted: list[tuple[type, str, Callable]] = [
             (CameraInfo, f"{self._prefix}camera_info", self._on_camera_info),
-            (self._kind, _image_name(self._node, self._prefix, self._config()), self._on_image),
+            (self._kind, _image_name(self._node, self._prefix, self._config), self._on_image),
         ]
-        if self._config().depth_window > 0:
+        if self._config.depth_window > 0:
             self._depths.resume()
             wanted.append((Image, f"{self._prefix}depth", self._depths.add))
         try:
             for kind, topic, callback in wanted:
                 self._subscriptions.append(self._subscribe(kind, topic, callback))
         except Exception:
-            self._hang_up()  # nobody would know of those that were made
+            self._hang_up()  # or some of them would stay
             raise
 
     def _hang_up(self) -> None:
@@ -187,9 +196,9 @@ class ImageInput:
         self._subscriptions = []
 
     def _watch(self) -> None:
-        """Warn once when images stay away that are wanted."""
+        """Subscribe or unsubscribe as wanted; warn once when images stop."""
         self.follow_demand()
-        timeout = self._config().image_timeout
+        timeout = self._config.image_timeout
         if not self._subscriptions:
             return
         if crowd := self.explain_crowd():
@@ -202,7 +211,7 @@ class ImageInput:
         )
 
     def _suggestions(self) -> str:
-        """Name image topics that exist, the most similar first."""
+        """Name existing image topics, the most similar first."""
         other = CompressedImage if self._kind is Image else Image
         topics, other_topics = self._topics(self._kind), self._topics(other)
         if (other_name := self._in_other_transport()) in other_topics:
@@ -226,7 +235,7 @@ class ImageInput:
         return self.topic.removesuffix(_COMPRESSED)
 
     def _topics(self, kind: type) -> list[str]:
-        """Return the topics with images of a kind that somebody publishes, but not our own."""
+        """Return published image topics of a type, without those of this node."""
         return [
             name
             for name, types in self._node.get_topic_names_and_types()

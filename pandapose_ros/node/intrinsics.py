@@ -20,10 +20,10 @@ def intrinsics_from_message(
 
     Args:
         message: Calibration of the camera.
-        width: Columns of the image; the message has to be about an image of this size.
+        width: Columns of the image; the message has to be for this size.
         height: Rows of the image.
-        rectified: The image is rectified, as image_proc does it: then P is the camera, and the
-            distortion of the raw image, which the same message holds, does not matter.
+        rectified: The image is rectified, as by image_proc: then P is used, and K and the
+            distortion, which are those of the raw image, are not.
 
     Returns:
         K [3, 3] in pixels of the image, and the distortion of the lens, if any.

@@ -8,7 +8,7 @@ from pandapose_ros.frames.frame_names import is_z_up
 
 
 def camera_names(text: str) -> list[str]:
-    """Return the names in `left,right` or `[left, right]`; whether they are good, the node says.
+    """Return the names in `left,right` or `[left, right]`; the node checks them.
 
     Args:
         text: As given to launch; empty: no names.
@@ -77,12 +77,12 @@ def logger_name(pushed: str, namespace: str) -> str:
 
 
 def misspelt(typed: Iterable[str], known: Collection[str]) -> list[str]:
-    """Say which arguments are none, and what may be meant.
+    """Return which arguments do not exist, and what may be meant.
 
     Args:
-        typed: NAME:=VALUE, as on the command line of `ros2 launch`. What else launch has set, an
-            including launch file may have declared for itself.
-        known: Names of the arguments that there are.
+        typed: NAME:=VALUE, as on the command line of `ros2 launch`; not those set by an including
+            launch file, which may have declared others.
+        known: Names of the arguments that exist.
     """
     names = sorted({text.partition(":=")[0] for text in typed} - set(known))
     close = {name: difflib.get_close_matches(name, known, n=1) for name in names}

@@ -1,4 +1,4 @@
-"""The latest of all that is said about skeletons, with what has the same stamp side by side."""
+"""The latest messages about skeletons, matched by their stamps."""
 
 import time
 from collections import OrderedDict
@@ -15,10 +15,10 @@ from pandapose_ros.node.stamps import nanoseconds
 
 Message = TypeVar("Message")
 
-# Images wait for their skeletons, which come later by the time of the estimate.
+# Images are kept until their skeletons arrive, one estimate later.
 _IMAGES_KEPT, _ANCHORS_KEPT = 30, 5
 _RATE_INERTIA = 0.9
-# Best effort matches every publisher, and a slow listener holds up nobody.
+# Best effort matches every publisher, and a slow subscriber delays none.
 _LIVE = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -71,7 +71,7 @@ class Listener:
             self._node.destroy_subscription(subscription)
 
     def hear_anchors(self, *, wanted: bool) -> None:
-        """Listen to the anchors or not: they are made only while somebody does."""
+        """Subscribe to the anchors or not: they are made for subscribers only."""
         subscription = self._anchors_subscription
         if wanted and subscription is None and self.source.anchors:
             self._anchors_subscription = self._node.create_subscription(
@@ -96,14 +96,14 @@ class Listener:
         return self._images.get(nanoseconds(skeletons.header.stamp))
 
     def awaits(self, skeletons: Skeleton3DArray, *, image: bool) -> bool:
-        """Tell whether what has the same stamp may still come.
+        """Return whether a message with the same stamp may still come.
 
-        Only kinds of messages that come at all are waited for, and nothing that was overtaken:
-        a recording may hold skeletons alone, and a network lose every image or one in two.
+        Not for topics without messages, and not if a later message has come: a recording may hold
+        skeletons alone, and a network may lose every image or every second one.
 
         Args:
             skeletons: The newest.
-            image: Whether their image is wanted; anchors are wanted if they are listened to.
+            image: Whether their image is wanted; anchors are if they are subscribed to.
         """
         stamp = nanoseconds(skeletons.header.stamp)
         return _may_come(self._anchors, stamp) or (image and _may_come(self._images, stamp))
@@ -130,7 +130,7 @@ class Listener:
 
 
 def _may_come(messages: "OrderedDict[int, Message]", stamp: int) -> bool:
-    """Return whether the newest message of those that came is older than a stamp."""
+    """Return whether messages have come, but none of a stamp or later."""
     return bool(messages) and stamp not in messages and next(reversed(messages)) < stamp
 
 

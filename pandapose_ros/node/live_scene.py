@@ -7,7 +7,7 @@ import numpy as np
 import viser
 from numpy.typing import NDArray
 
-from pandapose_ros.node.conversions import placed
+from pandapose_ros.node.conversions import add_root
 from pandapose_ros.node.scene_person import ScenePerson
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
@@ -16,27 +16,27 @@ _ALL_JOINTS = "all joints"
 _FIELD_OF_VIEW = 0.65  # rad, of the browser's view
 _IMAGE_DISTANCE = 0.27  # from the camera to where its image is shown, of the way to the people
 _LEAST_REACH = 1.5  # m, from the camera to what the view is made for
-_LEAST_WORLD_REACH = 3.0  # m, the same where nobody knows the camera's place
+_LEAST_WORLD_REACH = 3.0  # m, the same where the camera's place is unknown
 _FLOOR_GAP = 0.05  # m, from the ankle joint to the floor
 _FLOOR_INERTIA = 0.9
 
 
 class _Server(viser.ViserServer):
-    """A server that cannot be shared: viser's button would tunnel the camera to the internet."""
+    """A server that refuses to share: viser would tunnel the camera's images to the internet."""
 
     def request_share_url(self, verbose: bool = True) -> str | None:
         return None
 
 
 class LiveScene:
-    """Serve one scene to any number of browsers; check-boxes count for all of them."""
+    """Serve one scene to any number of browsers, with the same check-boxes for all."""
 
     def __init__(self, host: str, port: int) -> None:
         """Start to serve, in threads of its own.
 
         Args:
             host: Address to bind to.
-            port: The next free one is taken if this is not; see `url`.
+            port: If it is taken, the next free one; see `url`.
         """
         # Browsers open sockets ahead of need and drop them; each would be logged with a traceback.
         logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
@@ -83,12 +83,12 @@ class LiveScene:
         )
 
     def stop(self) -> None:
-        """Serve no more."""
+        """Stop serving."""
         self._server.stop()
 
     @property
     def watchers(self) -> int:
-        """How many browsers look."""
+        """Number of browsers connected."""
         return len(self._server.get_clients())
 
     @property
@@ -102,7 +102,7 @@ class LiveScene:
         return self._show_camera.value
 
     def set_up(self, *, optical: bool) -> None:
-        """Say what is up: -y in an optical frame (REP 103), +z in others."""
+        """Set which way is up: -y in an optical frame (REP 103), +z in others."""
         self._is_optical = optical
         self._server.scene.set_up_direction("-y" if optical else "+z")
         self._floor.plane = "xz" if optical else "xy"
@@ -110,7 +110,7 @@ class LiveScene:
         self._seen_clients.clear()
 
     def set_skeleton(self, skeleton: Skeleton) -> None:
-        """Say what the joints of all poses to come mean."""
+        """Set what the joints of the next poses mean."""
         if skeleton == self._skeleton:
             return
         self._skeleton = skeleton
@@ -124,7 +124,7 @@ class LiveScene:
         """Show these people and no others.
 
         Args:
-            poses: People; those without a root have no place and are left out.
+            poses: People; those without a root are left out.
         """
         if self._skeleton is None:
             return
@@ -162,7 +162,7 @@ class LiveScene:
     def _draw_floor(self, poses: Sequence[Pose]) -> None:
         """Move the floor to below the lowest joint, slowly."""
         self._floor.visible = self._show_floor.value
-        heights = [placed(pose.joints, pose) @ self._up for pose in poses]
+        heights = [add_root(pose.joints, pose) @ self._up for pose in poses]
         known = [height for heights in heights for height in heights if np.isfinite(height)]
         if not known:
             return
@@ -173,7 +173,7 @@ class LiveScene:
         self._floor.position = height * self._up
 
     def _look_at(self, poses: Sequence[Pose]) -> None:
-        """Turn the view of each browser that has just come to the people."""
+        """Point the view of each new browser at the people."""
         roots = [root for p in poses if (root := p.root) is not None and np.isfinite(root).all()]
         new = {i: c for i, c in self._server.get_clients().items() if i not in self._seen_clients}
         if not roots or not new:
@@ -189,7 +189,7 @@ class LiveScene:
     def _view_of(
         self, roots: Sequence[NDArray[np.floating]]
     ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """Return from where to look at people, and whereto."""
+        """Return the position of the view's camera and the point it looks at."""
         centre = np.mean(roots, axis=0)
         width = max(float(np.linalg.norm(root - centre)) for root in roots)
         height = float(centre @ self._up) * self._up
@@ -198,18 +198,18 @@ class LiveScene:
             self._reach = max(float(centre @ ahead), 2 * width, _LEAST_REACH)
             camera, target = np.zeros(3), 0.75 * (self._reach * ahead + height)
         else:
-            # The origin may be far away: as if a camera stood before the people, on its side.
+            # The origin may be far away: as if a camera stood close to the people, on its side.
             distance = float(np.linalg.norm(centre - height))
             ahead = (centre - height) / distance if distance else np.array((1.0, 0.0, 0.0))
             self._reach = max(2 * width, _LEAST_WORLD_REACH)
             camera, target = centre - self._reach * ahead, centre
-        # From behind the camera's right shoulder, so far aside that its image, on the left, hides
-        # nobody; the panel is on the right.
+        # From behind and right of the camera, far enough to the side that its image, on the left,
+        # does not hide people; the panel is on the right.
         aside = 0.75 * np.cross(ahead, self._up) + 0.35 * self._up - 0.45 * ahead
         return camera + self._reach * aside, target
 
     def draw_camera(self, image: NDArray[np.uint8] | None, field_of_view: float = 0.0) -> None:
-        """Show where the camera is, at the origin, and what it sees.
+        """Show the camera, at the origin, and its image.
 
         Args:
             image: RGB uint8 [H, W, 3]; None: the camera has no place in the people's frame.

@@ -1,9 +1,8 @@
 """Markers for RViz: joints, bones and a label per person.
 
-What RViz does, and what therefore holds here: one NaN rejects a whole marker, so unknown joints
-and their bones are left out; an id that is no longer sent stays, so it is deleted; a marker of a
-node that died stays too, so each has a lifetime, by which the next has to come; nobody is drawn
-whose place is unknown.
+RViz rejects a marker with one NaN, so unknown joints and their bones are left out. It keeps
+markers that are no longer sent, so they are deleted, and those of a node that died, so each has a
+lifetime, within which the next one has to come. People without a root are not drawn.
 """
 
 import functools
@@ -18,8 +17,9 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from pandapose_ros.colours import skeleton_colours
 from pandapose_ros.config import PictureConfig
-from pandapose_ros.frames.transform import IDENTITY, Transform
-from pandapose_ros.node.conversions import person_name, placed
+from pandapose_ros.frames.transform import Transform
+from pandapose_ros.node.conversions import add_root, person_name
+from pandapose_ros.node.estimate import Placed
 from pandapose_ros.node.stamps import duration
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
@@ -29,15 +29,15 @@ BONE_WIDTH = 0.03
 LABEL_HEIGHT = 0.12
 LABEL_GAP = 0.2  # above the highest joint
 SHADES = 16  # opacities of a colour
-# How many pauses between messages a marker outlives: the next may be late, or one be lost. It
-# outlives a dead node too, so that there is an end to it [s].
-_PAUSES_OUTLIVED = 2.5
-_LONGEST_FOR_PAUSES = 2.0
+# A marker lasts for this many intervals between messages, as one may be late or lost, but at most
+# for this long [s], as it outlives a dead node by the same time.
+_INTERVALS = 2.5
+_LONGEST_FOR_INTERVALS = 2.0
 
 
 @dataclass
 class LivingMarkers:
-    """Remember which markers RViz holds, to delete those that are gone.
+    """Remember which markers RViz shows, to delete those that are no longer sent.
 
     Attributes:
         keys: (namespace, id) of every marker of the last array.
@@ -57,43 +57,35 @@ class LivingMarkers:
 
 
 def lasting(style: PictureConfig, pause: float) -> PictureConfig:
-    """Return a style whose markers last until the next come, so that they do not blink.
+    """Return a style whose markers last until the next ones come, so that they do not blink.
 
     Args:
-        style: `marker_lifetime` is the least; 0, which is for ever, stays.
-        pause: Between the last messages, seconds; 0: unknown.
+        style: Its `marker_lifetime` is the minimum; 0, which is unlimited, stays.
+        pause: Interval between the last messages, seconds; 0: unknown.
     """
     if not style.marker_lifetime:
         return style
-    lifetime = max(style.marker_lifetime, min(_PAUSES_OUTLIVED * pause, _LONGEST_FOR_PAUSES))
+    lifetime = max(style.marker_lifetime, min(_INTERVALS * pause, _LONGEST_FOR_INTERVALS))
     return replace(style, marker_lifetime=lifetime)
 
 
-def person_markers(
-    poses: Sequence[Pose],
-    skeleton: Skeleton,
-    header: Header,
-    style: PictureConfig,
-    camera: Transform = IDENTITY,
-) -> list[Marker]:
+def person_markers(placed: Placed, skeleton: Skeleton, style: PictureConfig) -> list[Marker]:
     """Draw people: a sphere per joint, a line per bone, and a name above the head.
 
     Args:
-        poses: People in the frame of the header; those without a root are left out.
+        placed: People; those without a root are left out.
         skeleton: Names and bones of the joints.
-        header: As in the skeletons' message.
         style: Which joints, in which colours, and for how long.
-        camera: From the camera's optical frame to the header's: tells what is up and near.
 
     Returns:
         Up to three markers per person, in the namespaces joints, bones and labels, each with the
         track's number as its id.
     """
-    markers = []
-    for pose in poses:
+    markers, header = [], placed.header
+    for pose in placed.poses:
         if pose.root is None:
             continue
-        positions = placed(pose.joints, pose)
+        positions = add_root(pose.joints, pose)
         drawn = np.isfinite(positions).all(-1) & (pose.joint_scores >= style.marker_score)
         if not drawn.any():
             continue
@@ -113,7 +105,7 @@ def person_markers(
             bones.colors = [colours[b] for _, b in ends for _ in range(2)]
             markers.append(bones)
         label = marker(header, "labels", pose.id, Marker.TEXT_VIEW_FACING, style)
-        _write_label(label, pose, positions[drawn], camera)
+        _write_label(label, pose, positions[drawn], placed.camera)
         markers.append(label)
     return markers
 
@@ -151,12 +143,12 @@ def points_of(positions: NDArray[np.floating]) -> list[Point]:
     return [Point(x=x, y=y, z=z) for x, y, z in positions.tolist()]
 
 
-# As the same few objects serve again and again: to make one costs more than all else here.
+# Cached, as making these few messages again and again would cost more than all else here.
 @functools.cache
 def shade(red: int, green: int, blue: int, step: int) -> ColorRGBA:
     """Return a colour (0 to 255) in one of `SHADES` opacities, from hardly visible to opaque.
 
-    Nobody may change what is returned: it is shared.
+    The message returned is shared and must not be changed.
     """
     opacity = 0.06 + 0.94 * step / (SHADES - 1)
     return ColorRGBA(r=red / 255, g=green / 255, b=blue / 255, a=opacity)

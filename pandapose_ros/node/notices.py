@@ -1,25 +1,25 @@
-"""Log lines that would otherwise come thirty times a second."""
+"""Log lines that would otherwise be repeated with every image."""
 
 import re
 import time
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-# Whoever sends a new text with every message, as a damaged encoding may be, fills no disk.
+# Texts may be new with every message, as with a damaged encoding: they must not fill the disk.
 _MOST_TEXTS = 100
 _RARELY = 10.0
 
 
 class Notices:
-    """Say each thing once, or once in a while, however often it happens.
+    """Log each text once, or once in a while, however often its cause occurs.
 
     rclpy's own `once` and `throttle` go by the line of code, so that an unknown encoding would
-    hide a short image that comes after it. Here texts are the same if they differ in numbers only.
-    After 100 different ones something new is said every 10 seconds at most.
+    hide a truncated image that follows. Here, texts that differ only in numbers are the same.
+    After 100 different texts, a new one is logged every 10 seconds at most.
     """
 
     def __init__(self, logger: RcutilsLogger) -> None:
-        """Start with nothing said.
+        """Start with nothing logged.
 
         Args:
             logger: Where to write.
@@ -29,17 +29,17 @@ class Notices:
         self._last_new = -float("inf")
 
     def info(self, text: str, *, again_after: float = float("inf")) -> None:
-        """Log an event unless it was said within `again_after` seconds."""
+        """Log an event unless it was logged within `again_after` seconds."""
         if self._is_due(text, again_after):
             self._logger.info(text)
 
     def warn(self, text: str, *, again_after: float = float("inf")) -> None:
-        """Log a warning unless it was said within `again_after` seconds."""
+        """Log a warning unless it was logged within `again_after` seconds."""
         if self._is_due(text, again_after):
             self._logger.warning(text)
 
     def error(self, text: str, *, again_after: float = float("inf")) -> None:
-        """Log an error unless it was said within `again_after` seconds."""
+        """Log an error unless it was logged within `again_after` seconds."""
         if self._is_due(text, again_after):
             self._logger.error(text)
 

@@ -1,6 +1,7 @@
-"""Everything the node publishes; what nobody subscribed to is not even built."""
+"""Everything the node publishes; messages without subscribers are not built."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from rclpy.lifecycle import LifecycleNode
@@ -17,19 +18,19 @@ from pandapose_ros.node.conversions import (
     skeletons_message,
 )
 from pandapose_ros.node.distributions import PublisherEventCallbacks
+from pandapose_ros.node.estimate import Placed
 from pandapose_ros.node.evidence_markers import anchor_markers, depth_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
 from pandapose_ros.node.pictures import Pictures
 from pandapose_ros.node.qos_report import explain_subscriptions
 from pandapose_ros.node.statistics import Send
-from pandapose_ros.node.world import Placed
 from pandapose_ros.people.track import lost_pose
 from pandapose_ros.pose import ModelInfo, Pose, TrackState
 from pandapose_ros.skeleton import Skeleton
 
 
 class Outputs:
-    """Own the node's publishers and what RViz holds of the markers."""
+    """Own a camera's publishers, and know which markers RViz shows."""
 
     def __init__(self, node: LifecycleNode, skeleton: Skeleton, camera: str = "") -> None:
         """Create the publishers; they are silent until the node is active.
@@ -43,24 +44,22 @@ class Outputs:
         self._prefix = f"~/{camera}/" if camera else "~/"
         self._skeleton = skeleton
         self._people: list[Pose] = []
-        self._people_in_rviz = LivingMarkers()
-        self._anchors_in_rviz = LivingMarkers()
-        self._depths_in_rviz = LivingMarkers()
-        # Results reliable: RViz asks for it, and a best-effort publisher would show nothing.
+        # Reliable: RViz requests it and would receive nothing from a best-effort publisher.
         self._skeletons = self._create(Skeleton3DArray, "~/skeletons", 5)
         self._info = self._create(SkeletonInfo, "~/skeleton_info", 1, latched=True)
-        self._markers = self._create(MarkerArray, "~/markers", 5)
         self._anchors = self._create(AnchorSet3DArray, "~/anchors", 1)
-        self._anchor_markers = self._create(MarkerArray, "~/anchor_markers", 1)
-        self._depth_markers = self._create(MarkerArray, "~/depth_markers", 1)
+        # Publisher, the function that draws its markers, and those that RViz shows.
+        self._drawings = [
+            (self._create(MarkerArray, "~/markers", 5), person_markers, LivingMarkers()),
+            (self._create(MarkerArray, "~/anchor_markers", 1), anchor_markers, LivingMarkers()),
+            (self._create(MarkerArray, "~/depth_markers", 1), depth_markers, LivingMarkers()),
+        ]
         self.pictures = Pictures(self._create)
-        # The description of the joints is not of any image.
+        # Not skeleton_info, which does not depend on images.
         self._results = (
             self._skeletons,
-            self._markers,
             self._anchors,
-            self._anchor_markers,
-            self._depth_markers,
+            *(publisher for publisher, _, _ in self._drawings),
             *self.pictures.publishers,
         )
 
@@ -71,7 +70,7 @@ class Outputs:
 
     @property
     def are_wanted(self) -> bool:
-        """Whether somebody subscribes to what is made from images."""
+        """Whether anything made from images has a subscriber."""
         return any(publisher.get_subscription_count() for publisher in self._results)
 
     def publish_info(self, model: ModelInfo) -> None:
@@ -81,32 +80,24 @@ class Outputs:
     def publish(self, placed: Placed, style: PictureConfig, send: Send) -> None:
         """Publish the people of one image, first the skeletons.
 
-        Whoever was published last time and is not among the people, as after a reset, is
-        published as lost.
+        People of the last message who are missing now, as after a reset, are published as lost.
 
         Args:
-            placed: The people, in the frame to publish in; may be nobody.
+            placed: The people, in the frame to publish in; may be empty.
             style: How markers are drawn.
             send: Called with a publisher and its message, as soon as that is made.
         """
-        header = placed.header
-        poses = [*placed.poses, *self._vanished(placed.poses)]
-        message = skeletons_message(poses, header, self._skeleton.name)
-        send(self._skeletons, message)
-        if self._markers.get_subscription_count():
-            markers = person_markers(poses, self._skeleton, header, style, placed.camera)
-            send(self._markers, self._people_in_rviz.replace(markers, header))
+        poses, header = [*placed.poses, *self._vanished(placed.poses)], placed.header
+        send(self._skeletons, skeletons_message(poses, header, self._skeleton.name))
+        for publisher, draw, living in self._drawings:
+            if publisher.get_subscription_count():
+                markers = draw(replace(placed, poses=poses), self._skeleton, style)
+                send(publisher, living.replace(markers, header))
         if self._anchors.get_subscription_count():
             send(self._anchors, anchors_message(poses, header))
-        if self._anchor_markers.get_subscription_count():
-            markers = anchor_markers(poses, self._skeleton, header, style)
-            send(self._anchor_markers, self._anchors_in_rviz.replace(markers, header))
-        if self._depth_markers.get_subscription_count():
-            markers = depth_markers(poses, self._skeleton, header, style)
-            send(self._depth_markers, self._depths_in_rviz.replace(markers, header))
 
     def _vanished(self, poses: Sequence[Pose]) -> list[Pose]:
-        """Return as lost who was there the last time and is missing; remember who is there."""
+        """Return those missing since the last message, as lost; remember those present."""
         present = {pose.id for pose in poses}
         vanished = [lost_pose(pose) for pose in self._people if pose.id not in present]
         self._people = [
@@ -117,11 +108,7 @@ class Outputs:
     def clear_markers(self) -> None:
         """Delete all markers in RViz."""
         header = Header(stamp=self._node.get_clock().now().to_msg())
-        for living, publisher in (
-            (self._people_in_rviz, self._markers),
-            (self._anchors_in_rviz, self._anchor_markers),
-            (self._depths_in_rviz, self._depth_markers),
-        ):
+        for publisher, _, living in self._drawings:
             if living.keys:
                 publisher.publish(living.replace([], header))
 

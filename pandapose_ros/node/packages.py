@@ -1,4 +1,4 @@
-"""ROS packages that launch files start and that may not be installed."""
+"""Check for ROS packages that launch files start nodes of."""
 
 import os
 
@@ -6,7 +6,7 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 
 def require_package(package: str, otherwise: str = "", apt_name: str = "") -> None:
-    """Say how to install a package that is not there, or how to do without.
+    """Raise an error that says how to install a missing package, or how to do without.
 
     Args:
         package: Its name in the ament index.

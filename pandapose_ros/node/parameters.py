@@ -19,7 +19,7 @@ from rclpy.parameter import Parameter
 
 Config = TypeVar("Config")
 
-# rclpy declares and reads these itself, when it subscribes.
+# rclpy itself declares and reads these, when it subscribes.
 _QOS_PREFIX = "qos_overrides."
 _TYPE_NAMES = {
     bool: "true or false",
@@ -57,14 +57,14 @@ class Parameters:
                 self._declare(item)
         self._refuse_unknown()
         node.add_on_set_parameters_callback(self._refuse)
-        # Humble does not tell when a change is done: what was read before is not kept there.
+        # Humble has no callback after a change, so that nothing can be cached there.
         self._hears_changes = hasattr(node, "add_post_set_parameters_callback")
         if self._hears_changes:
             node.add_post_set_parameters_callback(self._forget)
 
     @property
     def qos_overrides(self) -> dict[str, Any]:
-        """What YAML files and the command line set of topics' quality of service, by name."""
+        """QoS overrides from YAML files and the command line, by name."""
         return {
             name: override.value
             for name, override in self._overrides.items()
@@ -72,7 +72,7 @@ class Parameters:
         }
 
     def get(self, config_type: type[Config]) -> Config:
-        """Return the parameters' present values as one of the declared dataclasses."""
+        """Return the parameters' current values as one of the declared dataclasses."""
         config = self._cache.get(config_type)
         if config is None:
             age = self._age
@@ -80,7 +80,7 @@ class Parameters:
             config = config_type(
                 **{n: _from_ros(self._node.get_parameter(n).value) for n in names}
             )
-            # The worker asks while the executor sets: what was read before a change must not stay.
+            # The worker reads while the executor sets: do not keep values from before a change.
             with self._lock:
                 if self._hears_changes and age == self._age:
                     self._cache[config_type] = config
@@ -142,7 +142,7 @@ class Parameters:
 
 
 def read_parameters(node: Node, config_type: type[Config]) -> Config:
-    """Declare the fields of a dataclass and return their values, which stay as they are.
+    """Declare the fields of a dataclass as parameters and return their values.
 
     Args:
         node: The node to declare them on.

@@ -1,10 +1,10 @@
 """The image with the people drawn onto it: raw, as JPEG, and as annotations for Foxglove.
 
-Each is made only while somebody looks.
+Each is made only while it has subscribers.
 """
 
 import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -14,11 +14,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from pandapose_ros.config import PictureConfig
-from pandapose_ros.drawing import draw_poses
+from pandapose_ros.drawing import draw_poses, limit_width
 from pandapose_ros.node.annotations import Annotator, make_annotator
 from pandapose_ros.node.conversions import image_message
+from pandapose_ros.node.estimate import Estimate
 from pandapose_ros.node.statistics import Send
-from pandapose_ros.pose import Pose
 
 
 class Pictures:
@@ -38,25 +38,16 @@ class Pictures:
             self._annotations = create(self._annotator.message_type, "~/annotations", 1)
             self.publishers.append(self._annotations)
 
-    def publish(
-        self,
-        image: NDArray[np.uint8],
-        poses: Sequence[Pose],
-        header: Header,
-        style: PictureConfig,
-        caption: str,
-        send: Send,
-    ) -> None:
-        """Publish what somebody looks at.
+    def publish(self, estimate: Estimate, style: PictureConfig, caption: str, send: Send) -> None:
+        """Publish what has subscribers.
 
         Args:
-            image: RGB uint8 [H, W, 3]; not written to.
-            poses: People in the image; may be empty.
-            header: Stamp of the image and its optical frame.
+            estimate: The image, which is not written to, and the people in it.
             style: Which keypoints, in which colours, how large.
             caption: Line at the top of the image.
             send: Called with a publisher and its message.
         """
+        poses, header = estimate.poses, estimate.header
         if self._annotator is not None and self._annotations.get_subscription_count():
             send(self._annotations, self._annotator.annotate(poses, header, style))
         wants_raw = self._raw.get_subscription_count() > 0
@@ -64,25 +55,17 @@ class Pictures:
         if not (wants_raw or wants_compressed):
             return
         drawn = draw_poses(
-            image,
+            estimate.image,
             poses,
             least_score=style.marker_score,
             colours=style.marker_colour,
             caption=caption,
         )
-        drawn = _at_most(drawn, style.debug_image_width)
+        drawn = limit_width(drawn, style.debug_image_width)
         if wants_raw:
             send(self._raw, image_message(drawn, header))
         if wants_compressed:
             send(self._compressed, _jpeg_message(drawn, header, style.debug_image_quality))
-
-
-def _at_most(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """Return the image, smaller if it is wider than `width` px; 0: as it is."""
-    if not 0 < width < image.shape[1]:
-        return image
-    height = max(round(image.shape[0] * width / image.shape[1]), 1)
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _jpeg_message(image: NDArray[np.uint8], header: Header, quality: int) -> CompressedImage:

@@ -1,22 +1,19 @@
 """What happens to one frame: decode, estimate, publish."""
 
-import math
 import time
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from pandapose_ros.camera.depth_root import check_depth
 from pandapose_ros.config import EstimatorConfig, NodeConfig
 from pandapose_ros.estimator import CameraImage, PoseEstimator
 from pandapose_ros.frames.frame_names import is_z_up
 from pandapose_ros.node.calibration import Calibration
 from pandapose_ros.node.compressed import decode
-from pandapose_ros.node.delivery import Delivery, Result
-from pandapose_ros.node.depth import DepthBuffer, check_registered, depth_from_message
+from pandapose_ros.node.delivery import Delivery
+from pandapose_ros.node.depth import DepthBuffer, DepthReader
+from pandapose_ros.node.estimate import Estimate
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
@@ -26,16 +23,16 @@ from pandapose_ros.node.worker import Frame
 from pandapose_ros.node.world import World
 from pandapose_ros.pose import Pose
 
-# Stamps that go back further than this are another recording, or the same from its start.
+# Stamps that jump back further than this mean another recording, or the same one restarted.
 TIME_JUMP_NS = 500_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedFrame:
-    """Hold a frame that waits for its people.
+    """Hold a decoded frame, ready for the estimator.
 
     Attributes:
-        image: With all that is known of the camera.
+        image: With everything known about the camera.
         header: Stamp of the image and its optical frame.
     """
 
@@ -51,11 +48,11 @@ class FramePipeline:
         node: Gives the clock and the log.
         parameters: Read anew for every frame.
         estimator: Finds and lifts the people.
-        world: Places them in another frame.
+        world: Moves them to `target_frame`.
         outputs: Publishes them.
-        statistics: Counts what became of the frames.
-        timings: Takes the time of each step.
-        depths: Depth images beside the images; stays empty where they are not asked for.
+        statistics: Counts what happened to the frames.
+        timings: Measures the duration of each step.
+        depths: The depth images received; empty where they are not asked for.
         camera: Name of the camera; empty for a node with one.
     """
 
@@ -70,17 +67,16 @@ class FramePipeline:
     camera: str = ""
 
     def __post_init__(self) -> None:
-        """Start with nothing said and nobody seen."""
-        self.depth_state = "none"
+        """Start without people."""
         self._notices = Notices(self.node.get_logger())
         self.calibration = Calibration(
-            self.node,
             self.node.resolve_topic_name(
                 f"{self.camera}/camera_info" if self.camera else "camera_info"
             ),
             self.statistics,
             self._notices,
         )
+        self.depth = DepthReader(self.depths, self.statistics, self._notices)
         self.delivery = Delivery(
             node=self.node,
             parameters=self.parameters,
@@ -95,7 +91,7 @@ class FramePipeline:
         self._last_size = (0, 0)
 
     def prepare(self, frame: Frame) -> PreparedFrame | None:
-        """Decode a frame and read its calibration; None if it is dropped, logged and counted."""
+        """Decode a frame and read its calibration; None if it was dropped, logged and counted."""
         try:
             return self._prepare(frame)
         except Exception as error:  # one bad image must not end the node
@@ -103,24 +99,24 @@ class FramePipeline:
             return None
 
     def hand_over(self, prepared: PreparedFrame, poses: list[Pose]) -> None:
-        """Hand over the people of a frame to be published once they can be placed."""
-        # What the poses were made with; the parameter may change before they are published.
+        """Have the people of a frame published as soon as they can be moved to `target_frame`."""
+        # As used for these poses: the parameter may change before they are published.
         is_tracked = self.estimator.config.tracking
         image = prepared.image.image
-        self.delivery.add(Result(poses, prepared.header, image, is_tracked, time.monotonic()))
+        self.delivery.add(Estimate(poses, prepared.header, image, is_tracked, time.monotonic()))
 
     def fail(self, error: Exception) -> None:
-        """Log and count an error that cost the skeletons of a frame."""
+        """Log and count an error because of which a frame gives no skeletons."""
         self.statistics.failed += 1
         self._notices.error(f"image dropped, {type(error).__name__}: {error}", again_after=10.0)
 
     def forget(self) -> None:
-        """Forget all people and delete their markers; ids go on counting."""
+        """Forget all people and delete their markers; their ids are not used again."""
         try:
             self._forget_people()
             self.outputs.clear_markers()
-        except Exception as error:  # the worker's thread has to live on
-            self._notices.error(f"cannot start anew, {type(error).__name__}: {error}")
+        except Exception as error:  # the worker's thread must survive
+            self._notices.error(f"reset failed, {type(error).__name__}: {error}")
 
     def _prepare(self, frame: Frame) -> PreparedFrame | None:
         config = self.parameters.get(NodeConfig)
@@ -142,17 +138,16 @@ class FramePipeline:
         K, distortion = self.calibration.read(
             frame.camera_info, size, settings.field_of_view, rectified=config.rectified
         )
-        # Where the field of view is a guess, a true depth would be put in a false direction.
+        # With an assumed field of view, a measured depth would be put in the wrong direction.
         depth = None
-        if K is not None:
-            # Whoever names the frame anew knows better than the drivers.
+        stamp_ns = nanoseconds(header.stamp)
+        if K is None:
+            self.depth.skip()
+        else:
+            # A frame_id that the user sets is not that of the drivers.
             frame_id = "" if config.frame_id else header.frame_id
-            depth = self._depth(header, image, config.depth_window, frame_id)
-        elif self.depths.is_alive:
-            self.depth_state = "not used without camera_info"
-            self.statistics.missed_depth += 1
-        stamp = nanoseconds(header.stamp) / 1e9
-        item = CameraImage(image, K, distortion, depth, stamp, self.camera)
+            depth = self.depth.read(stamp_ns, size, frame_id, config.depth_window)
+        item = CameraImage(image, K, distortion, depth, stamp_ns / 1e9, self.camera)
         return PreparedFrame(item, header)
 
     def _output_header(self, header: Header, frame_id: str) -> Header:
@@ -160,17 +155,17 @@ class FramePipeline:
         frame_id = frame_id or header.frame_id
         if not frame_id:
             self._notices.warn(
-                "images come without a frame_id: RViz and tf cannot place the people; set it in "
-                "the camera's driver, or the parameter frame_id"
+                "images have no frame_id, so RViz and tf cannot place the people: set it in the "
+                "camera's driver or by the parameter frame_id"
             )
         elif is_z_up(frame_id):
             self._notices.warn(
-                f"images come in {frame_id}, whose z is up by its name: people are published as "
-                "the camera sees them, z forward; set its optical frame in the camera's driver, "
-                "or the parameter frame_id"
+                f"images are in {frame_id}, a frame with z up by its name, but people are "
+                "published in optical axes, z forward: set the optical frame in the camera's "
+                "driver or by the parameter frame_id"
             )
         if header.stamp.sec == 0 and header.stamp.nanosec == 0:
-            self._notices.warn("images come without a stamp: set it in the camera's driver")
+            self._notices.warn("images have no stamp: set it in the camera's driver")
         return Header(stamp=header.stamp, frame_id=frame_id)
 
     def _is_too_old(self, header: Header, max_age: float) -> bool:
@@ -180,74 +175,38 @@ class FramePipeline:
         if age > max_age:
             self._notices.warn(
                 f"image dropped: it is {age:.3f} s old, max_image_age is {max_age:g} s (are the "
-                "clocks of both machines in step?)",
+                "clocks of both machines synchronised?)",
                 again_after=10.0,
             )
         return age > max_age
 
     def _follow_time(self, header: Header) -> None:
-        """Forget all people when time goes back, as a recording played again does."""
+        """Forget all people when time jumps back, as when a recording is played again."""
         stamp_ns = nanoseconds(header.stamp)
         if self._last_stamp_ns - stamp_ns > TIME_JUMP_NS:
             self._notices.info(
-                "the images' stamps went back: tracking starts anew", again_after=10.0
+                "the images' stamps jumped back: tracking restarts", again_after=10.0
             )
             self._forget_people()
-            # Not what belongs to the images to come: it may be there already.
+            # Keep what belongs to the images to come: it may have arrived already.
             between_ns = (stamp_ns + self._last_stamp_ns) // 2
             self.world.forget_after(between_ns)
             self.depths.forget_after(between_ns)
         self._last_stamp_ns = stamp_ns
 
     def _forget_people(self) -> None:
-        """Forget all people, also those whose results wait."""
+        """Forget all people, including those who wait to be published."""
         self.statistics.dropped_untransformed += self.delivery.drop()
         self.delivery.people_in_view = 0
         self.estimator.reset(self.camera)
         self.world.clear()
 
     def _follow_size(self, size: tuple[int, int]) -> None:
-        """Tell when people are forgotten as images have another size, as of another camera."""
+        """Warn when the image size changes, on which the estimator forgets all people."""
         last, self._last_size = self._last_size, size
         if last not in ((0, 0), size):
             self._notices.warn(
-                f"images of {size[0]}x{size[1]} after {last[0]}x{last[1]} pixels: tracking starts "
-                "anew; is there more than one publisher?",
+                f"image size changed from {last[0]}x{last[1]} to {size[0]}x{size[1]}: tracking "
+                "restarts; is there more than one publisher?",
                 again_after=10.0,
             )
-
-    def _depth(
-        self, header: Header, image: NDArray[np.uint8], window: float, frame_id: str
-    ) -> NDArray[np.float32] | None:
-        """Return the depths that belong to an image, or None after having said why."""
-        message = self.depths.find(nanoseconds(header.stamp), window)
-        if message is None:
-            self._miss_depth(window)
-            return None
-        try:
-            check_registered(message, frame_id)
-            depth = depth_from_message(message)
-            check_depth(depth, (image.shape[1], image.shape[0]))
-        except ValueError as error:
-            self.depth_state = f"refused: {error}"
-            self.statistics.refused_depth += 1
-            self._notices.error(f"depth image is of no use: {error}")
-            return None
-        self.depth_state = "in use"
-        return depth
-
-    def _miss_depth(self, window: float) -> None:
-        """Count and log that an image has no depth, unless there has never been any."""
-        silence = self.depths.silence
-        if math.isinf(silence):
-            self.depth_state = "none"
-            return
-        self.depth_state, when = "late", f"within {window:g} s of an image (depth_window)"
-        if not self.depths.is_alive:
-            when = f"for {silence:.1f} s"
-            self.depth_state = f"none {when}"
-        self.statistics.missed_depth += 1
-        self._notices.warn(
-            f"no depth image {when}: the distance of people rests on their size there",
-            again_after=10.0,
-        )

@@ -22,6 +22,7 @@ from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.node.worker import Frame, LatestFrameWorker
 from pandapose_ros.node.world import SharedWorld
 from pandapose_ros.runtime.device_faults import free_device_memory, reason_of
+from pandapose_ros.runtime.memory import device_memory, resident_memory
 
 # Longest time to wait for the image at work when the node is deactivated.
 _STOP_TIMEOUT = 10.0
@@ -47,11 +48,10 @@ class PoseNode(LifecycleNode):
         self.parameters = Parameters(self, EstimatorConfig, NodeConfig, WorldConfig, PictureConfig)
         self.cameras: list[Camera] = []
         self._notices = Notices(self.get_logger())
-        self._is_enabled = True
         self._fault = ""
         self._fault_guard = self.create_guard_condition(self._on_fault)
         self._is_stuck = False
-        # For as long as the node lives, so that it gives no id twice.
+        # Kept for the lifetime of the node, so that no id is given twice.
         self._numbers = itertools.count()
         self._estimator: PoseEstimator | None = None
         self._shared_world: SharedWorld | None = None
@@ -62,7 +62,7 @@ class PoseNode(LifecycleNode):
 
     @property
     def statistics(self) -> NodeStatistics:
-        """What became of the images of the first camera, since its last activation."""
+        """Counters of the first camera's images since its last activation."""
         return self.cameras[0].statistics if self.cameras else NodeStatistics()
 
     def start(self) -> bool:
@@ -85,7 +85,7 @@ class PoseNode(LifecycleNode):
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start to listen and to publish; fails with the reason in the log."""
+        """Subscribe and start to publish; fails with the reason in the log."""
         if self._is_stuck:
             self.get_logger().error(f"cannot be activated: {self._fault}")
             return TransitionCallbackReturn.FAILURE
@@ -97,7 +97,7 @@ class PoseNode(LifecycleNode):
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop listening, then publish nothing more but that all people and markers are gone."""
+        """Unsubscribe, then delete all people and markers."""
         self._stop()
         for camera in self.cameras:
             camera.clear()
@@ -109,7 +109,7 @@ class PoseNode(LifecycleNode):
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Do what is still to be done of deactivate and cleanup."""
+        """Deactivate and clean up, whatever of that has not been done."""
         if state.label == "active":
             self.on_deactivate(state)
         self._free()
@@ -117,21 +117,20 @@ class PoseNode(LifecycleNode):
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Go back to unconfigured, from where configure may be tried again."""
+        """Go back to unconfigured, so that configure can be tried again."""
         self._stop()
         self._free()
         return super().on_error(state)
 
     def enable(self, on: bool) -> str:
-        """Work on images from the next one on, or on none; return what was done.
+        """Start or stop working on images; return what was done.
 
-        Switched off, the node forgets the people and deletes their markers as soon as the image
-        at work is done, and receives no more. Lasts until the next configure.
+        When switched off, the node unsubscribes at once, finishes the image it works on, forgets
+        the people and deletes their markers. Lasts until the next configure.
         """
-        has_changed, self._is_enabled = on != self._is_enabled, on
+        has_changed = any(camera.is_enabled != on for camera in self.cameras)
         for camera in self.cameras:
-            if camera.input is not None:
-                camera.input.follow_demand()
+            camera.enable(on)
         if not on and has_changed and self._worker is not None and self._batch is not None:
             for frame in self._worker.discard():
                 self._camera(frame).statistics.dropped_disabled += 1
@@ -139,18 +138,18 @@ class PoseNode(LifecycleNode):
         text = "enabled" if on else "disabled"
         if has_changed:
             self.get_logger().info(text)
-        return text if has_changed else f"was {text} already"
+        return text if has_changed else f"already {text}"
 
     def reset_people(self) -> str:
         """Forget the people before the next image; return what was done."""
         if self._worker is None or self._batch is None:
-            return "inactive: nobody is tracked"
+            return "inactive: there is nobody to forget"
         self._worker.request(self._batch.forget)
         self._notices.info("reset: all people forgotten", again_after=1.0)
-        return "all people forgotten; ids go on counting"
+        return "all people forgotten; their ids are not used again"
 
     def destroy_node(self) -> None:
-        """End the worker before the node's handles go."""
+        """Stop the worker before the node's handles are destroyed."""
         self._stop()
         super().destroy_node()
 
@@ -161,7 +160,7 @@ class PoseNode(LifecycleNode):
         return self._estimator
 
     def _load(self) -> None:
-        """Create all that lives from configure to cleanup."""
+        """Create everything that exists from configure to cleanup."""
         started = time.monotonic()
         config = self.parameters.get(EstimatorConfig)
         estimator = self._estimator = PoseEstimator(config, numbers=self._numbers)
@@ -170,9 +169,8 @@ class PoseNode(LifecycleNode):
         for name in self.parameters.get(NodeConfig).cameras:
             self.cameras.append(Camera(self, name, self.parameters, estimator.skeleton, shared))
         estimator.warm_up(len(self.cameras))
-        self._is_enabled = True
         self._controls = Services(self, self.enable, self.reset_people)
-        self._diagnostics = Diagnostics(self, self._reports)
+        self._diagnostics = Diagnostics(self, self._report)
         networks = estimator.networks
         self.get_logger().info(
             f"loaded {estimator.model_info.name} on {estimator.device} "
@@ -180,19 +178,15 @@ class PoseNode(LifecycleNode):
         )
 
     def _listen(self) -> None:
-        """Create all that lives from activate to deactivate."""
+        """Create everything that exists from activate to deactivate."""
         estimator = self._loaded
         estimator.reset()
         self._fault = ""
-        pipelines = {
-            c.name: c.activate(estimator, self._on_frame, lambda: self._is_enabled)
-            for c in self.cameras
-        }
+        pipelines = {c.name: c.activate(estimator, self._on_frame) for c in self.cameras}
         self._batch = Batch(
             estimator, self.parameters, pipelines, self._stop_for, self.get_logger()
         )
         self._worker = LatestFrameWorker(self._batch.process, self._batch.end)
-        self._worker.start()
         for camera in self.cameras:
             self.get_logger().info(f"active: {camera.topics}")
 
@@ -206,10 +200,10 @@ class PoseNode(LifecycleNode):
         for frame in dropped:
             self._camera(frame).statistics.dropped_inactive += 1
         if not has_ended:
-            # It still holds the estimator; another worker beside it would share its state.
+            # It still uses the estimator, whose state a second worker must not share.
             self._is_stuck = True
             self._fault = (
-                f"the worker is still busy after {_STOP_TIMEOUT:g} s: cleanup and configure anew"
+                f"the worker is still busy after {_STOP_TIMEOUT:g} s: clean up and configure again"
             )
             self.get_logger().error(self._fault)
         for camera in self.cameras:
@@ -229,18 +223,18 @@ class PoseNode(LifecycleNode):
         return next(camera for camera in self.cameras if camera.name == frame.camera)
 
     def _on_frame(self, camera: Camera, frame: Frame) -> None:
-        """Store the frame; runs in the executor's thread."""
+        """Hand the frame to the worker, or count why not; runs in the executor's thread."""
         camera.statistics.received += 1
         camera.timings.images_in.count()
-        if not self._is_enabled:
+        if not camera.is_enabled:
             camera.statistics.dropped_disabled += 1
-        elif camera.why_paused(enabled=True):
+        elif camera.why_paused:
             camera.statistics.dropped_unwanted += 1
         elif self._worker is not None and self._worker.submit(frame):
             camera.statistics.dropped_busy += 1
 
     def _stop_for(self, fault: str) -> None:
-        """Have the node deactivated; called in the worker's thread, which cannot end itself."""
+        """Request deactivation; called in the worker's thread, which cannot stop itself."""
         self._fault = fault
         self._fault_guard.trigger()
 
@@ -251,18 +245,24 @@ class PoseNode(LifecycleNode):
         self.get_logger().error(f"deactivated: {self._fault}; then activate again")
         self.trigger_deactivate()
 
-    def _reports(self) -> list[Report]:
-        """Gather what the diagnostics tell, one report for each camera."""
-        return [
-            c.report(self._loaded, is_enabled=self._is_enabled, fault=self._fault)
-            for c in self.cameras
-        ]
+    def _report(self) -> Report:
+        """Return the node's state for the diagnostics."""
+        estimator = self._loaded
+        return Report(
+            cameras=[camera.report() for camera in self.cameras],
+            device=str(estimator.device),
+            model=estimator.model_info,
+            memory=resident_memory(),
+            device_memory=device_memory(estimator.device),
+            fault=self._fault,
+        )
 
 
 def _why_failed(action: Callable[[], None]) -> str:
-    """Do something and say why that failed; empty if it did not. rclpy would swallow the error.
+    """Run an action and return why it failed; empty if it did not.
 
-    Only the text leaves, as the error itself would hold on to the networks.
+    rclpy would swallow the error. Only its text is returned, as the exception itself would keep
+    the networks in memory.
     """
     try:
         action()
@@ -278,7 +278,7 @@ def main() -> int:
     node = PoseNode()
     try:
         if not node.parameters.get(NodeConfig).autostart:
-            node.get_logger().info("waits for a lifecycle manager, as autostart is false")
+            node.get_logger().info("autostart is false: waiting for a lifecycle manager")
         elif not node.start():
             return 1
         spin(node, ending.is_set)

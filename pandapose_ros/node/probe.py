@@ -1,4 +1,4 @@
-"""Node `probe`: the benchmark's camera and listener, in a process beside `pose_node`."""
+"""Node `probe`: the benchmark's camera and subscriber, in a process beside `pose_node`."""
 
 import array
 import json
@@ -22,7 +22,7 @@ from pandapose_ros.node.parameters import read_parameters
 from pandapose_ros.node.running import spin, start_ros
 from pandapose_ros.timings import summarise
 
-# With rate 0: an image without an answer for so long is taken for lost [s].
+# With rate 0, an image without an answer for this long counts as lost [s].
 _LOST = 10.0
 _POLL = 0.005
 _STEPS = ("decode", "estimate", "message", "publish")
@@ -30,7 +30,7 @@ _GONE = (Skeleton3D.TRACKING_PREDICTED, Skeleton3D.TRACKING_LOST)
 
 
 class Probe(Node):
-    """Send images, and note when their skeletons come."""
+    """Send images, and record when their skeletons arrive."""
 
     def __init__(self) -> None:
         super().__init__("probe")
@@ -68,7 +68,7 @@ class Probe(Node):
             self._send()
 
     def _is_enough(self, measured: float) -> bool:
-        """Tell whether so many seconds have given answers enough."""
+        """Return whether these seconds have given enough answers."""
         if measured <= self.config.seconds or not self._usage:
             return False
         since = time.time_ns() - int((time.monotonic() - self._usage[0][0]) * 1e9)
@@ -101,7 +101,7 @@ class Probe(Node):
             self._on_time()  # at saturation the next image follows at once
 
     def _are_all(self, seen: int) -> bool:
-        """Tell whether everybody is seen, or there is no more time to wait for the rest."""
+        """Return whether all people are seen, or it has taken too long to wait for the rest."""
         waited = time.monotonic() - self._born_at
         return seen >= self.config.people or waited > self.config.timeout / 2
 

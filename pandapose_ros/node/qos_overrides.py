@@ -1,4 +1,4 @@
-"""What a user sets about the quality of service of topics: what is wrong, what nobody reads."""
+"""Check the QoS overrides of subscriptions: wrong values, and names that are not read."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from rclpy.qos import HistoryPolicy, ReliabilityPolicy
 
-# Of the policies that may be set, those that are chosen by name; depth is a number.
+# Policies that may be set to one of several names; the third, depth, is a number.
 _CHOICES = {"history": HistoryPolicy, "reliability": ReliabilityPolicy}
 _POLICIES = (*_CHOICES, "depth")
 
@@ -21,7 +21,7 @@ def override_names(topics: Iterable[str]) -> list[str]:
 
 
 def override_problems(overrides: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """Say which values are wrong, before rclpy stops at them in the middle of subscribing.
+    """Return which values are wrong, at which rclpy would stop in the middle of subscribing.
 
     Args:
         overrides: Values by name of parameter.
@@ -42,7 +42,7 @@ def override_problems(overrides: Mapping[str, Any], names: Iterable[str]) -> lis
 
 
 def ignored_overrides(overrides: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """Say which names are not read at all, and what may be meant.
+    """Return which names are not read, and what may be meant.
 
     Args:
         overrides: Values by name of parameter.

@@ -19,7 +19,7 @@ def explain_publishers(node: Node, topic: str, qos: QoSProfile) -> str:
         if (reason := _conflict(endpoint.qos_profile, qos))
     ]
     return (
-        f"incompatible quality of service on {topic}, no messages will come: we ask for "
+        f"incompatible QoS on {topic}, no messages will arrive: this node requests "
         f"{_profile(qos)}, but {'; '.join(reports) or 'a publisher does not offer it'}. Set "
         f"qos_overrides.{topic}.subscription.reliability or the publisher's profile"
     )
@@ -34,13 +34,13 @@ def explain_subscriptions(node: Node, topic: str, qos: QoSProfile) -> str:
         qos: Profile of our publisher.
     """
     reports = [
-        f"{_name(endpoint)} asks for {_profile(endpoint.qos_profile)} ({reason})"
+        f"{_name(endpoint)} requests {_profile(endpoint.qos_profile)} ({reason})"
         for endpoint in node.get_subscriptions_info_by_topic(topic)
         if (reason := _conflict(qos, endpoint.qos_profile))
     ]
     return (
-        f"incompatible quality of service on {topic}, a subscriber will get no messages: we offer "
-        f"{_profile(qos)}, but {'; '.join(reports) or 'it asks for more'}"
+        f"incompatible QoS on {topic}, a subscriber will get no messages: this node offers "
+        f"{_profile(qos)}, but {'; '.join(reports) or 'it requests more'}"
     )
 
 

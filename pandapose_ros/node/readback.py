@@ -1,4 +1,4 @@
-"""Messages back to poses, for those who listen: the opposite of `conversions`."""
+"""Messages to poses, for subscribers: the inverse of `conversions`."""
 
 import numpy as np
 

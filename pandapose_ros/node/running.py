@@ -1,4 +1,4 @@
-"""Start a node's process, and end it well when told to."""
+"""Start a node's process, and shut it down cleanly on a signal."""
 
 import ctypes
 import re
@@ -11,7 +11,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-# Longest time until a signal is noticed.
+# Longest time until a signal is noticed [s].
 _SIGNAL_POLL = 0.2
 
 
@@ -27,7 +27,7 @@ def start_ros() -> threading.Event:
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
-        # Where in the C sources it was found helps nobody, nor does a trace through rclpy.
+        # Without its place in the C sources and the trace through rclpy, which help no user.
         reason = re.sub(r", at \S+:\d+", "", str(error)).strip()
         raise SystemExit(f"cannot start: {reason}") from None
     ending = threading.Event()

@@ -13,14 +13,14 @@ _LABEL_GAP = 0.18  # m, above the highest joint
 
 
 class ScenePerson:
-    """Own what is drawn of one person; used again for others."""
+    """Own the shapes of one person; reused for others."""
 
     def __init__(self, scene: viser.SceneApi, number: int) -> None:
         """Draw nothing yet.
 
         Args:
             scene: Where to draw.
-            number: Tells the people of one scene apart.
+            number: Unique in the scene.
         """
         self._scene = scene
         self._name = f"/people/{number}"

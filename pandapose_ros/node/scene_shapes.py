@@ -1,4 +1,4 @@
-"""Meshes and their places for the browser view: one sphere, drawn many times, is all of it."""
+"""Shapes of the browser view: instances of one sphere, and lines."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros.colours import GLOBAL_ANCHOR_COLOUR, LOCAL_ANCHOR_COLOUR, SIDE_COLOURS
-from pandapose_ros.node.conversions import placed
+from pandapose_ros.node.conversions import add_root
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import Skeleton
 
@@ -36,13 +36,9 @@ class Instances:
     opacities: Array
 
 
-def unit_sphere(rings: int = 8, sectors: int = 12) -> tuple[Array, NDArray[np.uint32]]:
-    """Return vertices [V, 3] and triangles [F, 3] of a sphere of radius 1.
-
-    Args:
-        rings: Bands between the poles.
-        sectors: Corners of each band.
-    """
+def unit_sphere() -> tuple[Array, NDArray[np.uint32]]:
+    """Return vertices [V, 3] and triangles [F, 3] of a sphere of radius 1."""
+    rings, sectors = 8, 12  # bands between the poles, corners of each band
     polar = np.linspace(0, np.pi, rings + 1)[:, None]
     around = np.linspace(0, 2 * np.pi, sectors, endpoint=False)[None, :]
     vertices = np.stack(
@@ -72,7 +68,7 @@ def body(pose: Pose, skeleton: Skeleton, least_score: float) -> Instances:
         One instance per joint, then one per bone; those left out have scale 0. The less sure, the
         more transparent.
     """
-    joints = placed(pose.joints, pose)
+    joints = add_root(pose.joints, pose)
     known = np.isfinite(joints).all(-1) & (pose.joint_scores >= least_score)
     joints = np.where(known[:, None], joints, 0.0)
     parents, children = np.array(skeleton.bones).T
@@ -109,7 +105,7 @@ def anchors(pose: Pose, joint: int | None) -> Instances:
     shares = votes.shares
     drawn = _is_drawn(pose, joint)
     radii = np.where(drawn, ANCHOR_RADIUS * np.cbrt(np.maximum(shares, 0.0)), 0.0)
-    positions = placed(votes.positions, pose)
+    positions = add_root(votes.positions, pose)
     colours = np.where((votes.kinds == 0)[:, None], LOCAL_ANCHOR_COLOUR, GLOBAL_ANCHOR_COLOUR)
     count = len(shares)
     return Instances(
@@ -134,7 +130,7 @@ def votes(pose: Pose, skeleton: Skeleton, joint: int | None) -> tuple[Array, NDA
     """
     owners = pose.anchors.owners
     drawn = _is_drawn(pose, joint) & (owners >= 0) & np.isfinite(pose.joints[owners]).all(-1)
-    lines = placed(np.stack([pose.anchors.positions, pose.joints[owners]], 1), pose)
+    lines = add_root(np.stack([pose.anchors.positions, pose.joints[owners]], 1), pose)
     sides = np.array([SIDE_COLOURS[skeleton.side(j)] for j in range(len(skeleton.parents))])
     colours = np.repeat(sides[owners][:, None], 2, axis=1)
     colours[:, 0] = LOCAL_ANCHOR_COLOUR

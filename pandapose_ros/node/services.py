@@ -1,4 +1,4 @@
-"""The services that switch the node's work on and off, and start it anew."""
+"""The services that enable, disable and reset the node."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from std_srvs.srv import SetBool, Trigger
 
 
 class Services:
-    """Offer `~/enable` and `~/reset`; who calls them is answered at once."""
+    """Offer `~/enable` and `~/reset`; both are answered at once."""
 
     def __init__(
         self, node: Node, enable: Callable[[bool], str], reset: Callable[[], str]

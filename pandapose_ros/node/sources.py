@@ -1,4 +1,4 @@
-"""Which skeletons there are on the graph, and what belongs to them."""
+"""Find the skeletons on the graph, and the topics that belong to them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def skeleton_topics(node: Node) -> list[str]:
 
 
 def find_source(node: Node, skeletons: str, image: str = "") -> Source:
-    """Find what belongs to a topic of skeletons, by what its publisher hears and says.
+    """Find what belongs to a topic of skeletons, by the topics of its publisher.
 
     Args:
         node: From where to look.
@@ -55,27 +55,27 @@ def find_source(node: Node, skeletons: str, image: str = "") -> Source:
             it is a player of recordings, those that it publishes.
 
     Raises:
-        rclpy's NodeNameNonExistentError: If the publisher has just gone.
+        rclpy's NodeNameNonExistentError: If the publisher has just disappeared.
     """
-    heard: dict[str, list[str]] = {}
-    said: dict[str, list[str]] = {}
+    subscribed: dict[str, list[str]] = {}
+    published: dict[str, list[str]] = {}
     for publisher in node.get_publishers_info_by_topic(skeletons):
         name = (publisher.node_name, publisher.node_namespace)
-        heard |= dict(node.get_subscriber_names_and_types_by_node(*name))
-        said |= dict(node.get_publisher_names_and_types_by_node(*name))
-    camera_infos = heard if _of_types(heard, _CAMERA_INFO) else said
+        subscribed |= dict(node.get_subscriber_names_and_types_by_node(*name))
+        published |= dict(node.get_publisher_names_and_types_by_node(*name))
+    camera_infos = subscribed if _of_types(subscribed, _CAMERA_INFO) else published
     if image:
         images = camera_infos = dict(node.get_topic_names_and_types())
     else:
-        images = heard if _of_types(heard, _IMAGE, _COMPRESSED) else said
+        images = subscribed if _of_types(subscribed, _IMAGE, _COMPRESSED) else published
         names = _of_types(images, _IMAGE, _COMPRESSED)
         colour = _least_depth(names, skeletons)
-        published = [name for name in colour if node.count_publishers(name)]
-        image = _most_alike(published or colour, skeletons)
+        alive = [name for name in colour if node.count_publishers(name)]
+        image = _most_alike(alive or colour, skeletons)
     return Source(
         skeletons,
-        info=_most_alike(_of_types(said, _INFO), skeletons),
-        anchors=_most_alike(_of_types(said, _ANCHORS), skeletons),
+        info=_most_alike(_of_types(published, _INFO), skeletons),
+        anchors=_most_alike(_of_types(published, _ANCHORS), skeletons),
         image=image,
         camera_info=_most_alike(_of_types(camera_infos, _CAMERA_INFO), image or skeletons),
         is_compressed=_COMPRESSED in images.get(image, ()),
@@ -87,15 +87,15 @@ def _of_types(topics: Mapping[str, list[str]], *types: str) -> list[str]:
 
 
 def _least_depth(topics: list[str], skeletons: str) -> list[str]:
-    """Leave out depth images, which look the same from here, by what is in their names.
+    """Leave out depth images, which have the same type, by their names.
 
     Args:
         topics: Of images.
         skeletons: Their topic, with the camera's name in it where there are several.
 
     Returns:
-        Those whose own part says least of depth, then those whose folders do: a camera, and so
-        the folder of its colour images, may be called depth_camera.
+        Those with the fewest mentions of depth, first in the last part, then in the parts before
+        it: a camera, and so the folder of its colour images, may be called depth_camera.
     """
     camera = set(skeletons.lower().split("/"))
 

@@ -1,4 +1,4 @@
-"""What became of the images and how long it took: the one source of every figure reported."""
+"""Counters, rates and durations of the work on images: the source of every reported figure."""
 
 import threading
 import time
@@ -11,42 +11,40 @@ from typing import Any
 import numpy as np
 from rclpy.publisher import Publisher
 
-# What is older does not count in a rate, so that it falls to zero soon after the camera stops.
+# Rates cover this many seconds, so that they fall to zero soon after the camera stops.
 _RATE_WINDOW = 3.0
-# Nor does what is older count as a pause: who waits for so long waits for something else.
+# A longer pause between messages means that the node did not work, not that it was slow.
 _PAUSE_WINDOW = 10.0
 _PAUSES = 3
 _KEPT = 100
-# Hands a message to DDS.
+# Called with a publisher and its message, to hand it to DDS.
 Send = Callable[[Publisher, Any], None]
 
 
 @dataclass
 class NodeStatistics:
-    """Count what became of the images.
+    """Count what happened to the images.
 
-    Each counter is written by one thread at a time; received is the sum of processed, failed, the
-    dropped ones, and those still on their way: up to two, and what waits for its transform.
+    Each counter is written by one thread at a time. `received` is the sum of processed, failed and
+    dropped images, and of those still being processed: up to two, and those that wait for tf.
 
     Attributes:
         received: Images that arrived while active.
         processed: Images that gave a skeleton message.
         people: Skeletons in these messages.
-        dropped_busy: Replaced by a newer image before their turn came.
+        dropped_busy: Replaced by a newer image before processing started.
         dropped_undecodable: Unknown encoding, short data, zero size, wrong step.
-        dropped_old: Older than `max_image_age` when their turn came.
-        dropped_untransformed: There was no transform to `target_frame` at their time: within
-            `transform_timeout`, while too many others waited for theirs, or before all people
-            were forgotten as of a reset or as time went back.
-        dropped_disabled: Waiting or on their way when `~/enable` became false; after that none
-            is received.
-        dropped_unwanted: On their way when the last subscriber of a result had gone (`lazy`);
-            after that none is received.
-        dropped_inactive: Waiting, for their turn or their transform, when the node was
-            deactivated.
-        failed: An error that the log names cost the skeletons.
+        dropped_old: Older than `max_image_age` when processing would have started.
+        dropped_untransformed: Without a transform to `target_frame` within `transform_timeout`,
+            while too many others waited, or until a reset or a jump back in time.
+        dropped_disabled: Waiting or arriving when `~/enable` was set to false; after that, none is
+            received.
+        dropped_unwanted: Arriving when the last subscriber of a result had left (`lazy`); after
+            that, none is received.
+        dropped_inactive: Waiting for processing or for tf when the node was deactivated.
+        failed: Lost to an error, which is in the log.
         refused_camera_info: Images processed without intrinsics because camera_info was unusable.
-        missed_depth: Images processed without a depth image, although such images come or came.
+        missed_depth: Images processed without a depth image, although there are or were such.
         refused_depth: Images processed without depth because the depth image was unusable.
     """
 
@@ -66,7 +64,7 @@ class NodeStatistics:
     refused_depth: int = 0
 
     def __str__(self) -> str:
-        """List the counters, those of losses only where they are not zero."""
+        """List the counters, without those of losses that are zero."""
         always = ("received", "processed", "people")
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return ", ".join(
@@ -87,20 +85,20 @@ class NodeStatistics:
 
 
 class Rate:
-    """Measure how often something happens, from its last 100 times; safe between threads."""
+    """Measure the rate of an event from its last 100 times; thread-safe."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=_KEPT)
         self._lock = threading.Lock()
 
     def count(self) -> None:
-        """Note that it happened now."""
+        """Count one event, now."""
         with self._lock:
             self._times.append(time.monotonic())
 
     @property
     def hz(self) -> float:
-        """Return the rate of the last seconds; 0 if it happened less than twice in them."""
+        """Events per second during the last three; 0 if there were less than two."""
         start = time.monotonic() - _RATE_WINDOW
         with self._lock:
             times = [moment for moment in self._times if moment >= start]
@@ -110,9 +108,9 @@ class Rate:
 
     @property
     def pause(self) -> float:
-        """Return the longest of the last three pauses, the present one included, in seconds.
+        """The longest of the last three intervals, including the current one, in seconds.
 
-        0 if it has not happened in the last ten seconds.
+        0 without an event in the last ten seconds.
         """
         now = time.monotonic()
         with self._lock:
@@ -121,7 +119,7 @@ class Rate:
 
 
 class Durations:
-    """Keep how long a step took the last 100 times; safe between threads."""
+    """Keep the last 100 durations of a step; thread-safe."""
 
     def __init__(self) -> None:
         self._seconds: deque[float] = deque(maxlen=_KEPT)
@@ -129,18 +127,18 @@ class Durations:
 
     @contextmanager
     def measure(self) -> Iterator[None]:
-        """Time what is done in this context; what raises an error does not count."""
+        """Measure the duration of a context, unless it raises an error."""
         started = time.monotonic()
         yield
         self.add(time.monotonic() - started)
 
     def add(self, seconds: float) -> None:
-        """Note how long it took once, seconds."""
+        """Add one duration, seconds."""
         with self._lock:
             self._seconds.append(seconds)
 
     def percentiles(self) -> tuple[float, float]:
-        """Return p50 and p95 in seconds, NaN before the first time."""
+        """Return p50 and p95 in seconds, NaN before the first one."""
         with self._lock:
             seconds = list(self._seconds)
         middle, high = np.percentile(seconds or [np.nan], (50, 95)).tolist()
@@ -148,11 +146,11 @@ class Durations:
 
 
 class Publication:
-    """Time the making of an image's messages apart from their way into DDS; for one thread.
+    """Measure the making of an image's messages apart from their publication; for one thread.
 
     Attributes:
-        message: From poses to messages, all that are made of one image.
-        publish: In `send`, for the same.
+        message: Durations of making all messages of an image.
+        publish: Durations of handing them to DDS.
     """
 
     def __init__(self) -> None:
@@ -160,16 +158,15 @@ class Publication:
         self._sending = 0.0
 
     @contextmanager
-    def measure(self, since: float | None = None) -> Iterator[None]:
-        """Time what is done for an image in this context; what raises an error does not count.
+    def measure(self, since: float) -> Iterator[None]:
+        """Measure a context that publishes an image's messages, unless it raises an error.
 
         Args:
-            since: When the image's poses were there, seconds of `time.monotonic`; None: now.
+            since: When the image's poses were estimated, seconds of `time.monotonic`.
         """
         self._sending = 0.0
-        started = time.monotonic() if since is None else since
         yield
-        self.message.add(time.monotonic() - started - self._sending)
+        self.message.add(time.monotonic() - since - self._sending)
         self.publish.add(self._sending)
 
     def send(self, publisher: Publisher, message: Any) -> None:

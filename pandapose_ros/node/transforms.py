@@ -1,6 +1,6 @@
-"""Transforms from /tf: by tf2_ros, and by a tree of our own in an environment of wheels.
+"""Transforms from /tf: by tf2_ros, or by a tree of our own where it is not installed.
 
-No registry has tf2_ros; what pip installs of this package brings the message of /tf along.
+tf2_ros is not available from pip, but the messages of /tf are.
 """
 
 from collections.abc import Iterable
@@ -26,16 +26,16 @@ class Transforms(Protocol):
         """Return the transform from `source` to `target` at a time; 0: the newest.
 
         Raises:
-            TransformError: If there is none by now.
+            TransformError: If there is none yet.
         """
         ...
 
     def clear(self) -> None:
-        """Forget all that moves."""
+        """Forget all but static transforms."""
         ...
 
     def forget_after(self, stamp_ns: int) -> None:
-        """Forget what moved later than a stamp, as when time has gone back."""
+        """Forget moving transforms later than a stamp, as when time has jumped back."""
         ...
 
     def destroy(self) -> None:
@@ -96,7 +96,7 @@ class Tf2Transforms:
         self._buffer.clear()
 
     def forget_after(self, stamp_ns: int) -> None:
-        """See `Transforms`; the little that has come of the new time goes too."""
+        """See `Transforms`; the few transforms of the new time are forgotten too."""
         self._buffer.clear()
 
     def destroy(self) -> None:

@@ -27,9 +27,9 @@ from pandapose_ros.node.webcam import WebcamReader
 
 _DEFAULT_RATE = 30.0
 _SUBSCRIBER_POLL = 0.1
-# Subscribers are seen a moment before they see us.
+# Subscribers are discovered a moment before they discover this node [s].
 _SETTLE_TIME = 0.3
-# Time for the last images to leave the process.
+# Time for the last images to leave the process [s].
 _DRAIN_TIME = 0.5
 
 
@@ -82,7 +82,7 @@ class VideoSource:
         self._capture.open(self.name)
 
     def close(self) -> None:
-        """Let go of the webcam or file."""
+        """Release the webcam or file."""
         self._capture.release()
 
 
@@ -90,7 +90,7 @@ class VideoCamera(Node):
     """Publish a source's images on `image_raw` and their calibration on `camera_info`."""
 
     def __init__(self, **node_options: object) -> None:
-        """Open the source and, as soon as there are subscribers enough, begin.
+        """Open the source, and begin as soon as there are enough subscribers.
 
         Args:
             node_options: As of `rclpy.node.Node`, which checks them.
@@ -100,7 +100,7 @@ class VideoCamera(Node):
             ValueError: If a parameter or the calibration is wrong.
         """
         super().__init__("video_camera", **node_options)  # type: ignore[arg-type]
-        # Before what may fail: from Kilted on, rclpy destroys a node that is half made, too.
+        # Before anything that may fail: from Kilted on, rclpy then calls `destroy_node`.
         self._reader: WebcamReader | None = None
         self._close_source: Callable[[], None] = lambda: None
         self._config = read_parameters(self, VideoCameraConfig)
@@ -126,14 +126,14 @@ class VideoCamera(Node):
         )
 
     def destroy_node(self) -> None:
-        """Let go of the source too."""
-        # What hangs in a grab must not be released under it: it goes with the process.
+        """Release the source too."""
+        # A webcam that hangs in a grab cannot be released safely: the process's end will do it.
         if self._reader is None or self._reader.close():
             self._close_source()
         super().destroy_node()
 
     def _schedule(self, period: float, callback: Callable[[], None]) -> None:
-        """Have only this callback called, every `period` seconds of steady time."""
+        """Replace the timer by one that calls back every `period` seconds of steady time."""
         self._stop_timer()
         clock = steady_clock()
         self._timer = self.create_timer(period, callback, clock=clock)
@@ -153,7 +153,7 @@ class VideoCamera(Node):
         if self._source.is_webcam:
             self._stop_timer()
             self._reader = WebcamReader(
-                self._source, self._config.rate, self._publish_grabbed, self._finish_webcam
+                self._source.grab, self._config.rate, self._publish_grabbed, self._finish_webcam
             )
         else:
             self._schedule(1 / self._rate, self._publish_next)

@@ -4,13 +4,13 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.utilities import try_shutdown
 
 from pandapose_ros.config import EstimatorConfig, ViewerConfig
+from pandapose_ros.drawing import limit_width
 from pandapose_ros.frames.frame_names import is_optical, is_z_up
 from pandapose_ros.geometry import intrinsics_from_field_of_view
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D, Skeleton3DArray
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from pandapose_ros.node.live_scene import LiveScene
 
 _SEARCH_PERIOD = 1.0
-# People vanish when their node has said nothing for this long.
+# People are hidden when their node has been silent for this long [s].
 _SILENCE = 1.5
-# Longest time from picture to picture that is spent on waiting for what has the same stamp.
+# Longest wait after a drawing for messages of the next skeletons' stamp [s].
 _PATIENCE = 0.3
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Viewer(Node):
-    """Listen to a pose_node while a browser looks, and draw what it says.
+    """Subscribe to a pose_node while a browser is connected, and draw its people.
 
     Nothing is subscribed to without a browser: pose_node builds its anchors for subscribers only.
     """
@@ -52,7 +52,7 @@ class Viewer(Node):
             ValueError: If a parameter is wrong.
         """
         super().__init__("viewer", **node_options)
-        # Before what may fail: from Kilted on, rclpy destroys a node that is half made, too.
+        # Before anything that may fail: from Kilted on, rclpy then calls `destroy_node`.
         self.scene: LiveScene | None = None
         self.config = read_parameters(self, ViewerConfig)
         self._listener: Listener | None = None
@@ -62,25 +62,25 @@ class Viewer(Node):
         self._next_search = 0.0
 
     def serve(self, scene: "LiveScene") -> None:
-        """Draw into a scene from now on, and stop it at the end."""
+        """Draw into a scene from now on; `destroy_node` stops it."""
         self.scene = scene
         self.get_logger().info(f"open {scene.url} in a browser")
         if self.config.host not in _LOOPBACK:
             self.get_logger().warning(
-                f"whoever reaches port {scene.url.rsplit(':', 1)[1]} of this computer sees the "
-                "camera's images: there is no password and no encryption"
+                f"anyone who can reach port {scene.url.rsplit(':', 1)[1]} of this computer sees "
+                "the camera's images: there is no password and no encryption"
             )
         clock = steady_clock()
         self.create_timer(1 / self.config.rate, lambda: self._update(scene), clock=clock)
 
     def destroy_node(self) -> None:
-        """Serve no more."""
+        """Stop serving."""
         if self.scene is not None:
             self.scene.stop()
         super().destroy_node()
 
     def _update(self, scene: "LiveScene") -> None:
-        """Do what a moment asks for: search, draw, or nothing while nobody looks."""
+        """Search for skeletons or draw them; unsubscribe without a browser."""
         if not scene.watchers:
             self._hang_up()
             return
@@ -100,7 +100,7 @@ class Viewer(Node):
             self._draw(scene, listener)
 
     def _search(self) -> None:
-        """Listen to the skeletons that are asked for, or to the first there are."""
+        """Subscribe to the skeletons that were asked for, or to the first ones found."""
         topics = skeleton_topics(self)
         wanted = self.config.skeletons
         topic = self.resolve_topic_name(wanted) if wanted else next(iter(topics), "")
@@ -109,7 +109,7 @@ class Viewer(Node):
             return
         try:
             source = find_source(self, topic, self.resolve_topic_name(image) if image else "")
-        except RuntimeError:  # the publisher has just gone
+        except RuntimeError:  # the publisher has just disappeared
             return
         if self._listener is not None and self._listener.source == source:
             return
@@ -133,13 +133,13 @@ class Viewer(Node):
         if is_patient and listener.awaits(message, image=scene.wants_image):
             return
         self._drawn, self._drawn_at = message, time.monotonic()
-        # An image that is lost has changed no frame: the view would be turned back each time.
+        # Without an image its frame is taken as unchanged, or the view would turn each time.
         image_frame = image.header.frame_id if image is not None else self._frames[1]
         frames = (message.header.frame_id, image_frame)
         scene.set_skeleton(skeleton_from_message(listener.info))
         if frames != self._frames:
             self._frames = frames
-            # Skeletons may be in the world's frame: then the camera has no place that we know.
+            # Skeletons may be in a frame of the world, in which the camera's place is unknown.
             scene.set_up(optical=_is_optical(*frames))
         poses = _poses(message, anchors)
         scene.draw_people(poses)
@@ -161,34 +161,30 @@ class Viewer(Node):
             try:
                 K = intrinsics_from_message(listener.camera_info, width, height)[0]
             except ValueError as error:
-                self.get_logger().warning(f"camera_info is of no use: {error}", once=True)
+                self.get_logger().warning(f"camera_info ignored: {error}", once=True)
         field_of_view = float(2 * np.arctan(height / 2 / K[1, 1]))
-        scale = min(1.0, self.config.image_width / width)
-        if scale < 1:
-            size = (round(width * scale), round(height * scale))
-            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-        scene.draw_camera(np.asarray(pixels, np.uint8), field_of_view)
+        scene.draw_camera(limit_width(pixels, self.config.image_width), field_of_view)
 
     def _status(self, listener: Listener, message: Skeleton3DArray, poses: list[Pose]) -> str:
-        """Return a line on the stream, and one on each person without a place."""
+        """Return a line on the stream, and one if there are people without a root."""
         age = self.get_clock().now().nanoseconds - nanoseconds(message.header.stamp)
         rate = 1 / listener.period if listener.period > 0 else float("nan")
         lines = [f"**{len(poses)}** in view, {rate:.0f} Hz, {age / 1e6:.0f} ms after the image"]
         if any(pose.root is None for pose in poses):
-            lines.append("People without a place are not shown: set `field_of_view`.")
+            lines.append("People without a 3D position are not shown: set `field_of_view`.")
         return "\n\n".join([*lines, f"`{listener.source.skeletons}`"])
 
 
 def _is_optical(frame: str, image_frame: str) -> bool:
-    """Tell whether people are in the camera's axes; where no image has come, by the name alone."""
+    """Return whether people are in the camera's axes; without an image, by the name alone."""
     if frame == image_frame or is_optical(frame):
         return True
-    # Of a camera that calls its frame a link, people are published in one of the user's choice.
+    # If the camera's own frame is a link with z up, another frame is the user's choice.
     return not is_z_up(frame) and (not image_frame or is_z_up(image_frame))
 
 
 def _poses(skeletons: Skeleton3DArray, anchors: AnchorSet3DArray | None) -> list[Pose]:
-    """Convert who is there, each with the anchors at the same place of the other list."""
+    """Convert all people but the lost, each with the anchors at the same index."""
     sets = list(anchors.sets) if anchors is not None else []
     has_anchors = len(sets) == len(skeletons.skeletons)
     return [
@@ -199,7 +195,7 @@ def _poses(skeletons: Skeleton3DArray, anchors: AnchorSet3DArray | None) -> list
 
 
 def main() -> int:
-    """Show what there is until told to end; return the exit code."""
+    """Show people until told to end; return the exit code."""
     ending = start_ros()
     viewer: Viewer | None = None
     try:

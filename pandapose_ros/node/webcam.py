@@ -1,40 +1,39 @@
-"""A webcam's images as it delivers them: a thread that lets none wait, and none through late."""
+"""Read a webcam in a thread of its own, so that no image waits and late ones are dropped."""
 
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
 
-# A grab that takes less gave an image that had been waiting in the driver's queue.
+# A grab that takes less time returned an image that had waited in the driver's queue [s].
 _LEAST_WAIT = 0.002
-# OpenCV's V4L2 keeps up to ten. After so many, the camera is one whose grab never waits.
+# OpenCV's V4L2 queues up to ten. After that many, it is a camera whose grab never waits.
 _MOST_WAITING = 10
-# Longest wait for the thread; a webcam that hangs holds a grab for ten seconds.
+# Longest wait for the thread [s]; a grab from a webcam that hangs takes ten.
 _CLOSING_TIME = 1.0
 
 
 class Pace:
-    """Choose from a webcam's images those to take: fresh ones, and no more than asked for.
+    """Choose which of a webcam's images to take: fresh ones, at no more than the rate asked for.
 
-    Whatever stops the reader for a moment fills the driver's queue, and reading at the camera's
-    rate never empties it again: every image would be late by the queue's length from then on, and
-    nobody could tell from its stamp. So what has been waiting is dropped. A queue of one buffer
-    (CAP_PROP_BUFFERSIZE) is no way out: V4L2 then fills none while that one is read, which
-    halves the rate.
+    When the reader is held up for a moment, the driver's queue fills, and reading at the camera's
+    rate never empties it: from then on every image would be late by the length of the queue, which
+    its stamp would not show. So images that have waited are dropped. A queue of one buffer
+    (CAP_PROP_BUFFERSIZE) does not help: V4L2 then fills none while that one is read, which halves
+    the rate.
     """
 
     def __init__(self, rate: float) -> None:
         """Begin with the next image.
 
         Args:
-            rate: Most images per second; 0: all.
+            rate: Maximum images per second; 0: all.
         """
         self._period = 1 / rate if rate > 0 else 0.0
         self._due = self._came = float("-inf")
         self._waiting = 0
 
     def takes(self, asked: float, came: float) -> bool:
-        """Tell whether to take an image.
+        """Return whether to take an image.
 
         Args:
             asked: When it was asked for, seconds on a steady clock.
@@ -53,20 +52,12 @@ class Pace:
         return True
 
 
-class Grabbing(Protocol):
-    """What can be grabbed from, as `cv2.VideoCapture`."""
-
-    def grab(self) -> bool:
-        """Wait for the next image; False: there are no more."""
-        ...
-
-
 class WebcamReader:
     """Grab on a thread of its own, as fast as the camera delivers, until `close`."""
 
     def __init__(
         self,
-        webcam: Grabbing,
+        grab: Callable[[], bool],
         rate: float,
         on_image: Callable[[], None],
         on_end: Callable[[Exception | None], None],
@@ -74,13 +65,14 @@ class WebcamReader:
         """Start to grab.
 
         Args:
-            webcam: To be touched by the thread only, until `close` has returned True.
-            rate: Most images per second; 0: all.
+            grab: Waits for the webcam's next image; returns False if there are no more. Nothing
+                else may use the webcam but `on_image`, until `close` has returned True.
+            rate: Maximum images per second; 0: all.
             on_image: Called in the thread after the grab of an image to take.
             on_end: Called in the thread with what `on_image` raised, or with None when there are
                 no more images.
         """
-        self._webcam = webcam
+        self._grab = grab
         self._pace = Pace(rate)
         self._on_image, self._on_end = on_image, on_end
         self._is_closing = threading.Event()
@@ -88,7 +80,7 @@ class WebcamReader:
         self._thread.start()
 
     def close(self) -> bool:
-        """Grab no more; return whether the webcam is let go of, which one that hangs is not."""
+        """Stop grabbing; return whether the thread has ended: False if the webcam hangs."""
         self._is_closing.set()
         self._thread.join(_CLOSING_TIME)
         return not self._thread.is_alive()
@@ -97,7 +89,7 @@ class WebcamReader:
         try:
             while not self._is_closing.is_set():
                 asked = time.monotonic()
-                is_there = self._webcam.grab()
+                is_there = self._grab()
                 if self._is_closing.is_set():
                     return
                 if not is_there:
@@ -105,5 +97,5 @@ class WebcamReader:
                     return
                 if self._pace.takes(asked, time.monotonic()):
                     self._on_image()
-        except Exception as error:  # whatever it is, whoever waits for images has to hear of it
+        except Exception as error:  # any error, as the node would wait for images for ever
             self._on_end(error)

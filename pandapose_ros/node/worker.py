@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-# Between two looks at what is unfinished.
+# Time between two calls while something is unfinished [s].
 _PAUSE = 0.005
 
 
@@ -30,21 +30,21 @@ class Frame:
 class LatestFrameWorker:
     """Hand frames to a thread that never has more than one of each camera waiting.
 
-    A new frame replaces the waiting one, so that the age of a result is bounded by two frames'
-    work however fast the camera is. What waits of all cameras is worked on together. What else
-    has to happen in the thread is done between two frames. Nothing wakes it without need.
+    A new frame replaces the waiting one, so that the age of a result is bounded by the work on
+    two frames, however fast the camera is. The waiting frames of all cameras are processed
+    together. Requests are served between frames. The thread sleeps while there is nothing to do.
     """
 
     def __init__(
-        self, process: Callable[[list[Frame]], bool | None], end: Callable[[], None] = lambda: None
+        self, process: Callable[[list[Frame]], bool], end: Callable[[], None] = lambda: None
     ) -> None:
-        """Prepare the thread; `start` runs it.
+        """Start the thread.
 
         Args:
             process: Called in the worker's thread with the newest frames, one of each camera that
-                has a new one. If it returns true, something is unfinished: it is called again
-                within 5 ms, with no frame if there is none. Has to handle its errors.
-            end: Called in the thread as the last of all. Has to handle its errors.
+                has a new one. While it returns true, something is unfinished: it is called again
+                within 5 ms, without frames if there are no new ones. Must not raise.
+            end: Called in the thread before it ends. Must not raise.
         """
         self._process = process
         self._end = end
@@ -52,15 +52,9 @@ class LatestFrameWorker:
         self._condition = threading.Condition()
         self._waiting: dict[str, Frame] = {}
         self._requests: deque[Callable[[], None]] = deque()
-        self._running = False
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Start the thread; does nothing if it runs."""
-        if self._thread is None:
-            self._running = True
-            self._thread = threading.Thread(target=self._run, name="pose worker", daemon=True)
-            self._thread.start()
+        self._running = True
+        self._thread = threading.Thread(target=self._run, name="pose worker", daemon=True)
+        self._thread.start()
 
     def submit(self, frame: Frame) -> bool:
         """Hand over a frame without waiting.
@@ -81,12 +75,12 @@ class LatestFrameWorker:
         return list(waiting.values())
 
     def request(self, action: Callable[[], None]) -> None:
-        """Have something done in the thread before the next frame, without waiting for it.
+        """Have an action called in the thread before the next frame, without waiting for it.
 
-        What waits for its turn already is not done twice.
+        An action that is already waiting is not called twice.
 
         Args:
-            action: Has to handle its errors. Forgotten if the worker is stopped before its turn.
+            action: Must not raise. Forgotten if the worker is stopped before its turn.
         """
         with self._condition:
             if action not in self._requests:
@@ -94,7 +88,7 @@ class LatestFrameWorker:
             self._condition.notify()
 
     def stop(self, timeout: float) -> tuple[bool, list[Frame]]:
-        """End the thread after the frames it is at, and forget those that wait.
+        """End the thread after the frames it works on, and forget those that wait.
 
         Args:
             timeout: Longest time to wait for the thread, in seconds.
@@ -108,11 +102,8 @@ class LatestFrameWorker:
             self._requests.clear()
             self._running = False
             self._condition.notify()
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return True, dropped
-        thread.join(timeout)
-        return not thread.is_alive(), dropped
+        self._thread.join(timeout)
+        return not self._thread.is_alive(), dropped
 
     def _run(self) -> None:
         while (work := self._next()) is not None:
@@ -134,4 +125,4 @@ class LatestFrameWorker:
             return functools.partial(self._work_on, frames)
 
     def _work_on(self, frames: list[Frame]) -> None:
-        self._is_unfinished = bool(self._process(frames))
+        self._is_unfinished = self._process(frames)

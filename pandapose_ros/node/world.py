@@ -1,38 +1,21 @@
-"""People in the world: in the frame that was asked for, as tf frames, and for REP 155."""
+"""People in the world: in `target_frame`, as tf frames, and for REP 155."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Header
 
 from pandapose_ros.config import WorldConfig
-from pandapose_ros.frames.transform import IDENTITY, Transform, move_pose
+from pandapose_ros.frames.transform import IDENTITY, move_pose
 from pandapose_ros.frames.transform_tree import TransformError
 from pandapose_ros.node.body_frames import BodyFrames
+from pandapose_ros.node.estimate import Estimate, Placed
 from pandapose_ros.node.hri import HriBridge
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import Send
 from pandapose_ros.node.transforms import open_transforms
 from pandapose_ros.pose import Pose
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Hold the people of one image in the frame that is published in.
-
-    Attributes:
-        poses: In that frame.
-        header: Stamp of the image, and that frame.
-        camera: From the camera's optical frame to that frame.
-    """
-
-    poses: Sequence[Pose]
-    header: Header
-    camera: Transform
 
 
 class SharedWorld:
@@ -42,7 +25,7 @@ class SharedWorld:
         target: The frame to publish in; empty: the camera's own.
         transforms: None without a target.
         hri: None unless asked for.
-        notices: Where to say things once.
+        notices: Where to log things once.
     """
 
     def __init__(self, node: Node, config: WorldConfig) -> None:
@@ -50,10 +33,10 @@ class SharedWorld:
 
         Args:
             node: Subscribes and publishes.
-            config: Of which only `transform_timeout` may change later.
+            config: Only `transform_timeout` may change later.
 
         Raises:
-            RuntimeError: If a ROS package is missing that is needed; the message names the remedy.
+            RuntimeError: If a ROS package that is needed is missing; the message names the remedy.
         """
         self.target = config.target_frame.lstrip("/")
         self.notices = Notices(node.get_logger())
@@ -68,7 +51,7 @@ class SharedWorld:
 
 
 class World:
-    """Place a camera's people in `target_frame`, publish their frames and what REP 155 wants.
+    """Move a camera's people to `target_frame`, publish their tf frames and REP 155's topics.
 
     Attributes:
         state: Between which frames people were moved last, or why they were dropped.
@@ -77,16 +60,16 @@ class World:
     def __init__(
         self, node: Node, config: WorldConfig, shared: SharedWorld, camera: str = ""
     ) -> None:
-        """Create the publisher of frames, if configured; nothing is published before `open`.
+        """Create the publisher of tf frames, if configured; nothing is published before `open`.
 
         Args:
             node: Publishes.
-            config: Of which only `transform_timeout` may change later.
+            config: Only `transform_timeout` may change later.
             shared: What the node's cameras have in common.
             camera: Name of the camera; empty for a node with one.
 
         Raises:
-            RuntimeError: If a ROS package is missing that is needed; the message names the remedy.
+            RuntimeError: If a ROS package that is needed is missing; the message names the remedy.
         """
         self._shared = shared
         self._camera = camera
@@ -101,13 +84,13 @@ class World:
         return self._frames is not None or self._shared.hri is not None
 
     def open(self) -> None:
-        """Begin to publish, at a time that may lie before that of the last activation."""
+        """Begin to publish; forget transforms, as time may have jumped back since `close`."""
         self._is_open = True
         if self._shared.transforms is not None:
             self._shared.transforms.clear()
 
     def close(self) -> None:
-        """Name nobody any more, and publish nothing more: not even what is at work still."""
+        """Remove all people and stop publishing, even for an image still being processed."""
         self._is_open = False
         self.clear()
 
@@ -120,7 +103,7 @@ class World:
 
         Raises:
             TransformError: If there is no transform at the image's time yet; the message names
-                the frame that is missing. Nothing may be published then.
+                the missing frame. Nothing may be published then.
         """
         if self._shared.transforms is None:
             return Placed(poses, header, IDENTITY)
@@ -137,39 +120,36 @@ class World:
         target = Header(stamp=header.stamp, frame_id=self._shared.target)
         return Placed([move_pose(pose, camera) for pose in poses], target, camera)
 
-    def publish(
-        self, placed: Placed, header: Header, image: NDArray[np.uint8], send: Send
-    ) -> None:
-        """Publish what was asked for beside the node's own topics.
+    def publish(self, placed: Placed, estimate: Estimate, send: Send) -> None:
+        """Publish tf frames and REP 155's topics, as configured.
 
         Args:
-            placed: The people; their names must hold from image to image.
-            header: Of the image.
-            image: RGB uint8 [H, W, 3].
+            placed: The people, who must keep their names from image to image.
+            estimate: The same people, as in the image.
             send: Called with a publisher and its message.
         """
         if not self._is_open:
             return
         if self._frames is not None:
-            self._frames.publish(placed.poses, placed.header, send)
+            self._frames.publish(placed, send)
         if self._shared.hri is not None:
-            self._shared.hri.publish(self._camera, placed.poses, header, image, send)
+            self._shared.hri.publish(self._camera, estimate, send)
 
     def withdraw(self) -> None:
-        """Name nobody, as names of people who are not tracked do not hold."""
+        """Remove all people, as they do not keep their names without tracking."""
         self.clear()
         if self.is_published:
             self._shared.notices.warn(
-                "publish_tf and publish_hri need tracking: nothing comes of them while it is false"
+                "publish_tf and publish_hri publish nothing while the parameter tracking is false"
             )
 
     def clear(self) -> None:
-        """Forget all people."""
+        """Remove all people."""
         if self._shared.hri is not None:
             self._shared.hri.clear(self._camera)
 
     def forget_after(self, stamp_ns: int) -> None:
-        """Forget how frames moved later than a stamp, as when time has gone back."""
+        """Forget transforms later than a stamp, as when time has jumped back."""
         if self._shared.transforms is not None:
             self._shared.transforms.forget_after(stamp_ns)
 

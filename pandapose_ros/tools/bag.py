@@ -1,4 +1,4 @@
-"""Estimate skeletons in a recording (rosbag2), into another recording beside it."""
+"""Estimate skeletons in a recording (rosbag2), and write them into another one."""
 
 import argparse
 import hashlib
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what is not yet done of each image topic, then put the parts together.
+    """Process the image topics that are not done yet, then join their parts.
 
     Args:
         args: As declared by `add_arguments`.
@@ -78,11 +78,11 @@ def run(args: argparse.Namespace) -> int:
     folder.mkdir(exist_ok=True)
     left = [job for job in jobs if not Path(job.out).exists()]
     if len(left) < len(jobs):
-        print(f"{len(jobs) - len(left)} of {len(jobs)} topics were done before")
+        print(f"{len(jobs) - len(left)} of {len(jobs)} topics are already done")
     try:
         run_jobs(left, counts, args)
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on after the topics that are done")
+        print("interrupted: run the same command again to continue with the remaining topics")
         raise
     messages = join_bags([Path(job.out) for job in jobs], args.output, args.storage)
     for job in jobs:
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def make_jobs(args: argparse.Namespace, depths: Mapping[str, str], folder: Path) -> list[BagJob]:
-    """Return what is to be done, a job for each image topic.
+    """Return a job for each image topic.
 
     Args:
         args: As declared by `add_arguments`.
@@ -106,7 +106,7 @@ def make_jobs(args: argparse.Namespace, depths: Mapping[str, str], folder: Path)
         BagJob(
             bag=str(args.input),
             image=topic,
-            # No topic has a dot in its name, so that no two have one file.
+            # Topics have no dots, so that no two of them get the same file.
             out=str(folder / topic.strip("/").replace("/", ".")),
             storage=args.storage,
             definitions=str(find_shared(Path("msg"))),
@@ -119,15 +119,15 @@ def make_jobs(args: argparse.Namespace, depths: Mapping[str, str], folder: Path)
 
 
 def count_images(bag: Path, topics: Sequence[str], depths: Sequence[str] = ()) -> dict[str, int]:
-    """Return how many images there are on each topic that is to be done.
+    """Return the number of images on each topic to process.
 
     Args:
         bag: The recording.
         topics: Those asked for; empty: the only one there is.
-        depths: Topics of depth images, which are none of these.
+        depths: Topics of depth images, which are left out.
 
     Raises:
-        ValueError: If the recording cannot be read, or the topics cannot be told.
+        ValueError: If the recording cannot be read, or a topic is missing or ambiguous.
     """
     found = {
         c.topic: c.msgcount
@@ -139,7 +139,7 @@ def count_images(bag: Path, topics: Sequence[str], depths: Sequence[str] = ()) -
         if topic not in found:
             raise ValueError(f"{bag} has no images on {topic}; its image topics: {listing}")
     if not topics and len(found) != 1:
-        raise ValueError(f"say which topics with --image; image topics of {bag}: {listing}")
+        raise ValueError(f"choose topics with --image; image topics of {bag}: {listing}")
     return {topic: found[topic] for topic in topics or found}
 
 
@@ -152,7 +152,7 @@ def choose_depths(bag: Path, images: Sequence[str], depths: Sequence[str]) -> di
         depths: Topics asked for, in the same order; empty: none.
 
     Raises:
-        ValueError: If there are more or less of them, or one is not of depth images.
+        ValueError: If their number differs, or one is not of depth images.
     """
     if not depths:
         return dict.fromkeys(images, "")
@@ -182,12 +182,12 @@ def _connections(bag: Path) -> list[Connection]:
         with Reader(bag) as reader:
             return list(reader.connections)
     except (ReaderError, OSError) as error:
-        remedy = "; was it cut off? `ros2 bag reindex` mends that" if bag.is_dir() else ""
+        remedy = "; was it cut off? `ros2 bag reindex` repairs that" if bag.is_dir() else ""
         raise ValueError(f"cannot read the recording {bag}: {error}{remedy}") from error
 
 
 def explain_losses(job: BagJob, images: int) -> list[str]:
-    """Say which images of a topic gave no skeletons or came off badly; empty if all went well.
+    """Return which images of a topic gave no skeletons or impaired ones; empty if none.
 
     Args:
         job: That is done.
@@ -226,19 +226,19 @@ def _folder(topic: str) -> str:
 
 
 def fingerprint(args: argparse.Namespace) -> str:
-    """Tell runs apart whose parts must not be mixed: other input, options or parameters."""
+    """Return a digest of input, options and parameters: parts of other runs must not be mixed."""
     files = sorted(path for path in args.input.rglob("*") if path.is_file())
     state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     parameters = args.params_file.read_bytes() if args.params_file else b""
     depths = sorted(zip(args.image or [""], args.depth, strict=False))
-    # All images count, as they decide on each other's namespace.
+    # All image topics, as the namespace of each depends on the others.
     options = (args.storage, args.anchors, sorted(args.image), depths)
     what = (state, options, parameters)
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
 
 def run_jobs(jobs: Sequence[BagJob], counts: dict[str, int], args: argparse.Namespace) -> None:
-    """Run workers, with one bar for the images of all; the first failure ends the others."""
+    """Run workers, with one progress bar; the first failure ends the others."""
     total = sum(counts[job.image] for job in jobs)
     workers = max(1, min(args.workers, len(jobs)))
     threads = max(1, (os.cpu_count() or 1) // workers)
@@ -267,14 +267,14 @@ def run_job(job: BagJob, args: argparse.Namespace, bar: tqdm, threads: int, endi
     }
     remaps = {"image": job.image, "camera_info": f"{_folder(job.image)}/camera_info"}
     if is_compressed and not job.image.endswith(_COMPRESSED):
-        # The node adds the ending to any name without.
+        # The node appends the ending to any other name.
         remaps[job.image + _COMPRESSED] = job.image
     if job.depth:
         remaps["depth"] = job.depth
     command = node_command("bag_worker", "", parameters, remaps)
     start = command.index("--ros-args")
     if args.params_file:
-        # Before the others, as what comes later counts.
+        # First, as later parameters override it.
         command[start + 1 : start + 1] = ["--params-file", str(args.params_file)]
     command.insert(start, job.to_json())
     environment = {"OMP_NUM_THREADS": str(threads)} | os.environ

@@ -28,12 +28,12 @@ from pandapose_ros.tools.benchmark_processes import measure_mediapipe, measure_n
 from pandapose_ros.tools.processes import find_shared
 
 _CLIP = Path("config", "demo", "walk.mp4")
-# Where one person turns round on the spot: 32 images there and back, so that the detector's looks,
-# 15 images apart, see each of them in turn. And the column of the image that is, a row over the
-# head, a row under the feet.
+# Images in which one person turns on the spot: 32 of them, forward and back, so that the detector,
+# which runs every 15 images, sees each in turn.
 _FIRST, _IMAGES = 104, 17
+# The person's column, a row above the head, and a row below the feet.
 _BODY = (345, 108, 452)
-# More in a row would be too close together for the detector.
+# Most people side by side: more would be too close together for the detector.
 _ROW = 5
 _WARM_UP = 5
 _RATES = (30.0, 0.0)
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure_here(args: argparse.Namespace) -> dict:
-    """Measure all that needs no other process; memory and threads are given back at the end."""
+    """Measure what needs no other process; memory and threads are released at the end."""
     start = time.perf_counter()
     estimator = PoseEstimator(EstimatorConfig(**_settings(args)))
     estimator.warm_up()
@@ -151,12 +151,12 @@ def _measure_here(args: argparse.Namespace) -> dict:
 
 
 def _cases(args: argparse.Namespace) -> list[tuple[str, int]]:
-    """Return all sizes with all numbers of people."""
+    """Return all combinations of sizes and numbers of people."""
     return [(size, people) for size in args.sizes for people in args.people]
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what the estimator here and that of `pose_node` are set to."""
+    """Return the settings of the estimator here and of that in `pose_node`."""
     return {
         "device": args.device,
         "runtime": args.runtime,
@@ -167,7 +167,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def clip_images() -> list[NDArray[np.uint8]]:
-    """Return images of one person, BGR, there and back, so that nobody jumps when they repeat."""
+    """Return images of one person, BGR, forward and back, to be repeated without a jump."""
     capture = cv2.VideoCapture(str(find_shared(_CLIP)))
     images = [np.asarray(capture.read()[1], np.uint8) for _ in range(_FIRST + _IMAGES)][_FIRST:]
     return images + images[-2:0:-1]
@@ -206,5 +206,5 @@ def _commit() -> str:
 
 
 def _tell(text: str) -> None:
-    """Say what is being measured."""
+    """Print what is being measured."""
     print(text, file=sys.stderr, flush=True)

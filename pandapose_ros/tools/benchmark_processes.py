@@ -1,4 +1,4 @@
-"""The parts of the benchmark that run in processes of their own: MediaPipe, and the nodes."""
+"""The parts of the benchmark that run in other processes: MediaPipe, and the nodes."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def measure_mediapipe(python: str, images: Path, repeats: int) -> dict:
     Raises:
         ValueError: If mediapipe fails there.
     """
-    # The environment of ROS is not for another interpreter.
+    # Without the paths of ROS, which are for this interpreter.
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "LD_LIBRARY_PATH")}
     command = [python, "-c", _MEDIAPIPE, str(images), str(repeats)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=kept)
@@ -61,13 +61,13 @@ def measure_nodes(
     rates: Sequence[float],
     seconds: float,
 ) -> list[dict]:
-    """Run `pose_node`, and beside it what sends images and receives skeletons.
+    """Run `pose_node`, and probes that send images and receive skeletons.
 
     Args:
         parameters: Of `pose_node`.
         images: File of BGR images [N, H, W, 3].
         people: Shown in them.
-        rates: To send them at, one after the other, Hz; 0: each when the last is answered.
+        rates: Of the images, one after the other, Hz; 0: each after the answer to the last.
         seconds: How long to measure at each.
 
     Returns:
@@ -86,7 +86,7 @@ def measure_nodes(
             out = images.with_suffix(".json")
             probing = {"images": str(images), "out": str(out), "people": people}
             probing |= {"rate": rate, "seconds": seconds}
-            # Only the first skeletons of all tell how long the start takes.
+            # Only the very first skeletons show how long the start takes.
             probing |= {"pid": node.pid, "started": 0.0 if reports else started}
             probe = start_node("probe", namespace, probing, topics)
             try:

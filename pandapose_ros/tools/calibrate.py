@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _images(folder: Path, count: int) -> Iterator[RenderedImage]:
-    """Read some images of a folder, with a bar; of many files a few of each."""
+    """Read some images of a folder, spread over its files, with a progress bar."""
     files = chunk_files(folder)
     share = -(-count // len(files))
     for path in tqdm(files, unit="file"):

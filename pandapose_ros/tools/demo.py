@@ -1,10 +1,9 @@
-"""Run camera, node and listener as ROS 2 processes on a clip; draw and measure the result."""
+"""Run camera, node and recorder as ROS 2 processes on a clip; draw and measure the result."""
 
 import argparse
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ from pandapose_ros.tools.processes import find_shared, start_node, stop, wait_fo
 
 _CLIP = Path("config", "demo", "walk.mp4")
 _RATE = 10.0  # of a video of a single image [Hz]
-_POLL_SECONDS, _DRAIN_SECONDS = 0.1, 1.5
+_DRAIN_SECONDS = 1.5  # for the last skeletons to reach the recorder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,14 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the processes, then draw and summarise what the listener recorded."""
+    """Run the processes, then draw and summarise what the recorder kept."""
     source = args.input or str(find_shared(_CLIP))
     truth_file = args.truth or (None if args.input else find_shared(_CLIP.with_suffix(".npz")))
     truth = dict(np.load(truth_file, allow_pickle=False)) if truth_file else None
     if args.view:
         return show(source, truth, args.rate)
     recording_file = args.out / "recording.npz"
-    # Its own names only: pictures of phones begin with digits, too.
+    # Only the names it writes itself: pictures of phones begin with digits, too.
     drawn = args.out.glob("[0-9]" * FRAME_DIGITS + ".jpg")
     before = [recording_file, *drawn, args.out / "annotated.mp4"]
     if Path(source).resolve() in [path.resolve() for path in before]:
@@ -69,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show(source: str, truth: dict[str, NDArray] | None, rate: float) -> int:
-    """Run camera, node and viewer until one of them ends or all are interrupted."""
+    """Run camera, node and viewer until one of them ends or this process is interrupted."""
     namespace = f"/pandapose_demo_{os.getpid()}"
     skeletons = f"{namespace}/pose_node/skeletons"
     camera = describe_camera(source, truth, rate) | {"loop": True}
@@ -99,7 +98,7 @@ def describe_camera(source: str, truth: dict[str, NDArray] | None, rate: float) 
 def run_processes(
     source: str, truth: dict[str, NDArray] | None, args: argparse.Namespace, recording_file: Path
 ) -> None:
-    """Run the three nodes until the camera is through; raise ValueError if one fails."""
+    """Run the three nodes until the camera or the recorder is done; ValueError if one fails."""
     namespace = f"/pandapose_demo_{os.getpid()}"
     is_webcam = source.isdigit()
     camera = describe_camera(source, truth, args.rate) | {"wait_for_subscribers": 2}
@@ -108,46 +107,33 @@ def run_processes(
     topics = {name: f"pose_node/{name}" for name in ("skeletons", "anchors")}
     hearing = {
         "out": str(recording_file),
-        "frames": max(frames, 0),  # some containers do not tell
+        "frames": max(frames, 0),  # -1 if the container does not say
         "seconds": args.seconds if is_webcam else 0.0,
     }
-    listener = start_node("recorder", namespace, hearing, images | topics)
+    recorder = start_node("recorder", namespace, hearing, images | topics)
     processes = [
-        ("recorder", listener),
+        ("recorder", recorder),
         ("pose_node", start_node("pose_node", namespace, {}, images)),
+        ("video_camera", start_node("video_camera", namespace, camera, {})),
     ]
     try:
-        video = start_node("video_camera", namespace, camera, {})
-        processes.append(("video_camera", video))
-        wait_for_end(video, processes[1][1], listener)
+        # The camera at the end of its video, or the recorder when it has heard enough.
+        name, code = wait_for_first_end(processes)
+        if code or name == "pose_node":
+            raise ValueError(f"{name} ended early; see its message above")
+        with suppress(subprocess.TimeoutExpired):
+            recorder.wait(_DRAIN_SECONDS)
     finally:
         stop(processes)
     if not recording_file.exists():
-        raise ValueError("the listener left no recording; see its messages above")
-
-
-def wait_for_end(
-    camera: subprocess.Popen, node: subprocess.Popen, listener: subprocess.Popen
-) -> None:
-    """Wait until the camera has sent everything or the listener has heard enough."""
-    while camera.poll() is None and listener.poll() is None:
-        if node.poll() is not None:
-            raise ValueError("pose_node ended early; see its message above")
-        time.sleep(_POLL_SECONDS)
-    if camera.poll():
-        raise ValueError("the camera failed; see its message above")
-    if listener.poll():
-        raise ValueError("the listener failed; see its message above")
-    # The last image is still on its way through the node.
-    with suppress(subprocess.TimeoutExpired):
-        listener.wait(_DRAIN_SECONDS)
+        raise ValueError("the recorder left no recording; see its messages above")
 
 
 def summarise(recording: Recording, truth: dict[str, NDArray] | None) -> dict:
     """Count frames, skeletons and people; measure latency and, with the truth, the error.
 
     Args:
-        recording: What the listener recorded.
+        recording: What the recorder kept.
         truth: joints [T, 17, 3], camera frame, metres, one row per frame of the clip; or None.
 
     Returns:
@@ -175,7 +161,7 @@ def measure_error(recording: Recording, truth: NDArray[np.floating]) -> dict:
     """Measure the skeletons against the truth; nulls if frames cannot be told apart."""
     names = ("mpjpe_mm", "pa_mpjpe_mm", "root_error_mm")
     if len(recording.images) != len(truth):
-        # A lost image would shift all that follow; better no number than a wrong one.
+        # A lost image would shift all later ones: no number is better than a wrong one.
         return dict.fromkeys(names)
     number = {stamp: i for i, stamp in enumerate(recording.image_stamps_ns)}
     rows = []
@@ -235,5 +221,5 @@ def describe(summary: dict, out: Path) -> str:
             f"PA-MPJPE {summary['pa_mpjpe_mm']} mm, root {summary['root_error_mm']} mm"
         )
     elif "mpjpe_mm" in summary:
-        lines.append("error against the exact joints: unknown, as the listener missed images")
+        lines.append("error against the exact joints: unknown, as the recorder missed images")
     return "\n".join([*lines, f"pictures: {out / 'annotated.mp4'}, {out}/*.jpg"])

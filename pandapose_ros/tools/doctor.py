@@ -1,4 +1,4 @@
-"""Check everything that running needs, and say what to do about what is missing."""
+"""Check everything that is needed to run, and say how to fix what is missing."""
 
 import argparse
 import importlib
@@ -31,7 +31,7 @@ _MODULES = {
     "yaml": "PyYAML",
     "tqdm": "tqdm",
 }
-# What is done without: why one wants it, and the file of requirements that names it.
+# Optional packages: what they are for, and the requirements file that names them.
 _OPTIONAL = {
     "onnxruntime": ("a CPU is slower without", "requirements-python.txt"),
     "onnx": ("onnxruntime needs it", "requirements-python.txt"),
@@ -39,7 +39,7 @@ _OPTIONAL = {
 }
 _SHARED_MEMORY = Path("/dev/shm")
 _LEAST_SHARED_MEMORY = 64 << 20  # bytes: one segment of config/fastdds.xml, twice
-# Those whose Fast DDS goes by its old name; empty: the wheels, of Jazzy.
+# Distributions with the old names of Fast DDS; empty: the wheels, of Jazzy.
 _OLD_DISTRIBUTIONS = ("", "humble", "iron", "jazzy")
 _GRAPH_SECONDS = 60.0
 
@@ -49,7 +49,7 @@ class Finding:
     """Hold what one check found.
 
     Attributes:
-        level: Whether all is well; FAIL: nothing works without.
+        level: FAIL means that nothing works without it.
         subject: What was looked at.
         text: What was found and, unless it is well, what to do.
     """
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         for finding in check():
             failures += finding.level == "FAIL"
             print(f"{finding.level:5} {finding.subject}: {finding.text}", flush=True)
-    print(f"{failures} to mend" if failures else "everything that is essential is there")
+    print(f"{failures} to fix" if failures else "everything essential is in place")
     return 1 if failures else 0
 
 
@@ -105,17 +105,17 @@ def check_python() -> Iterator[Finding]:
     if (3, 10) <= sys.version_info[:2] <= (3, 13):
         yield Finding("ok", "Python", text)
     else:
-        yield Finding("warn", "Python", f"{text}: not tried, use one of 3.10 to 3.13 if in doubt")
+        yield Finding("warn", "Python", f"{text}: untested, use 3.10 to 3.13 if in doubt")
 
 
 def check_packages() -> Iterator[Finding]:
-    """Import what is imported when running; a wheel for another numpy fails only then."""
+    """Import the packages, as a wheel built for another numpy fails only then."""
     for module, distribution in _MODULES.items():
         try:
             importlib.import_module(module)
             found = version(distribution)
         except PackageNotFoundError:
-            found = "from elsewhere than pip"
+            found = "not installed by pip"
         except Exception as error:  # a broken package may raise anything
             reason = f"{type(error).__name__}: {error}"
             yield Finding("FAIL", distribution, f"{reason}: {packages_remedy()}")
@@ -130,10 +130,10 @@ def check_packages() -> Iterator[Finding]:
 
 
 def check_accelerator() -> Iterator[Finding]:
-    """See whether PyTorch uses the GPU that the machine has."""
+    """Check whether PyTorch can use the machine's GPU."""
     try:
         import torch
-    except Exception:  # told by check_packages
+    except Exception:  # reported by check_packages
         return
     if torch.cuda.is_available():
         yield Finding("ok", "GPU", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
@@ -154,7 +154,7 @@ def check_estimator(config: EstimatorConfig) -> Iterator[Finding]:
         from pandapose_ros.model_files import BLAZEPOSE_FILES, find_model_file
         from pandapose_ros.runtime.device_faults import reason_of
     except (ImportError, OSError, RuntimeError) as error:
-        yield Finding("FAIL", "estimator", f"{error}: mend the packages first")
+        yield Finding("FAIL", "estimator", f"{error}: repair the packages first")
         return
     try:
         files = [find_model_file(file, config.model_dir) for file in BLAZEPOSE_FILES]
@@ -162,7 +162,7 @@ def check_estimator(config: EstimatorConfig) -> Iterator[Finding]:
         estimator = PoseEstimator(config)
         estimator.warm_up()
     except ImportError as error:  # of what is imported where it is needed
-        yield Finding("FAIL", "estimator", f"{error}: mend the packages first")
+        yield Finding("FAIL", "estimator", f"{error}: repair the packages first")
         return
     except (OSError, ValueError, RuntimeError) as error:
         yield Finding("FAIL", "estimator", reason_of(error))
@@ -173,7 +173,7 @@ def check_estimator(config: EstimatorConfig) -> Iterator[Finding]:
 
 
 def check_shared_memory() -> Iterator[Finding]:
-    """See whether images fit into the memory through which DDS hands them over."""
+    """Check whether images fit into the shared memory that DDS uses."""
     if not os.access(_SHARED_MEMORY, os.W_OK):
         text = f"{_SHARED_MEMORY} cannot be written to: mount it, or large images get lost"
         yield Finding("warn", "shared memory", text)
@@ -188,7 +188,7 @@ def check_shared_memory() -> Iterator[Finding]:
 
 
 def check_profile() -> Iterator[Finding]:
-    """See whether DDS is told to make room for images."""
+    """Check whether DDS is configured to make room for images."""
     rmw = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
     if not rmw.startswith("rmw_fastrtps"):
         yield Finding("ok", "DDS profile", f"not needed for {rmw}")
@@ -215,17 +215,17 @@ def check_profile() -> Iterator[Finding]:
 
 
 def check_video_devices() -> Iterator[Finding]:
-    """See whether cameras that are plugged in may be opened."""
+    """Check the permissions of connected cameras."""
     for device in sorted(Path("/dev").glob("video*")):
         if os.access(device, os.R_OK | os.W_OK):
             yield Finding("ok", "camera", str(device))
         else:
-            text = f"{device} may not be opened: sudo usermod -aG video $USER, then log in anew"
+            text = f"no permission to open {device}: sudo usermod -aG video $USER, log in again"
             yield Finding("warn", "camera", text)
 
 
 def check_graph() -> Iterator[Finding]:
-    """Ask a process with ROS what it sees: ROS itself, skeletons, cameras."""
+    """Check ROS, and the skeletons and cameras on its graph, in another process."""
     command = [sys.executable, "-m", "pandapose_ros.node.graph_report"]
     try:
         done = subprocess.run(

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     is_video = len(args.input) == 1 and args.input[0].suffix.lower() in _VIDEO_SUFFIXES
     check_output(args.input, args.out, is_video=is_video)
     config = EstimatorConfig(weights=args.weights, device=args.device, tracking=is_video)
-    if args.tiles is not None or not is_video:  # a picture is looked at once, a video for long
+    if args.tiles is not None or not is_video:  # a picture has no later images to search
         config = replace(config, detection_tiles=_ALL_TILES if args.tiles is None else args.tiles)
     estimator = PoseEstimator(config)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def check_output(paths: Sequence[Path], out: Path, *, is_video: bool) -> None:
 
 
 def without_spare(pose: Pose) -> Pose:
-    """Return a pose with what is drawn and written only, as those of a whole video are kept.
+    """Return a pose with only what is drawn and written, as all poses of a video are kept.
 
     A quarter of the bytes: of one person in an hour's video 1.5 GB, not 6.
     """
@@ -148,7 +148,7 @@ def write_pictures(
         poses: The people of each frame.
         out: Folder to write into.
         rate: Frames per second of `annotated.mp4`, beside which every tenth frame is written as a
-            picture; None: every frame is a picture of its own, with a view of its own.
+            picture; None: every frame is a picture, with its own view.
     """
     shared_view = view_of([pose for people in poses for pose in people])
     writer: cv2.VideoWriter | None = None

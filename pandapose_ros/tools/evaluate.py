@@ -50,7 +50,7 @@ from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.tools.estimate import read_video
 
-_NO_MATTER = ("help", "plots", "cache", "threads")  # for the numbers
+_WITHOUT_EFFECT = ("help", "plots", "cache", "threads")  # on the numbers
 _DATASETS = ("synthetic", "clip", "motion", "human36m", "mpi-inf-3dhp", "3dpw")
 
 
@@ -219,7 +219,7 @@ def _score_video(
         raise ValueError("--video needs networks on BlazePose, which finds the keypoints too")
     nets = [backbone, open_landmark_net()] if backbone.is_tuned else [backbone]
     people = EstimatorConfig().max_people
-    # What fine-tuning began with is compared with, on what it found itself.
+    # A fine-tuned landmark net is compared with the original, which follows people by itself.
     tracks = [
         follow_person(
             _frames(path),
@@ -242,7 +242,7 @@ def _frames(path: Path) -> Iterator[Image]:
 
 
 def _tracker(backbone: nn.Module, threads: int, people: int) -> PeopleTracker:
-    """Build what finds people in whole images; with HRNet it gets a landmark net of its own."""
+    """Build what finds people in whole images; for HRNet, with a separate landmark net."""
     if not isinstance(backbone, BlazePose):
         backbone = open_landmark_net()
     detector = PersonDetector(find_model_file(PERSON_DETECTOR), max(1, threads))
@@ -250,7 +250,7 @@ def _tracker(backbone: nn.Module, threads: int, people: int) -> PeopleTracker:
 
 
 def _backbone(candidate: Candidate, coco_weights: Path | None) -> nn.Module:
-    """Build the backbone that the networks share, of which this is one."""
+    """Build the backbone that all networks share, from one of them."""
     config = candidate.net.config
     if config.backbone == "blazepose":
         return open_landmark_net(candidate.path)
@@ -262,7 +262,7 @@ def _backbone(candidate: Candidate, coco_weights: Path | None) -> nn.Module:
 
 
 def _named(weights: list[str]) -> list[tuple[str, Path]]:
-    """Return name and file of each; without NAME= its stem, after its folder if not unique."""
+    """Return names and files; without NAME=, the file's stem, with its folder if not unique."""
     pairs = [text.rpartition("=") for text in weights]
     paths = [Path(path) for _, _, path in pairs]
     stems = [path.stem for path in paths]
@@ -277,13 +277,13 @@ def _named(weights: list[str]) -> list[tuple[str, Path]]:
 
 
 def _command(args: argparse.Namespace) -> str:
-    """Return the command that gives these numbers again."""
+    """Return the command that reproduces these numbers."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     words = ["pandapose", "evaluate"]
     for action in parser._actions:
         value = getattr(args, action.dest, None)
-        if action.dest in _NO_MATTER or value == action.default or value is False:
+        if action.dest in _WITHOUT_EFFECT or value == action.default or value is False:
             continue
         words.append(action.option_strings[0])
         if value is not True:

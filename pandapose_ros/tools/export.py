@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="OUT.onnx: crops [B, 3, 256, 256] (HRNet: 192 wide), RGB in [0, 1], and keypoints "
         "[B, 17, 2] in pixels of the crop -> joints, anchors, weights; the net that finds "
-        "landmarks in crops, if it is on one, goes beside it, as OUT_landmarks.onnx",
+        "landmarks in crops is written too, if the network uses it, as OUT_landmarks.onnx",
     )
     parser.add_argument(
         "--weights", type=Path, default=PACKAGED_WEIGHTS, help="default: those of the package"
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export, and tell what was written.
+    """Export, and print what was written.
 
     Raises:
         ValueError: If the network is on HRNet, and its COCO file is not given or not its own.

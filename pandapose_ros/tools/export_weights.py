@@ -1,4 +1,4 @@
-"""Write the weights of a training, averaged over its steps, as a file to hand on."""
+"""Write the weights of a training, averaged over its steps, as a file to distribute."""
 
 import argparse
 from pathlib import Path
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """
     source, out = Path(args.run), Path(args.out)
     source = source / WEIGHTS_FILE if source.is_dir() else source
-    # MediaPipe's own weights are in its file; only fine-tuned ones are handed on.
+    # MediaPipe's own weights are in its file; only fine-tuned ones are written.
     is_tuned = has_backbone(source) or args.landmarks
     backbone = open_landmark_net(source) if is_tuned else nn.Identity()
     net = PandaPose(read_config(source), backbone)

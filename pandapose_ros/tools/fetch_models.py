@@ -1,4 +1,4 @@
-"""Fetch the two BlazePose model files once."""
+"""Download the two BlazePose model files, unless they are installed."""
 
 import argparse
 import subprocess
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         args: `dir` and `wheel`, as declared by `add_arguments`.
 
     Returns:
-        Exit code: 0 when the files are in place, 1 when they could not be had.
+        Exit code: 0 if the files are installed, 1 if they could not be.
     """
     directory = Path(args.dir).expanduser() if args.dir else default_model_dir()
     if is_installed(directory):

@@ -9,24 +9,24 @@ from pandapose_ros.tools.remedies import packages_remedy
 
 # Modules are imported only when called: PyTorch alone takes over a second to load.
 _COMMANDS = {
-    "demo": "run camera, node and listener as ROS 2 processes on a clip and draw the result",
+    "demo": "run camera, node and recorder as ROS 2 processes on a clip and draw the result",
     "view": "show skeletons, anchors and the camera's image in a browser",
     "estimate": "estimate skeletons in pictures or a video, without ROS",
-    "bag": "estimate skeletons in a recording (rosbag2), into another one",
+    "bag": "estimate skeletons in a recording (rosbag2) and write them into another",
     "doctor": "check everything that running needs, and say what to do",
-    "fetch-models": "fetch the two BlazePose files once and check them",
+    "fetch-models": "download and check the two BlazePose files",
     "export": "write the network as ONNX",
     "benchmark": "measure every stage, and from image to skeleton over ROS 2",
     "parameters": "write the reference page of the nodes' parameters",
     "train-landmarks": "fine-tune the 2D landmark net on rendered people",
     "train": "train the lifter",
-    "export-weights": "write the averaged weights of a training as a file to hand on",
+    "export-weights": "write the averaged weights of a training as a file to distribute",
     "evaluate": "score networks side by side on a data set, or on videos without truth",
     "tables": "redraw the tables of Markdown files from the results of evaluations",
     "calibrate": "fit the joints' covariances to rendered images with exact joints",
     "bake": "make dressed bodies for the renderer",
     "synthesize": "render people with exact joints, for training and testing",
-    "render-demo": "render the demo's clip anew",
+    "render-demo": "render the demo's clip again",
 }
 
 
@@ -37,14 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments after the program's name; None: those of the process.
 
     Returns:
-        The exit code, 0 if all went well; errors that a user can mend are one line.
+        The exit code, 0 on success; errors that a user can fix are printed as one line.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     listing = "\n".join(f"  {name:17}{text}" for name, text in _COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="pandapose",
         description="Metric 3D human poses from single images, in ROS 2 and without.",
-        epilog=f"commands:\n{listing}\n\n`pandapose COMMAND --help` tells its options.",
+        epilog=f"commands:\n{listing}\n\n`pandapose COMMAND --help` lists its options.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=_COMMANDS, metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""Nodes as processes of their own, as tools never import them."""
+"""Run nodes in other processes, as tools do not import ROS."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-# Time for a node to delete its markers and to log its statistics.
+# Time for a node to delete its markers and to log its statistics [s].
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 
@@ -23,7 +23,7 @@ def find_shared(path: Path) -> Path:
         path: Relative to the share folder, such as config/demo/walk.mp4.
 
     Raises:
-        FileNotFoundError: If it is nowhere.
+        FileNotFoundError: If it is in neither.
     """
     prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
     folders = [Path(__file__).parents[2]]
@@ -51,14 +51,14 @@ def node_command(
     for old, new in remaps.items():
         command += ["-r", f"{old}:={new}"]
     for key, value in parameters.items():
-        # A quoted text stays one for the YAML parser, as a webcam's index must.
+        # Quoted, so that YAML does not turn a text such as a webcam's index into a number.
         text = f"'{value}'" if isinstance(value, str) else str(value)
         command += ["-p", f"{key}:={text}"]
     return command
 
 
 def check_parameters(file: Path, node: str) -> None:
-    """Refuse a parameter file that a node would read nothing from, without a word.
+    """Refuse a parameter file from which a node would silently read nothing.
 
     Args:
         file: YAML.
@@ -88,7 +88,7 @@ def _sections(name: str, content: object) -> Iterator[str]:
 
 
 def _section_pattern(section: str) -> re.Pattern[str]:
-    """Return what a section's name stands for: * is one part of a name, ** any number of parts."""
+    """Return a section's name as a pattern: * is one part of a name, ** any number of parts."""
     parts = {"/**": "(/[^/]+)*", "/*": "/[^/]+"}
     names = re.findall(r"/[^/]+", section)
     return re.compile("".join(parts.get(name) or re.escape(name) for name in names))
@@ -119,7 +119,7 @@ def wait_for_first_end(processes: Sequence[tuple[str, subprocess.Popen]]) -> tup
 
 
 def stop(processes: Sequence[tuple[str, subprocess.Popen]]) -> None:
-    """Ask processes to end, one after the other; kill what does not.
+    """Terminate processes, one after the other; kill those that do not end.
 
     Args:
         processes: Names and processes.

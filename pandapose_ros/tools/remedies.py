@@ -1,12 +1,12 @@
-"""What to do about Python packages that are missing or broken."""
+"""How to install Python packages that are missing or broken."""
 
 import os
 
 
 def packages_remedy() -> str:
-    """Say how what the package needs is installed here: beside a ROS 2, or all by pip."""
+    """Return how to install the dependencies here: beside ROS 2, or everything with pip."""
     if os.environ.get("ROS_DISTRO"):
-        # The wheels of ROS 2 in requirements.txt must not come beside the ROS 2 that is there.
+        # Without requirements.txt, whose wheels of ROS 2 would conflict with the installed one.
         return (
             "rosdep install --from-paths src --ignore-src -y, then, in the virtual environment of "
             f"docs/ros.md, {pip_command('requirements-python.txt')}"
@@ -15,11 +15,11 @@ def packages_remedy() -> str:
 
 
 def pip_command(*files: str) -> str:
-    """Return what installs files of requirements here.
+    """Return the pip command that installs requirements files here.
 
     Args:
         files: Their names.
     """
-    # Else pip would bring NumPy 2, and the OpenCV and cv_bridge of that ROS 2 are built for 1.
+    # OpenCV and cv_bridge of ROS 2 are built for NumPy 1, but pip would install NumPy 2.
     constraint = ["'numpy<2'"] if os.environ.get("ROS_DISTRO") else []
     return " ".join(["pip install", *constraint, *(f"-r {file}" for file in files)])

@@ -20,7 +20,7 @@ from pandapose_ros.synthetic.bystanders import random_bystanders
 from pandapose_ros.synthetic.poses import read_pool, sample_targets
 from pandapose_ros.synthetic.scene import Samples, render_samples
 
-# Written beside the chunks. How many there are, and who renders them, may change in between.
+# Saved with the chunks. Count, batch and device may change when a run is continued.
 _OPTIONS = ("chunk", "size", "bystanders", "test", "held_out_share", "seed")
 
 
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render the chunks that are not there yet, or not whole; return the exit code 0."""
+    """Render the chunks that are missing or incomplete; return the exit code 0."""
     device = select_device(args.device)
     rig, bodies = load_bodies(args.bodies)
     pool = read_pool(args.motion, args.held_out_share, test=args.test)
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_folder(args: argparse.Namespace) -> None:
-    """Make the folder; raise ValueError if images of another kind are in it."""
+    """Make the folder; raise ValueError if it has images rendered with other options."""
     path = args.out / OPTIONS_FILE
     options = {name: getattr(args, name) for name in _OPTIONS}
     options["bodies_sha256"] = _sha256(args.bodies)
@@ -105,7 +105,7 @@ def _check_folder(args: argparse.Namespace) -> None:
 
 
 def _sha256(*files: Path) -> str:
-    """Return a digest of what is in files."""
+    """Return a digest of the content of files."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
@@ -113,7 +113,7 @@ def _sha256(*files: Path) -> str:
 
 
 def _is_whole(path: Path, count: int) -> bool:
-    """Tell whether a chunk has all its images; the last one of a shorter run has fewer."""
+    """Return whether a chunk is complete; the last one of a shorter run is not."""
     if not path.exists():
         return False
     with np.load(path, allow_pickle=False) as chunk:

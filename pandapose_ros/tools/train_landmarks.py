@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _HeldOut:
-    """Score nets, always on the same crops: people, with nothing put before them."""
+    """Score nets, always on the same crops, of people with nothing in front of them."""
 
     def __init__(self, folder: Path, config: LandmarkTrainConfig) -> None:
         placed = replace(config, background=0.0, covered=0.0, misplaced=0.0, seed=0)
@@ -111,7 +111,7 @@ class _HeldOut:
         self._batches = range(-(-min(_SCORED_CROPS, len(self._placed)) // config.batch))
 
     def scores(self, net: BlazePose) -> dict[str, float]:
-        """Score a net; of crops that are far off only how they are turned."""
+        """Score a net; on misplaced crops only its turns."""
         sources = {"": self._placed, "misplaced_": self._misplaced}
         turns = {
             f"{name}wrong_turns": share_of_wrong_turns(net, map(source.batch, self._batches))
