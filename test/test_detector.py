@@ -73,6 +73,11 @@ def test_the_score_is_a_lower_limit(detector, image):
     assert detector.detect(image, min(person.score + 0.001, 1.0)) == []
 
 
+def test_what_is_unsure_does_not_change_what_is_sure(detector, image):
+    (sure,) = detector.detect(image, 0.5)
+    assert detector.detect(image, 0.01)[0].region == sure.region
+
+
 def test_nobody_is_found_where_nobody_is(detector):
     assert detector.detect(np.full((240, 320, 3), 127, np.uint8), 0.5) == []
 

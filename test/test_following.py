@@ -10,7 +10,7 @@ from pandapose_ros.config import CovarianceConfig, EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.geometry import intrinsics_from_field_of_view, project
 from pandapose_ros.lifting import LiftedPerson, PinholeImage, place
-from pandapose_ros.people.following import PeopleTracker, _without_doubles
+from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.people.track import Sighting
 from pandapose_ros.people.tracks import Tracks
 from pandapose_ros.pose import AnchorVotes, RootSource, TrackState
@@ -204,25 +204,3 @@ def test_people_who_cross_in_images_do_not_swap(estimator, clip, truth, rate, no
     assert len(set(orders)) == 1
     assert len(orders) >= 0.7 * 46 * rate / 20
     assert len(seen_ids) == 2
-
-
-def test_a_child_in_the_head_and_shoulders_of_somebody_is_nobody(detector, landmark_net, walker):
-    tracker = PeopleTracker(detector, landmark_net, EstimatorConfig())
-    (person,) = tracker.find(walker)
-    head, size = person.keypoints[10], person.next_region.size
-    small = replace(person.next_region, size=0.3 * size)
-
-    def child(aside):
-        keypoints = head + 0.3 * (person.keypoints - head)
-        keypoints[9:11] = person.keypoints[9:11]
-        keypoints += np.array([aside * size, 0], np.float32)
-        return replace(person, keypoints=keypoints, next_region=small)
-
-    def kept(other):
-        return len(_without_doubles([person, other]))
-
-    assert kept(child(0.005)) == 1
-    assert kept(child(0.1)) == 2  # another head
-    scores = person.keypoint_scores.copy()
-    scores[10] = 0.2
-    assert kept(replace(child(0.005), keypoint_scores=scores)) == 2  # it may be hidden

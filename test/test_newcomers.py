@@ -1,7 +1,9 @@
 # Who is taken in beside those who are followed already.
 import time
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from pandapose_ros.people.detector import Detection
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.people.region import Region
 
+CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 WALL = Region((40.0, 60.0), 60.0, 0.0)
 
 
@@ -94,3 +97,35 @@ def test_background_looks_at_every_image_find_newcomers(track, detector, pair, m
     assert [len(tracker.find(image)) for image in images] == [1, 1, 2, 2, 2, 2]
     # Each image but the first begins a look and waits for the one before.
     assert detector.runs >= len(images) - 1
+
+
+@pytest.fixture(scope="module")
+def far_away():
+    """Somebody so small in the image that the detector is unsure."""
+    capture = cv2.VideoCapture(str(CLIP))
+    frame = [capture.read()[1] for _ in range(21)][-1]
+    small = cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    below, right = (
+        whole - part for whole, part in zip(frame.shape, small.shape[:2], strict=False)
+    )
+    padded = cv2.copyMakeBorder(small, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    return np.ascontiguousarray(padded[..., ::-1])
+
+
+def test_who_is_hardly_detected_is_found_if_the_landmark_net_is_sure(track, detector, far_away):
+    (detection,) = detector.detect(far_away, 0.1)
+    assert detection.score < 0.45
+    options = {"detection_tiles": 0, "detection_score": detection.score - 0.02}
+    (person,) = track(**options).find(far_away)
+    assert person.score > 0.99
+    assert track(**options, newcomer_score=1.0).find(far_away) == []
+    assert track(detection_tiles=0, detection_score=0.5).find(far_away) == []
+
+
+def test_who_is_hardly_detected_must_be_upright(track, detector, walker, monkeypatch):
+    lying = np.ascontiguousarray(np.rot90(walker, -1))
+    found = detector.detect(lying, 0.5)
+    for score, count in ((0.6, 1), (0.3, 0)):
+        unsure = [replace(detection, score=score) for detection in found]
+        monkeypatch.setattr(type(detector), "detect", lambda *_, unsure=unsure, **__: unsure)
+        assert len(track(detection_tiles=0).find(lying)) == count

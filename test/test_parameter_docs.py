@@ -41,7 +41,7 @@ def test_types_defaults_and_ranges_read_as_in_yaml():
     page = parameters_page()
     assert '| `device` | string | `"auto"` |  |  | auto, cpu' in page
     assert "| `tracking` | bool | `true` |  | live |" in page
-    assert "| `detection_score` | double | `0.5` | 0 to 1 | live |" in page
+    assert "| `detection_score` | double | `0.2` | 0 to 1 | live |" in page
     assert '| `"side"`, `"id"`, `"confidence"` | live |' in page
     assert "| `threads` | integer | `0` | 0 to 256 |  |" in page
 

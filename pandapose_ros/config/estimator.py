@@ -34,7 +34,19 @@ class EstimatorConfig:
         live=True,
     )
     detection_score: float = option(
-        0.5, "Minimum score of the person detector", low=0.0, high=1.0, live=True
+        0.2,
+        "Minimum score of the person detector; a detection below 0.5 counts only if the person is "
+        "upright and apart from other people",
+        low=0.0,
+        high=1.0,
+        live=True,
+    )
+    newcomer_score: float = option(
+        0.99,
+        "Minimum score of the landmark net to start tracking a person",
+        low=0.0,
+        high=1.0,
+        live=True,
     )
     presence_score: float = option(
         0.5,

@@ -26,8 +26,9 @@ INPUT_SIZE = 224
 # Strides of the net's five output layers; each cell has two anchors a layer.
 _STRIDES = (8, 16, 32, 32, 32)
 _ANCHORS_PER_CELL = 2
-# Boxes that share more are the same person (MediaPipe's value).
+# MediaPipe's values: boxes that share more are the same person, those that score more are sure.
 _SAME_PERSON_OVERLAP = 0.3
+SURE_SCORE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,8 +211,10 @@ def _merge(points: Array, scores: Array) -> list[tuple[Array, float]]:
         overlap = intersection_over_union(boxes[left[0]], boxes[left]) > _SAME_PERSON_OVERLAP
         overlap[0] = True  # an empty box overlaps nothing, not even itself
         same = left[overlap]
+        # What is sure is not made worse by what is not.
+        counted = same[scores[same] >= SURE_SCORE] if scores[same[0]] >= SURE_SCORE else same
         people.append(
-            (np.average(points[same], axis=0, weights=scores[same]), float(scores[same[0]]))
+            (np.average(points[counted], axis=0, weights=scores[counted]), float(scores[same[0]]))
         )
         left = left[~overlap]
     return people

@@ -14,24 +14,18 @@ from numpy.typing import NDArray
 
 from pandapose_ros import geometry
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.people.detector import Detection, PersonDetector
+from pandapose_ros.people.detector import SURE_SCORE, Detection, PersonDetector
 from pandapose_ros.people.discovery import discover, settled, turned_right
+from pandapose_ros.people.doubles import apart, without_doubles
 from pandapose_ros.people.landmarks import Look, Person, Search, find_landmarks
 from pandapose_ros.people.region import Region, is_same_place
 from pandapose_ros.people.sides import Followed, with_known_sides
 from pandapose_ros.people.tiles import Tile, tiles_of, without_parts
 from pandapose_ros.runtime.protocols import LandmarkNet
-from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]
 
-# Share of a region's size (some 15 cm). More would take two for one who pass each other.
-_SAME_KEYPOINTS = 0.06
-# Share of the larger region's size (some 8 cm): no two heads that are seen are so close.
-_SAME_HEAD = 0.03
-_SEEN = 0.5
-_HEAD = [H36M_17.joint_names.index(name) for name in ("nose", "head")]
 # Probability of being upright below which somebody followed is looked at from all sides. Of people
 # followed the right way up none was below 0.98, of those upside down one in twenty above this.
 _UPSIDE_DOWN = 0.3
@@ -123,10 +117,9 @@ class PeopleTracker:
         if K is None:
             K = geometry.intrinsics_from_field_of_view(_FAR_FIELD_OF_VIEW, *image_size)
         # Before the detector: who was taken for somebody else in front has to be found again.
-        people = _without_doubles((yield from self._followed(image, K)))
+        people = without_doubles((yield from self._followed(image, K)))
         detections = self._detections(image, people)
-        for is_enlarged in (False, True):
-            some = [found for found in detections if found.is_enlarged == is_enlarged]
+        for some in _by_trust(detections):
             people = yield from self._discover(some, image, K, people)
         self._known = [Followed(person.next_region) for person in people]
         return people
@@ -196,12 +189,22 @@ class PeopleTracker:
         while regions and free > 0:
             tried, regions = regions[:free], regions[free:]
             found = yield from discover(tried, partial(self._look, image, K))
+            found = [person for person in found if person.score >= self.config.newcomer_score]
             if detections[0].is_enlarged:  # then all are
                 found = without_parts(found, [*people, *found])
-            people = _without_doubles([*people, *found])
+            newcomers = without_doubles([*people, *found])[len(people) :]
+            if detections[0].score < SURE_SCORE:  # then all are
+                newcomers = apart(newcomers, people, self._unclear_places(people))
+            people += newcomers
             regions = _elsewhere(regions, people)
             free = self.config.max_people - len(people)
         return people
+
+    def _unclear_places(self, people: Sequence[Person]) -> list[Region]:
+        """Return where people are followed, if not all are seen: who is where is unclear there."""
+        if len(people) >= len(self._known):
+            return []
+        return [each.region for each in self._known]
 
     def _look(
         self,
@@ -245,6 +248,16 @@ def _by_regions(followed: Sequence[Followed], people: Sequence[Person]) -> dict[
     }
 
 
+def _by_trust(detections: Sequence[Detection]) -> list[list[Detection]]:
+    """Group detections, those first whom the others must not displace."""
+    whole = [found for found in detections if not found.is_enlarged]
+    return [
+        [found for found in whole if found.score >= SURE_SCORE],
+        [found for found in whole if found.score < SURE_SCORE],
+        [found for found in detections if found.is_enlarged],
+    ]
+
+
 def _elsewhere(regions: Sequence[Region], people: Sequence[Person]) -> list[Region]:
     """Leave out the regions of people who are known."""
     return [
@@ -252,35 +265,3 @@ def _elsewhere(regions: Sequence[Region], people: Sequence[Person]) -> list[Regi
         for region in regions
         if not any(is_same_place(region, person.next_region) for person in people)
     ]
-
-
-def _without_doubles(people: Sequence[Person]) -> list[Person]:
-    """Drop whoever has come to lie on the same body as somebody earlier in the list."""
-    kept: list[Person] = []
-    for person in people:
-        if not any(_is_same_body(person, other) for other in kept):
-            kept.append(person)
-    return kept
-
-
-def _is_same_body(first: Person, second: Person) -> bool:
-    """Tell whether two poses are of one body, perhaps with left and right taken for each other."""
-    if _is_same_head(first, second):
-        return True
-    poses = (second.keypoints, second.keypoints[list(H36M_17.mirror)])
-    distances = [np.linalg.norm(first.keypoints - pose, axis=-1) for pose in poses]
-    size = min(first.next_region.size, second.next_region.size)
-    # The median, as hidden limbs of the same body may come out differently.
-    return bool(min(np.median(distance) for distance in distances) < _SAME_KEYPOINTS * size)
-
-
-def _is_same_head(first: Person, second: Person) -> bool:
-    """Tell whether two poses share a head that both see.
-
-    Of somebody whose legs are out of the image the landmark net may see a child as well, all of
-    it where the head and shoulders are.
-    """
-    if min(person.keypoint_scores[_HEAD].min() for person in (first, second)) < _SEEN:
-        return False
-    apart = np.linalg.norm(first.keypoints[_HEAD] - second.keypoints[_HEAD], axis=-1).max()
-    return bool(apart < _SAME_HEAD * max(first.next_region.size, second.next_region.size))

@@ -37,6 +37,7 @@ from pandapose_ros.evaluation.comparison import (
     compare,
     summarise,
 )
+from pandapose_ros.evaluation.finder import build_finder
 from pandapose_ros.evaluation.kept_views import keep_views, views_folder
 from pandapose_ros.evaluation.plots import draw_plots, require_matplotlib
 from pandapose_ros.evaluation.skeleton_views import skeleton_dataset, skeleton_views
@@ -45,9 +46,6 @@ from pandapose_ros.evaluation.video import Image, follow_person, video_figures
 from pandapose_ros.evaluation.views import KeypointSource, Viewer
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.hrnet import HRNet, load_coco_weights
-from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
-from pandapose_ros.people.detector import PersonDetector
-from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.tools.estimate import read_video
 
 _WITHOUT_EFFECT = ("help", "plots", "cache", "threads")  # on the numbers
@@ -147,9 +145,9 @@ def _score_dataset(
     else:
         tracker = before = None
         if is_blazepose or source is KeypointSource.DETECTED:
-            tracker = _tracker(backbone, args.threads, dataset.max_people)
+            tracker = build_finder(backbone, args.threads, dataset.max_people)
         if isinstance(backbone, BlazePose) and backbone.is_tuned:
-            before = _tracker(open_landmark_net().to(device), args.threads, dataset.max_people)
+            before = build_finder(open_landmark_net().to(device), args.threads, dataset.max_people)
         viewer = Viewer(model, backbone, tracker, source, mirrored=args.flip_test, before=before)
         views = viewer.look(dataset, config.batch)
     if args.cache:
@@ -223,7 +221,7 @@ def _score_video(
     tracks = [
         follow_person(
             _frames(path),
-            _tracker(net, args.threads, people),
+            build_finder(net, args.threads, people),
             candidates if net is backbone else (),
             args.fov,
             BLAZEPOSE if net is nets[-1] else "",
@@ -239,14 +237,6 @@ def _frames(path: Path) -> Iterator[Image]:
     """Read a video, with a bar."""
     for _, image in tqdm(read_video(path), desc=path.name, unit="frame"):
         yield image
-
-
-def _tracker(backbone: nn.Module, threads: int, people: int) -> PeopleTracker:
-    """Build what finds people in whole images; for HRNet, with a separate landmark net."""
-    if not isinstance(backbone, BlazePose):
-        backbone = open_landmark_net()
-    detector = PersonDetector(find_model_file(PERSON_DETECTOR), max(1, threads))
-    return PeopleTracker(detector, backbone, EstimatorConfig(max_people=people, detection_tiles=0))
 
 
 def _backbone(candidate: Candidate, coco_weights: Path | None) -> nn.Module:

@@ -1,0 +1,29 @@
+"""What finds the people in whole images that networks are scored on."""
+
+from dataclasses import replace
+
+from torch import nn
+
+from pandapose_ros.checkpoint import open_landmark_net
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
+from pandapose_ros.people.detector import PersonDetector
+from pandapose_ros.people.following import PeopleTracker
+
+# MediaPipe's, for its own landmark net, which is less sure of people and of what is nobody.
+_MEDIAPIPE = EstimatorConfig(detection_score=0.5, newcomer_score=0.5)
+
+
+def build_finder(backbone: nn.Module, threads: int, max_people: int) -> PeopleTracker:
+    """Build what finds people as a user's estimator does, but for tiles.
+
+    Args:
+        backbone: Of the networks; with others than BlazePose, BlazePose as it comes is used.
+        threads: CPU threads of the detector; 0: one.
+        max_people: Greatest number of people in an image.
+    """
+    net = backbone if isinstance(backbone, BlazePose) else open_landmark_net()
+    detector = PersonDetector(find_model_file(PERSON_DETECTOR), max(1, threads))
+    config = EstimatorConfig() if net.is_tuned else _MEDIAPIPE
+    return PeopleTracker(detector, net, replace(config, max_people=max_people, detection_tiles=0))
