@@ -85,6 +85,9 @@ def test_people_reach_ros4hri_and_foxglove(messages, graph, make_camera, walker)
     assert pieces[-1].height == pytest.approx(seen.roi.height, abs=3)
     check_skeleton(hri, skeletons[-1].skeleton, seen, (width, height))
     check_annotations(foxglove, annotations[0], first, message)
+    # An executor that is in an event's handler breaks when the worker destroys its publisher.
+    publishers = [p for p in node.publishers if p.topic_name.startswith(body)]
+    assert [len(p.event_handlers) for p in publishers] == [0, 0, 0]
     for _ in range(60):  # a prediction may bridge a while
         camera.exchange(camera.message(blank))
         if not tracked[-1].ids:

@@ -7,6 +7,7 @@ are not provided.
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from pandapose_ros.node.conversions import image_message, person_name
+from pandapose_ros.node.distributions import PublisherEventCallbacks
 from pandapose_ros.node.estimate import Estimate
 from pandapose_ros.node.statistics import Send
 from pandapose_ros.pose import Pose, TrackState
@@ -116,11 +118,17 @@ class HriBridge:
         return self._msg.IdsList(header=header, ids=ids)
 
     def _add(self, name: str) -> _Body:
-        create = self._node.create_publisher
+        # Without handlers of events: the executor may just be in one when the worker destroys it
+        # with its publisher, and rclpy then raises InvalidHandle, which would end the node.
+        create = partial(
+            self._node.create_publisher,
+            qos_profile=_QOS,
+            event_callbacks=PublisherEventCallbacks(use_default_callbacks=False),
+        )
         return _Body(
-            create(self._msg.NormalizedRegionOfInterest2D, f"{_TOPIC}/{name}/roi", _QOS),
-            create(self._msg.Skeleton2D, f"{_TOPIC}/{name}/skeleton2d", _QOS),
-            create(Image, f"{_TOPIC}/{name}/cropped", _QOS),
+            create(self._msg.NormalizedRegionOfInterest2D, f"{_TOPIC}/{name}/roi"),
+            create(self._msg.Skeleton2D, f"{_TOPIC}/{name}/skeleton2d"),
+            create(Image, f"{_TOPIC}/{name}/cropped"),
         )
 
     def _remove(self, body: _Body) -> None:
