@@ -11,7 +11,7 @@ from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from pandapose_ros.msg import Skeleton3DArray
-from pandapose_ros.node.delivery import MOST_WAITING
+from pandapose_ros.node.outputs import MOST_AT_ONCE
 from pandapose_ros.node.stamps import nanoseconds
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
@@ -161,7 +161,7 @@ def test_transforms_that_never_come_cost_their_images_only(make_crowd, graph, bl
     crowd = make_crowd(transform_timeout=1.0)
     pictures = crowd.camera.listen(Image, "pose_node/debug_image")
     graph.spin_until(lambda: crowd.node.count_subscribers("/pose_node/debug_image") == 1)
-    most, count = 0, MOST_WAITING - 5
+    most, count = 0, MOST_AT_ONCE - 5
     for _ in range(count):
         crowd.send(blank)
         most = max(most, crowd.waiting)
@@ -180,15 +180,18 @@ def test_transforms_that_never_come_cost_their_images_only(make_crowd, graph, bl
 def test_no_more_than_a_few_images_are_kept_for_tf(make_crowd, graph, blank, log):
     crowd = make_crowd(transform_timeout=10.0)
     first = crowd.send(blank)
-    later = [shifted(first.header.stamp, 10 * MS * n) for n in range(1, MOST_WAITING + 3)]
+    later = [shifted(first.header.stamp, 10 * MS * n) for n in range(1, MOST_AT_ONCE + 3)]
     images = [first, *(crowd.send(blank, stamp) for stamp in later)]
-    assert crowd.waiting == MOST_WAITING
+    assert crowd.waiting == MOST_AT_ONCE
     assert crowd.node.statistics.dropped_untransformed == 3
-    assert f"{MOST_WAITING} images are already waiting for tf" in log.text
+    assert f"{MOST_AT_ONCE} images are already waiting for tf" in log.text
     crowd.locate(images[0].header.stamp, -100, 5000)
-    graph.spin_until(lambda: len(crowd.camera.skeletons) == MOST_WAITING)
+    graph.spin_until(lambda: len(crowd.camera.skeletons) == MOST_AT_ONCE)
     # The newest have gone: with tf later than the many take, the oldest would all go.
-    assert stamps(crowd.camera.skeletons) == stamps(images[:MOST_WAITING])
+    assert stamps(crowd.camera.skeletons) == stamps(images[:MOST_AT_ONCE])
+    # What a network loses of them can be sent again.
+    (publisher,) = (p for p in crowd.node.publishers if p.topic_name == "/pose_node/skeletons")
+    assert publisher.qos_profile.depth == MOST_AT_ONCE
 
 
 def test_who_waits_at_deactivation_is_never_published(make_crowd, graph, blank):

@@ -13,15 +13,12 @@ from pandapose_ros.frames.transform_tree import TransformError
 from pandapose_ros.node.estimate import Estimate, Placed
 from pandapose_ros.node.markers import lasting
 from pandapose_ros.node.notices import Notices
-from pandapose_ros.node.outputs import Outputs
+from pandapose_ros.node.outputs import MOST_AT_ONCE, Outputs
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.world import World
 from pandapose_ros.pose import TrackState
-
-# Each keeps its image, 3 MB at 1280x720. At 30 Hz this is a second; older ones are of little use.
-MOST_WAITING = 30
 
 
 @dataclass
@@ -60,11 +57,11 @@ class Delivery:
     def add(self, estimate: Estimate) -> None:
         """Queue an estimate; `attend` publishes it."""
         self.attend()  # may make room
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MOST_AT_ONCE:
             # Drop the newest: if tf is that late, dropping the oldest would publish none at all.
             self.statistics.dropped_untransformed += 1
             self.notices.error(
-                f"people dropped: {MOST_WAITING} images are already waiting for tf",
+                f"people dropped: {MOST_AT_ONCE} images are already waiting for tf",
                 again_after=10.0,
             )
             return

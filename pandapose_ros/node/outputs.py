@@ -28,6 +28,10 @@ from pandapose_ros.people.track import lost_pose
 from pandapose_ros.pose import ModelInfo, Pose, TrackState
 from pandapose_ros.skeleton import Skeleton
 
+# Estimates that wait for tf and are then published at once. Each keeps its image, 3 MB at
+# 1280x720. At 30 Hz this is a second; older ones are of little use.
+MOST_AT_ONCE = 30
+
 
 class Outputs:
     """Own a camera's publishers, and know which markers RViz shows."""
@@ -45,7 +49,8 @@ class Outputs:
         self._skeleton = skeleton
         self._people: list[Pose] = []
         # Reliable: RViz requests it and would receive nothing from a best-effort publisher.
-        self._skeletons = self._create(Skeleton3DArray, "~/skeletons", 5)
+        # As deep as that: what a network loses of those that come at once can be sent again.
+        self._skeletons = self._create(Skeleton3DArray, "~/skeletons", MOST_AT_ONCE)
         self._info = self._create(SkeletonInfo, "~/skeleton_info", 1, latched=True)
         self._anchors = self._create(AnchorSet3DArray, "~/anchors", 1)
         # Publisher, the function that draws its markers, and those that RViz shows.
