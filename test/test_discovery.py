@@ -47,9 +47,9 @@ def turned(region, degrees):
     return replace(region, angle=region.angle + np.radians(degrees))
 
 
-def played(answers, regions):
+def played(answers, regions, **options):
     """What is looked at if these are the answers, and who is found."""
-    search = discover(regions, list)
+    search = discover(regions, list, **options)
     looks = [next(search)]
     for answer in answers:
         try:
@@ -111,6 +111,14 @@ def test_who_may_be_turned_is_looked_at_from_all_sides(person):
     looks, found = played([[first], sides, [upright]], [person.region])
     assert looks[1] == [turned(person.region, degrees) for degrees in (90, 180, 270)]
     assert looks[2] == [sides[1].next_region]
+    assert found == [upright]
+
+
+def test_who_cannot_be_turned_is_looked_at_from_one_side(person):
+    first = saying(person, [0.6, 0.0, 0.5, 0.0])
+    upright = replace(person, region=person.next_region)
+    looks, found = played([[first], [upright]], [person.region], may_be_turned=False)
+    assert looks[1] == [first.next_region]
     assert found == [upright]
 
 

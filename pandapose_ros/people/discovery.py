@@ -23,12 +23,13 @@ _LEAST = 1e-4
 _SETTLED_TURN = 0.35  # rad
 
 
-def discover(regions: Sequence[Region], look: _Look) -> Search:
+def discover(regions: Sequence[Region], look: _Look, *, may_be_turned: bool = True) -> Search:
     """Look at detected people twice, and oftener at those whose region does not fit.
 
     Args:
         regions: The detector's.
         look: Says how to look at regions.
+        may_be_turned: Whether the detector may have taken the feet for the head.
 
     Returns:
         Those who are there.
@@ -37,7 +38,9 @@ def discover(regions: Sequence[Region], look: _Look) -> Search:
         Bazarevsky et al., BlazePose (arXiv 2006.10204) look at the detector's region once. Our
         choice: as the region of the landmarks fits better, and there may be no next image.
     """
-    rough = yield from turned_right((yield look(regions)), look, _SURE)
+    rough = yield look(regions)
+    if may_be_turned:
+        rough = yield from turned_right(rough, look, _SURE)
     people = yield look([person.next_region for person in rough])
     return (yield from settled(people, look))
 

@@ -186,14 +186,16 @@ class PeopleTracker:
         free = self.config.max_people - len(people)
         regions = regions[: free + _SPARE_DETECTIONS]
         people = list(people)
+        is_sure = bool(detections) and detections[0].score >= SURE_SCORE  # then all are
         while regions and free > 0:
             tried, regions = regions[:free], regions[free:]
-            found = yield from discover(tried, partial(self._look, image, K))
+            look = partial(self._look, image, K)
+            found = yield from discover(tried, look, may_be_turned=is_sure)
             found = [person for person in found if person.score >= self.config.newcomer_score]
             if detections[0].is_enlarged:  # then all are
                 found = without_parts(found, [*people, *found])
             newcomers = without_doubles([*people, *found])[len(people) :]
-            if detections[0].score < SURE_SCORE:  # then all are
+            if not is_sure:
                 newcomers = apart(newcomers, people, self._unclear_places(people))
             people += newcomers
             regions = _elsewhere(regions, people)
