@@ -22,6 +22,9 @@ def build_finder(backbone: nn.Module, threads: int, max_people: int) -> PeopleTr
         backbone: Of the networks; with others than BlazePose, BlazePose as it comes is used.
         threads: CPU threads of the detector; 0: one.
         max_people: Greatest number of people in an image.
+
+    Returns:
+        One that knows nobody yet; with BlazePose as it comes, MediaPipe's scores count.
     """
     net = backbone if isinstance(backbone, BlazePose) else open_landmark_net()
     detector = PersonDetector(find_model_file(PERSON_DETECTOR), max(1, threads))

@@ -69,8 +69,9 @@ class Recorder(Node):
         return time.monotonic() - self._first_image > self.config.seconds
 
     def _subscribe_to_images(self, qos: QoSProfile) -> None:
-        """Subscribe to the images once the node's publishers are connected."""
-        if all(result.get_publisher_count() for result in self._results):
+        """Subscribe to the images once the node's publishers are there."""
+        # Not get_publisher_count of the subscriptions, which Humble lacks.
+        if all(self.count_publishers(result.topic_name) for result in self._results):
             self.destroy_timer(self._timer)
             self.create_subscription(Image, "image", self._on_image, qos)
 

@@ -187,9 +187,9 @@ class PeopleTracker:
         regions = regions[: free + _SPARE_DETECTIONS]
         people = list(people)
         is_sure = bool(detections) and detections[0].score >= SURE_SCORE  # then all are
+        look = partial(self._look, image, K)
         while regions and free > 0:
             tried, regions = regions[:free], regions[free:]
-            look = partial(self._look, image, K)
             found = yield from discover(tried, look, may_be_turned=is_sure)
             found = [person for person in found if person.score >= self.config.newcomer_score]
             if detections[0].is_enlarged:  # then all are
