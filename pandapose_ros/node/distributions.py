@@ -1,6 +1,8 @@
 """Names of rclpy that differ between Humble and later distributions."""
 
 from rclpy.clock import Clock
+from rclpy.node import Node
+from rclpy.subscription import Subscription
 
 try:
     from rclpy.clock_type import ClockType
@@ -12,9 +14,20 @@ except ModuleNotFoundError:
         SubscriptionEventCallbacks,
     )
 
-__all__ = ["PublisherEventCallbacks", "SubscriptionEventCallbacks", "steady_clock"]
+__all__ = [
+    "PublisherEventCallbacks",
+    "SubscriptionEventCallbacks",
+    "publisher_count",
+    "steady_clock",
+]
 
 
 def steady_clock() -> Clock:
     """Return a clock that neither simulators nor corrections of the time touch."""
     return Clock(clock_type=ClockType.STEADY_TIME)
+
+
+def publisher_count(node: Node, subscription: Subscription) -> int:
+    """Return how many publishers a node's subscription is connected to; in Humble, are there."""
+    count = getattr(subscription, "get_publisher_count", None)
+    return node.count_publishers(subscription.topic_name) if count is None else count()

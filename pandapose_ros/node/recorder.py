@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from pandapose_ros.config import RecorderConfig
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray
+from pandapose_ros.node.distributions import publisher_count
 from pandapose_ros.node.images import image_from_message
 from pandapose_ros.node.parameters import read_parameters
 from pandapose_ros.node.readback import pose_from_messages
@@ -69,9 +70,8 @@ class Recorder(Node):
         return time.monotonic() - self._first_image > self.config.seconds
 
     def _subscribe_to_images(self, qos: QoSProfile) -> None:
-        """Subscribe to the images once the node's publishers are there."""
-        # Not get_publisher_count of the subscriptions, which Humble lacks.
-        if all(self.count_publishers(result.topic_name) for result in self._results):
+        """Subscribe to the images once the node's publishers are connected."""
+        if all(publisher_count(self, result) for result in self._results):
             self.destroy_timer(self._timer)
             self.create_subscription(Image, "image", self._on_image, qos)
 
