@@ -70,6 +70,9 @@ def check_rviz_accepts(markers):
             assert marker.scale.x > 0
         if marker.type == Marker.SPHERE_LIST:
             assert min(marker.scale.x, marker.scale.y, marker.scale.z) > 0
+        if marker.type == Marker.TEXT_VIEW_FACING:
+            # Else RViz 2 separates words by the space of letters that are 1 m high.
+            assert 0 < marker.scale.x < marker.scale.z
         for colour in (marker.color, *marker.colors):
             assert all(0 <= c <= 1 for c in (colour.r, colour.g, colour.b))
             assert 0 < colour.a <= 1

@@ -27,6 +27,7 @@ from pandapose_ros.skeleton import Skeleton
 JOINT_DIAMETER = 0.06  # m
 BONE_WIDTH = 0.03
 LABEL_HEIGHT = 0.12
+LABEL_SPACE = 0.06  # width of a space
 LABEL_GAP = 0.2  # above the highest joint
 SHADES = 16  # opacities of a colour
 # A marker lasts for this many intervals between messages, as one may be late or lost, but at most
@@ -117,9 +118,10 @@ def _write_label(
     up = -camera.rotation[:, 1]  # y points down in the image
     x, y, z = (positions[(positions @ up).argmax()] + LABEL_GAP * up).tolist()
     label.pose.position = Point(x=x, y=y, z=z)
-    label.scale.z = LABEL_HEIGHT
+    # x: RViz 2's width of a space, by default that of letters which are 1 m high.
+    label.scale = Vector3(x=LABEL_SPACE, z=LABEL_HEIGHT)
     distance = float(np.linalg.norm(np.asarray(pose.root) - camera.translation))
-    label.text = f"{person_name(pose)} {distance:.1f} m".strip()  # RViz's spaces are wide
+    label.text = f"{person_name(pose)} {distance:.1f} m".strip()
 
 
 def marker(header: Header, ns: str, number: int, kind: int, style: PictureConfig) -> Marker:
