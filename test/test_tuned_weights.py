@@ -80,6 +80,20 @@ def test_what_refines_keypoints_goes_with_the_landmark_net(tuned, tmp_path):
     assert refined.refiner is None
 
 
+def test_what_verifies_presences_goes_with_the_landmark_net(tuned, tmp_path):
+    net, path = tuned
+    crop = torch.rand(1, 3, 256, 256)
+    net.add_verifier()
+    save_backbone(tmp_path / "verified.safetensors", net, {})
+    verified = open_landmark_net(tmp_path / "verified.safetensors")
+    with torch.inference_mode():
+        expected, plain = net(crop), open_landmark_net(path)(crop)
+        assert torch.equal(verified(crop).presences, expected.presences)
+        assert (expected.presences < plain.presences).all()
+    load_backbone(path, verified)  # which has none
+    assert verified.verifier is None
+
+
 def test_half_precision_is_handed_on_with_the_landmark_net(tuned, tmp_path):
     net, _ = tuned
     lifter = PandaPose(ModelConfig(), nn.Identity())

@@ -28,6 +28,12 @@ class LandmarkTrainConfig:
     covered: float = option(
         0.3, "Fraction of crops in which joints are occluded", low=0.0, high=1.0
     )
+    cut: float = option(
+        0.0,
+        "Fraction of crops that the edge of an image cuts off, mostly below",
+        low=0.0,
+        high=1.0,
+    )
     teacher_weight: float = option(
         0.25, "Weight of the original net's outputs, where there is no ground truth", low=0.0
     )
@@ -35,6 +41,8 @@ class LandmarkTrainConfig:
         False, "Train the visibilities only; a lifter that was trained on this net still fits"
     )
     keypoints_only: bool = option(False, "Train only the head that refines keypoints")
-    presence_only: bool = option(False, "Train only the output that tells people from background")
+    presence_only: bool = option(
+        False, "Train only the head that verifies whether somebody is there"
+    )
     seed: int = option(0, "Random seed", low=0)
     save_every: int = option(100, "Steps between checkpoints", low=1)

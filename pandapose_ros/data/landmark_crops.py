@@ -1,6 +1,7 @@
 """Crops of rendered people to fine-tune the landmark net on, with all that is known of them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
 from pandapose_ros.data.image_samples import random_view
+from pandapose_ros.data.picture_crops import Picture, region_without
 from pandapose_ros.data.rendered_images import (
     RenderedImage,
     chunk_files,
@@ -34,8 +36,11 @@ from pandapose_ros.people.region import (
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]
 
-_TRIES = 20  # to find a place where nobody is
+_PICTURES_SHARE = 0.75  # of the crops that show nobody, where there are pictures
 _LEAST_SEEN = 6  # joints in the crop, of 17, for somebody to be there
+# Rows or columns, the last of them or the first: below, right, left, above.
+_EDGES = ((0, True), (1, True), (1, False), (0, False))
+_EDGE_SHARES = (0.7, 0.1, 0.1, 0.1)
 # Of regions that are far off. The detector takes the feet for the head now and then.
 _MISPLACED = {
     "region_angle_jitter": math.pi,
@@ -73,11 +78,11 @@ class LandmarkCropSource:
         folder: Holds chunk_*.npz.
         config: Seed, share of crops that show nobody.
         views: Jitter of the regions, share of mirrored images.
-        pictures: Folder of pictures (JPEG, PNG) without people, from which half of the crops that
-            show nobody are cut. None: all are cut beside the people.
+        pictures: Without people; three quarters of the crops that show nobody are cut from them,
+            the others beside the people.
 
     Raises:
-        FileNotFoundError: If there are no images, or no pictures.
+        FileNotFoundError: If there are no images.
     """
 
     def __init__(
@@ -85,11 +90,11 @@ class LandmarkCropSource:
         folder: Path,
         config: LandmarkTrainConfig,
         views: SkeletonSampleConfig,
-        pictures: Path | None = None,
+        pictures: Sequence[Picture] = (),
     ) -> None:
         # Decoded they would not fit into memory.
         self._images = [packed for path in chunk_files(folder) for packed in _packed(path)]
-        self._pictures = [] if pictures is None else _read_pictures(pictures)
+        self._pictures = pictures
         self._config = config
         self._views = views
         self._misplaced_views = replace(views, **_MISPLACED)
@@ -128,11 +133,11 @@ class LandmarkCropSource:
         homography, axes = random_view(shown.joints, shown.K, views, rng, is_tuned=True)
         image, is_person = shown.image, True
         if rng.random() < self._config.background:
-            if self._pictures and rng.random() < 0.5:
-                image = self._pictures[rng.integers(len(self._pictures))]
-                elsewhere = _region_without(np.full((1, 2), -np.inf), image.shape, rng)
+            if self._pictures and rng.random() < _PICTURES_SHARE:
+                picture = self._pictures[rng.integers(len(self._pictures))]
+                image, elsewhere = picture.image, picture.draw(rng)
             else:
-                elsewhere = _region_without(points, image.shape, rng)
+                elsewhere = region_without(points, image.shape, rng)
             if elsewhere is not None:
                 homography = np.vstack((elsewhere.crop_from_image(CROP_SIZE), (0, 0, 1)))
                 is_person = False
@@ -141,6 +146,8 @@ class LandmarkCropSource:
         if rng.random() < self._config.covered:
             crop = cover(np.asarray(crop, np.uint8), keypoints, rng)
         inside = ((keypoints > 0) & (keypoints < CROP_SIZE - 1)).all(axis=1)
+        if rng.random() < self._config.cut:
+            crop = cut_off(np.asarray(crop, np.uint8), keypoints, rng)
         region = region_round_person(shown.joints, shown.K, with_hands=True)
         region_points = transform_pixels(homography, _region_points(region))
         return (
@@ -193,6 +200,25 @@ def cover(image: Image, keypoints: Array, rng: np.random.Generator) -> Image:
     return image
 
 
+def cut_off(image: Image, keypoints: Array, rng: np.random.Generator) -> Image:
+    """Let the edge of the image cut off a crop, as of people who are near; a few joints are left.
+
+    Args:
+        image: RGB [H, W, 3].
+        keypoints: [17, 2], pixels.
+        rng: Source of chance.
+    """
+    image = image.copy()
+    axis, is_far = _EDGES[rng.choice(len(_EDGES), p=_EDGE_SHARES)]
+    size = image.shape[axis]
+    places = keypoints[:, 1 - axis] if is_far else size - 1 - keypoints[:, 1 - axis]
+    least = np.clip(np.sort(places)[_LEAST_SEEN], 0, size)
+    edge = math.ceil(least + (size - least) * rng.random() ** 2)
+    lines = image.swapaxes(0, axis)
+    (lines if is_far else lines[::-1])[edge:] = 0
+    return image
+
+
 def _packed(path: Path) -> list[_Packed]:
     """Read a file of rendered images without decoding them."""
     next(read_chunk(path))  # complains of what is wrong with the file
@@ -206,33 +232,6 @@ def _packed(path: Path) -> list[_Packed]:
 def _unpack(packed: _Packed) -> RenderedImage:
     """Decode an image."""
     return RenderedImage(decode_image(packed.jpeg), packed.joints, packed.K)
-
-
-def _read_pictures(folder: Path) -> list[Image]:
-    """Read all pictures of a folder, RGB."""
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    if not paths:
-        raise FileNotFoundError(f"no pictures (.jpg, .png) in {folder}")
-    return [decode_image(np.fromfile(path, np.uint8)) for path in paths]
-
-
-def _region_without(
-    points: Array, shape: tuple[int, ...], rng: np.random.Generator
-) -> Region | None:
-    """Find a region in which no point is; None if they leave no room.
-
-    Args:
-        points: [N, 2], pixels.
-        shape: Of the image: rows, columns, channels.
-        rng: Source of chance.
-    """
-    for _ in range(_TRIES):
-        size = min(shape[:2]) * rng.uniform(0.15, 0.7)
-        centre = rng.uniform(0, (shape[1], shape[0]))
-        half = size * 0.6  # a little more than the square
-        if (np.abs(points - centre).max(axis=1) > half).all():
-            return Region((centre[0], centre[1]), size, rng.uniform(-0.6, 0.6))
-    return None
 
 
 def _region_points(region: Region) -> Array:

@@ -14,6 +14,7 @@ from pandapose_ros.model.precision import full_precision
 from pandapose_ros.model.refiner import KeypointRefiner
 from pandapose_ros.model.tflite_graph import TfliteGraph, parse_tflite
 from pandapose_ros.model.tflite_modules import EXPECTED_FILE, module_of, symmetric_padding
+from pandapose_ros.model.verifier import PresenceVerifier
 from pandapose_ros.skeleton import (
     BLAZEPOSE_LANDMARKS,
     BLAZEPOSE_TURNS,
@@ -70,6 +71,7 @@ class BlazePose(nn.Module):
     Attributes:
         is_tuned: Whether its weights are others than those of the file.
         refiner: Refines the keypoints; None: nobody has taught it to.
+        verifier: Has to agree that somebody is there; None: nobody has taught it to.
 
     Raises:
         ValueError: If the bytes are another network, or hold an operation that is not known.
@@ -103,6 +105,7 @@ class BlazePose(nn.Module):
         self.steps = nn.ModuleList(steps)
         self.is_tuned = False
         self.refiner: KeypointRefiner | None = None
+        self.verifier: PresenceVerifier | None = None
         matrix = torch.tensor(H36M_17_FROM_BLAZEPOSE)
         self.register_buffer("keypoints_from_landmarks", matrix, persistent=False)
         self._exact = self._steps_of_heads()
@@ -140,6 +143,13 @@ class BlazePose(nn.Module):
         refiner = KeypointRefiner(joints, FEATURE_CHANNELS, CROP_SIZE, FEATURE_SIZES)
         self.refiner = refiner.requires_grad_(False).to(self.device).eval()
         return self.refiner
+
+    def add_verifier(self) -> PresenceVerifier:
+        """Let presences be verified from now on; return what does it, with random weights."""
+        channels = FEATURE_CHANNELS * len(FEATURE_SIZES)
+        verifier = PresenceVerifier(len(H36M_17.joint_names), channels, CROP_SIZE)
+        self.verifier = verifier.requires_grad_(False).to(self.device).eval()
+        return self.verifier
 
     def landmark_head(self) -> nn.Conv2d:
         """Return the convolution that gives the landmarks.
@@ -203,11 +213,14 @@ class BlazePose(nn.Module):
             keypoints = self.keypoints_from_landmarks @ landmarks_px[:, :BLAZEPOSE_LANDMARKS]
         if self.refiner is not None:
             keypoints = self.refiner(features, keypoints)
+        presences = presences.squeeze(1)
+        if self.verifier is not None:
+            presences = presences * self.verifier(features, keypoints)
         return LandmarkOutput(
             features=features,
             landmarks_px=landmarks_px,
             visibilities=landmarks[..., 3].sigmoid(),
-            presences=presences.squeeze(1),
+            presences=presences,
             world_landmarks=world.unflatten(1, (LANDMARKS, 3)),
             keypoints_px=keypoints,
         )

@@ -15,9 +15,12 @@ from tqdm import tqdm
 from pandapose_ros.checkpoint import open_landmark_net
 from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
 from pandapose_ros.data.landmark_crops import LandmarkCrops, LandmarkCropSource
+from pandapose_ros.data.picture_crops import read_pictures, with_places
 from pandapose_ros.estimator import select_device
 from pandapose_ros.evaluation.landmark_scores import score_landmarks, share_of_wrong_turns
 from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
+from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.training.landmarks import LandmarkTrainer
 from pandapose_ros.training.log import add_to_history
 from pandapose_ros.training.state import refuse_started
@@ -84,9 +87,13 @@ def run(args: argparse.Namespace) -> int:
         refuse_started(args.out)
     values: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(LandmarkTrainConfig)}
     config = LandmarkTrainConfig(**values)
-    source = LandmarkCropSource(args.images, config, SkeletonSampleConfig(), args.pictures)
-    held_out = _HeldOut(args.held_out, config) if args.held_out else None
     net, before = open_landmark_net(args.start or ""), open_landmark_net()
+    pictures = []
+    if args.pictures:
+        detector = PersonDetector(find_model_file(PERSON_DETECTOR), args.threads)
+        pictures = with_places(read_pictures(args.pictures), detector, net)
+    source = LandmarkCropSource(args.images, config, SkeletonSampleConfig(), pictures)
+    held_out = _HeldOut(args.held_out, config) if args.held_out else None
     args.out.mkdir(parents=True, exist_ok=True)
     device = select_device(args.device)
     trainer = LandmarkTrainer(net, before, config, _ahead(source.batch, args.readers), device)

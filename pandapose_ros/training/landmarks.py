@@ -95,9 +95,9 @@ class LandmarkTrainer:
         elif config.keypoints_only:
             (self.net.refiner or self.net.add_refiner()).requires_grad_(True)
         elif config.presence_only:
-            self.net.presence_head().requires_grad_(True)
+            (self.net.verifier or self.net.add_verifier()).requires_grad_(True)
         else:
-            self.net.refiner = None  # it would be of features that were
+            self.net.refiner = self.net.verifier = None  # they would be of features that were
             self.net.steps[FROZEN_STEPS:].requires_grad_(True)
         self._probes = FeatureProbes().to(device)
         self._parameters: list[Tensor] = [p for p in self.net.parameters() if p.requires_grad]
@@ -197,6 +197,6 @@ def _ask_for_visibilities(net: BlazePose) -> None:
 
 def _share(parameter: Tensor, config: LandmarkTrainConfig) -> float:
     """Return a parameter's share of the rate: its root mean square; of a new head, all of it."""
-    if config.keypoints_only:  # new weights, with norms between them
+    if config.keypoints_only or config.presence_only:  # new weights, with norms between them
         return 1.0
     return max(float(parameter.detach().square().mean().sqrt()), _LEAST_SIZE)
