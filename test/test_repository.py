@@ -35,7 +35,16 @@ DISTRIBUTIONS = {
 # Folders of the core, each of which uses only those before it.
 LEARNING = ("data", "synthetic", "training", "evaluation")
 # Taken when they are there, and what for is said where they are not.
-OPTIONAL = {"cv_bridge", "anny", "foxglove_msgs", "hri_msgs", "matplotlib", "viser"}
+OPTIONAL = {
+    "PIL",
+    "anny",
+    "cv_bridge",
+    "foxglove_msgs",
+    "hri_msgs",
+    "matplotlib",
+    "trimesh",
+    "viser",
+}
 
 
 def layer(file):
@@ -95,7 +104,8 @@ def test_core_and_tools_import_without_ros():
         if layer(file) != "node" and file.name != "__init__.py"
     ]
     blocked = sorted(
-        ros_modules() | {"pandapose_ros.msg", "pandapose_ros.node", "anny", "matplotlib"}
+        ros_modules()
+        | {"pandapose_ros.msg", "pandapose_ros.node", "anny", "matplotlib", "trimesh"}
     )
     code = (
         f"import importlib, sys\nsys.path.insert(0, {str(ROOT)!r})\n"

@@ -139,11 +139,27 @@ def shade(
     # Cloth and hair are sheets: light the side that faces the camera.
     wrinkled = wrinkled * -torch.sign((normal * position).sum(-1, keepdim=True))
     wrinkled = wrinkled / wrinkled.norm(dim=-1, keepdim=True).clamp_min(1e-9)
-    return (colour * _lit(wrinkled, light, fragments.image)).clamp(0, 1)
+    return (colour * lit(wrinkled, light, fragments.image)).clamp(0, 1)
 
 
-def _lit(normal: Tensor, light: Light, image: Tensor) -> Tensor:
-    """Return the light [P, 3] that falls on normals: sky, sun and a little from below."""
+def random_suns(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw directions towards the light [B, 3], unit, world: anywhere above (z up)."""
+    sun = rng.normal((0.0, 0.0, 1.0), 1.0, (count, 3))
+    sun[:, 2] = np.abs(sun[:, 2])
+    return sun / np.linalg.norm(sun, axis=1, keepdims=True)
+
+
+def lit(normal: Tensor, light: Light, image: Tensor) -> Tensor:
+    """Return the light that falls on a surface: sky, sun and a little from below.
+
+    Args:
+        normal: [P, 3], camera frame, unit.
+        light: Of B images.
+        image: [P], the image of each.
+
+    Returns:
+        [P, 3], by which to multiply the surface's colour.
+    """
     sun = (normal * light.direction[image]).sum(-1).clamp_min(0)
     sky = 0.75 + 0.25 * (normal * light.up[image]).sum(-1)
     ambient = light.ambient[image]

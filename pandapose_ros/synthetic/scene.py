@@ -11,7 +11,7 @@ from pandapose_ros.synthetic.backdrop import clutter, draw_rooms, occlude, rando
 from pandapose_ros.synthetic.body import Body, Rig
 from pandapose_ros.synthetic.bystanders import Bystanders, step_aside
 from pandapose_ros.synthetic.camera import Camera, random_cameras
-from pandapose_ros.synthetic.look import Light, random_look, shade
+from pandapose_ros.synthetic.look import Light, random_look, random_suns, shade
 from pandapose_ros.synthetic.photograph import photograph
 from pandapose_ros.synthetic.rasterizer import rasterize
 from pandapose_ros.synthetic.rig import Crowd, Posed, gather, pose
@@ -107,14 +107,10 @@ def _background(camera: Camera, joints: Tensor, rng: np.random.Generator) -> Ten
 def _random_light(camera: Camera, rng: np.random.Generator) -> Light:
     """Draw a sun anywhere above, a share of ambient light and a slight tint."""
     count, device = len(camera.K), camera.K.device
-    sun = rng.normal((0.0, 0.0, 1.0), 1.0, (count, 3))
-    sun[:, 2] = np.abs(sun[:, 2])
-    sun /= np.linalg.norm(sun, axis=1, keepdims=True)
+    sun = torch.as_tensor(random_suns(count, rng), dtype=torch.float32).to(device)
     to_camera = camera.camera_from_world
     return Light(
-        direction=(to_camera @ torch.as_tensor(sun, dtype=torch.float32).to(device)[..., None])[
-            ..., 0
-        ],
+        direction=(to_camera @ sun[..., None])[..., 0],
         up=to_camera[..., 2],
         ambient=torch.as_tensor(rng.uniform(0.25, 0.75, count), dtype=torch.float32).to(device),
         colour=torch.as_tensor(rng.uniform(0.85, 1.25, (count, 3)), dtype=torch.float32).to(

@@ -26,6 +26,7 @@ _COMMANDS = {
     "calibrate": "fit the joints' covariances to rendered images with exact joints",
     "bake": "make dressed bodies for the renderer",
     "synthesize": "render people with exact joints, for training and testing",
+    "furnish": "render rooms full of furniture without people, as negatives for training",
     "render-demo": "render the demo's clip again",
 }
 

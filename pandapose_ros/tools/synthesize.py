@@ -1,24 +1,20 @@
 """Render random dressed people with exact 3D joints into chunks of JPEGs and truth."""
 
 import argparse
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pandapose_ros.config import RenderConfig, TrainConfig
 from pandapose_ros.data.motion_files import motion_files
-from pandapose_ros.data.rendered_images import OPTIONS_FILE
 from pandapose_ros.estimator import select_device
 from pandapose_ros.synthetic.body import load_bodies
 from pandapose_ros.synthetic.bystanders import random_bystanders
 from pandapose_ros.synthetic.poses import read_pool, sample_targets
 from pandapose_ros.synthetic.scene import Samples, render_samples
+from pandapose_ros.tools.rendered_folder import encode_jpeg, keep_options, sha256
 
 # Saved with the chunks. Count, batch and device may change when a run is continued.
 _OPTIONS = ("chunk", "size", "bystanders", "test", "held_out_share", "seed")
@@ -89,27 +85,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_folder(args: argparse.Namespace) -> None:
     """Make the folder; raise ValueError if it has images rendered with other options."""
-    path = args.out / OPTIONS_FILE
     options = {name: getattr(args, name) for name in _OPTIONS}
-    options["bodies_sha256"] = _sha256(args.bodies)
-    options["motion_sha256"] = _sha256(*motion_files(args.motion))
-    if path.exists():
-        there = json.loads(path.read_text())
-        if others := [name for name in options if options[name] != there.get(name)]:
-            raise ValueError(
-                f"{args.out} was rendered with other options ({', '.join(others)}; see {path}): "
-                "give another --out"
-            )
-    args.out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(options, indent=1) + "\n")
-
-
-def _sha256(*files: Path) -> str:
-    """Return a digest of the content of files."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    options["bodies_sha256"] = sha256(args.bodies)
+    options["motion_sha256"] = sha256(*motion_files(args.motion))
+    keep_options(args.out, options)
 
 
 def _is_whole(path: Path, count: int) -> bool:
@@ -130,7 +109,7 @@ def _save_chunk(
     images = np.concatenate([samples.images.cpu().numpy() for samples in rendered])
     low, high = RenderConfig().jpeg_quality
     qualities = rng.integers(low, high, len(images), endpoint=True).tolist()
-    encoded = [_encode_jpeg(*pair) for pair in zip(images, qualities, strict=True)]
+    encoded = [encode_jpeg(*pair) for pair in zip(images, qualities, strict=True)]
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.savez(
@@ -142,13 +121,3 @@ def _save_chunk(
             **told,
         )
     partial.replace(path)
-
-
-def _encode_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Compress an RGB image to the bytes of a JPEG file."""
-    done, jpeg = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
-    if not done:
-        raise ValueError(f"cannot encode an image of shape {image.shape} as JPEG")
-    return jpeg
