@@ -42,7 +42,7 @@ class EstimatorConfig:
         live=True,
     )
     newcomer_score: float = option(
-        0.99,
+        0.9,
         "Minimum score of the landmark net to start tracking a person",
         low=0.0,
         high=1.0,
