@@ -25,7 +25,7 @@ SKELETON_KEY = "skeleton"
 TURNS_KEY = "landmark_turns"
 # Nets that were not taught to refine keypoints, and those before 0.7, have no such tensors.
 _REFINER_PREFIX = "refiner."
-_VERIFIER_PREFIX = "verifier."
+VERIFIER_PREFIX = "verifier."
 # Fields that do not change what trained weights compute.
 TRAINING_FIELDS = ("dropout",)
 # Fields that older files lack; they were trained with what is the default.
@@ -113,7 +113,7 @@ def load_backbone(path: Path, net: BlazePose) -> None:
     net.refiner = net.verifier = None
     if any(key.startswith(_REFINER_PREFIX) for key in state):
         net.add_refiner()
-    if any(key.startswith(_VERIFIER_PREFIX) for key in state):
+    if any(key.startswith(VERIFIER_PREFIX) for key in state):
         net.add_verifier()
     own = net.state_dict()
     wrong = [

@@ -16,6 +16,7 @@ from pandapose_ros.checkpoint import save_weights
 from pandapose_ros.config import EstimatorConfig, ModelConfig
 from pandapose_ros.estimator import PACKAGED_WEIGHTS, PoseEstimator
 from pandapose_ros.geometry import intrinsics_from_field_of_view
+from pandapose_ros.model.blazepose import LANDMARK_OUTPUTS
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
@@ -58,7 +59,7 @@ def test_exported_networks_compute_the_same_on_noise(reference, exported, people
         seen = reference.networks.landmark_net(crops)
         expected = reference.network.lift(seen.features, keypoints)
     ours = OnnxLandmarkNet(exported.landmarks, threads=1)(crops)
-    for name in ("landmarks_px", "visibilities", "presences", "world_landmarks"):
+    for name in LANDMARK_OUTPUTS:
         torch.testing.assert_close(getattr(ours, name), getattr(seen, name), atol=1e-3, rtol=0)
     lifter = OnnxLifter(exported.lifter, 1, reference.network)
     lifted = lifter.lift(ours.features, keypoints)

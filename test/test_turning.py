@@ -50,7 +50,7 @@ def start(estimator, monkeypatch):
         monkeypatch.setattr(estimator._detector, "detect", turned)
         monkeypatch.setattr(discovery, "_SURE", 0.0)
         estimator.reset()
-        estimator.update(replace(CONFIG, **options))
+        estimator.update(replace(CONFIG, newcomer_score=0.0, **options))
 
     return begin
 
@@ -92,7 +92,7 @@ def test_who_is_followed_upside_down_is_righted_under_the_same_id(
 
 def test_without_these_looks_people_stay_upside_down(estimator, start, clip, walk, monkeypatch):
     monkeypatch.setattr(following, "_UPSIDE_DOWN", 0.0)
-    start(180, detection_interval=6)
+    start(180, detection_interval=6, presence_score=0.0)
     for i, image in enumerate(clip):
         (pose,) = estimator.estimate(image, walk["K"], stamp=i / 20)
         assert pose.keypoints[8, 1] > pose.keypoints[0, 1]

@@ -134,7 +134,7 @@ class LandmarkCropSource:
         image, is_person = shown.image, True
         if rng.random() < self._config.background:
             if self._pictures and rng.random() < _PICTURES_SHARE:
-                picture = self._pictures[rng.integers(len(self._pictures))]
+                picture = self._pictures[int(rng.integers(len(self._pictures)))]
                 image, elsewhere = picture.image, picture.draw(rng)
             else:
                 elsewhere = region_without(points, image.shape, rng)
@@ -209,7 +209,7 @@ def cut_off(image: Image, keypoints: Array, rng: np.random.Generator) -> Image:
         rng: Source of chance.
     """
     image = image.copy()
-    axis, is_far = _EDGES[rng.choice(len(_EDGES), p=_EDGE_SHARES)]
+    axis, is_far = _EDGES[int(rng.choice(len(_EDGES), p=_EDGE_SHARES))]
     size = image.shape[axis]
     places = keypoints[:, 1 - axis] if is_far else size - 1 - keypoints[:, 1 - axis]
     least = np.clip(np.sort(places)[_LEAST_SEEN], 0, size)

@@ -40,7 +40,9 @@ class LandmarkOutput:
             first 33 are BlazePose's body landmarks; 33 is the hip centre, and 34 lies on the
             circle round the whole body.
         visibilities: [B, 39] in [0, 1]; the last four are those of turns (`BLAZEPOSE_TURNS`).
-        presences: [B] in [0, 1], how surely the crop shows a person.
+        presences: [B] in [0, 1], how surely the crop shows a person, however that one is turned.
+        verifications: [B] in [0, 1], how surely the keypoints are a person's; 1 where the net has
+            not been taught to verify them.
         world_landmarks: [B, 39, 3], metres, origin between the hips, the crop's axes (x right,
             y down, z away from the camera).
         keypoints_px: [B, 17, 2], H36M-17, crop pixels: sums of landmarks, refined where the net
@@ -51,6 +53,7 @@ class LandmarkOutput:
     landmarks_px: Tensor
     visibilities: Tensor
     presences: Tensor
+    verifications: Tensor
     world_landmarks: Tensor
     keypoints_px: Tensor
 
@@ -71,7 +74,7 @@ class BlazePose(nn.Module):
     Attributes:
         is_tuned: Whether its weights are others than those of the file.
         refiner: Refines the keypoints; None: nobody has taught it to.
-        verifier: Has to agree that somebody is there; None: nobody has taught it to.
+        verifier: Verifies that keypoints are somebody's; None: nobody has taught it to.
 
     Raises:
         ValueError: If the bytes are another network, or hold an operation that is not known.
@@ -145,7 +148,7 @@ class BlazePose(nn.Module):
         return self.refiner
 
     def add_verifier(self) -> PresenceVerifier:
-        """Let presences be verified from now on; return what does it, with random weights."""
+        """Let keypoints be verified from now on; return what does it, with random weights."""
         channels = FEATURE_CHANNELS * len(FEATURE_SIZES)
         verifier = PresenceVerifier(len(H36M_17.joint_names), channels, CROP_SIZE)
         self.verifier = verifier.requires_grad_(False).to(self.device).eval()
@@ -214,13 +217,15 @@ class BlazePose(nn.Module):
         if self.refiner is not None:
             keypoints = self.refiner(features, keypoints)
         presences = presences.squeeze(1)
+        verifications = torch.ones_like(presences)
         if self.verifier is not None:
-            presences = presences * self.verifier(features, keypoints)
+            verifications = self.verifier(features, keypoints)
         return LandmarkOutput(
             features=features,
             landmarks_px=landmarks_px,
             visibilities=landmarks[..., 3].sigmoid(),
             presences=presences,
+            verifications=verifications,
             world_landmarks=world.unflatten(1, (LANDMARKS, 3)),
             keypoints_px=keypoints,
         )

@@ -140,7 +140,14 @@ class PeopleTracker:
                 for old, new in zip(people, turned, strict=True)
             ]
         people = yield from settled(people, look)
-        return (yield from with_known_sides(people, sides, look))
+        people = yield from with_known_sides(people, sides, look)
+        # Who seems to be upside down is verified once that has been put right.
+        return [
+            person
+            for person in people
+            if person.score >= self.config.presence_score
+            or (person.turns[0] < _UPSIDE_DOWN and not is_due)
+        ]
 
     def _detections(self, image: Image, people: Sequence[Person]) -> list[Detection]:
         """Take what the detector has found since the last image, and run it if it is due."""

@@ -47,7 +47,7 @@ class Person:
         features: The landmark net's maps [1, 48, 64, 64], [1, 48, 32, 32], [1, 48, 16, 16], on
             its device; none if the net has lifted the person already.
         world_landmarks: [33, 3], metres, origin between the hips, the crop's axes.
-        score: The landmark net's presence score, [0, 1].
+        score: How surely somebody is there, [0, 1]: the landmark net's presence, if verified.
         turns: [4] in [0, 1], how probable it is that the person is turned by 0, 1, 2, 3 quarters
             clockwise against the crop; each by itself.
         box_xyxy: [4], round the visible landmarks, image pixels, inside the image.
@@ -82,7 +82,8 @@ class Look:
         image: [H, W, 3], RGB uint8, contiguous.
         K: Intrinsics [3, 3] of the image, pixels.
         regions: Where to look.
-        least_score: Presence below which there is nobody, [0, 1].
+        least_score: Presence below which there is nobody, [0, 1]. Those who are upside down may be
+            of a lower score, as their keypoints are not where they seem to be.
         orders: Which keypoint is each joint [17], by regions where these are not 0 to 16.
     """
 
@@ -106,6 +107,7 @@ class _Answer:
     visibilities: Array
     world_landmarks: Array
     presence: float
+    verification: float
     turns: Array
     features: list[Tensor]
     votes: CropVotes | None
@@ -165,7 +167,7 @@ def _answers(
             output = landmark_net(crops, orders)  # else they would be lifted as they are
         else:
             output = landmark_net(crops)
-        landmarks, keypoints, visibilities, world, presences = (
+        landmarks, keypoints, visibilities, world, presences, verifications = (
             tensor.cpu().numpy()
             for tensor in (
                 output.landmarks_px,
@@ -173,6 +175,7 @@ def _answers(
                 output.visibilities,
                 output.world_landmarks,
                 output.presences,
+                output.verifications,
             )
         )
     return [
@@ -182,6 +185,7 @@ def _answers(
             visibilities[i, :BLAZEPOSE_LANDMARKS],
             world[i, :BLAZEPOSE_LANDMARKS],
             float(presences[i]),
+            float(verifications[i]),
             visibilities[i, BLAZEPOSE_TURNS],
             [level[i : i + 1] for level in output.features],
             output.votes[i] if isinstance(output, LiftedLandmarks) else None,
@@ -215,7 +219,7 @@ def _person(
         keypoint_scores=scores if answer.order is None else scores[list(answer.order)],
         features=answer.features,
         world_landmarks=answer.world_landmarks,
-        score=answer.presence,
+        score=answer.presence * answer.verification,
         turns=answer.turns,
         box_xyxy=box_round_points(
             landmarks[visible] if visible.sum() >= 2 else landmarks, _BOX_MARGIN, image_size

@@ -9,6 +9,7 @@ from torch import nn
 from pandapose_ros.checkpoint import (
     CONFIG_KEY,
     SKELETON_KEY,
+    VERIFIER_PREFIX,
     has_backbone,
     load_weights,
     open_landmark_net,
@@ -69,11 +70,11 @@ def run(args: argparse.Namespace) -> int:
 def _replace_landmark_net(net: PandaPose, path: Path) -> None:
     """Put another landmark net in; raise ValueError if the lifter would see other features."""
     other = open_landmark_net(path)
-    heads = (other.landmark_head(), other.presence_head(), other.verifier, net.backbone.verifier)
-    of_no_matter = {id(p) for head in heads if head is not None for p in head.parameters()}
+    heads = (other.landmark_head(), other.presence_head())
+    of_no_matter = {id(parameter) for head in heads for parameter in head.parameters()}
     trained_on, given = dict(net.backbone.named_parameters()), dict(other.named_parameters())
     for name in sorted(trained_on.keys() | given.keys()):
-        if {id(given.get(name)), id(trained_on.get(name))} & of_no_matter:
+        if id(given.get(name)) in of_no_matter or name.startswith(VERIFIER_PREFIX):
             continue
         is_same = name in given and name in trained_on
         if not is_same or not torch.equal(trained_on[name], given[name]):

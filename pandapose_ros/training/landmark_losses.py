@@ -138,7 +138,7 @@ def landmark_loss(
         seen.visibilities[::KEPT_EVERY, : BLAZEPOSE_TURNS.start],
         before.visibilities[:, : BLAZEPOSE_TURNS.start],
     )
-    score = _cross_entropy(seen.presences, person)
+    score = _cross_entropy(seen.presences * seen.verifications, person)
     total = (
         _PX * keypoints_px
         + 0.5 * _PX * region_px
