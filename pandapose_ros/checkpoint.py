@@ -23,7 +23,7 @@ CONFIG_KEY = "config"
 SKELETON_KEY = "skeleton"
 # Landmark nets that were fine-tuned before 0.6 know nothing of turns.
 TURNS_KEY = "landmark_turns"
-# Nets that were not taught to refine keypoints, and those before 0.7, have no such tensors.
+# Nets that were not taught to refine or verify keypoints, as older ones, have no such tensors.
 _REFINER_PREFIX = "refiner."
 VERIFIER_PREFIX = "verifier."
 # Fields that do not change what trained weights compute.

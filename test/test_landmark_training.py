@@ -1,19 +1,17 @@
 import copy
 import json
 from dataclasses import replace
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from clip_images import write_clip_images
 from safetensors.torch import load_file
 
 from pandapose_ros.config import (
     LandmarkTrainConfig,
     SkeletonSampleConfig,
 )
-from pandapose_ros.data.dataset import rendered_clips
 from pandapose_ros.data.landmark_crops import LandmarkCropSource
 from pandapose_ros.evaluation.landmark_scores import score_landmarks, share_of_wrong_turns
 from pandapose_ros.people.region import region_from_points
@@ -24,24 +22,12 @@ from pandapose_ros.training.landmarks import FROZEN_STEPS, LANDMARKS_FILE, Landm
 from pandapose_ros.training.log import HISTORY_FILE
 from pandapose_ros.training.state import STATE_FILE
 
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 SMALL = LandmarkTrainConfig(steps=6, batch=4, warm_up=2, learning_rate=1e-4, save_every=2)
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """A folder with six frames of the demo's clip, as `pandapose synthesize` writes them."""
-    folder = tmp_path_factory.mktemp("images")
-    samples = list(rendered_clips([CLIP]).every(24).read())
-    files = [cv2.imencode(".jpg", sample.image[..., ::-1])[1] for sample in samples]
-    np.savez(
-        folder / "chunk_0000.npz",
-        jpeg=np.concatenate(files),
-        offsets=np.cumsum([0, *map(len, files)]),
-        joints=np.stack([sample.joints for sample in samples]),
-        K=np.stack([sample.K for sample in samples]),
-    )
-    return folder
+    return write_clip_images(tmp_path_factory.mktemp("images"))
 
 
 def source(images, **changes):
@@ -181,6 +167,15 @@ def test_refining_keypoints_alone_can_be_taught(images, landmark_net):
     assert trainer_of(trainer.averaged(), batch, visibilities_only=True).averaged().refiner
     with pytest.raises(ValueError, match="at most"):
         trainer_of(landmark_net, batch, keypoints_only=True, visibilities_only=True)
+
+
+def test_keypoints_are_not_refined_to_be_believed(images, landmark_net):
+    net = copy.deepcopy(landmark_net)
+    net.add_verifier()
+    net.add_refiner().requires_grad_(True)
+    seen = net(source(images).batch(0).crops)
+    assert seen.keypoints_px.requires_grad
+    assert not seen.verifications.requires_grad
 
 
 def test_who_is_nobody_alone_can_be_taught(images, landmark_net):

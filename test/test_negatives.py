@@ -1,35 +1,22 @@
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from clip_images import CLIP, write_clip_images
 
 from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
-from pandapose_ros.data.dataset import rendered_clips
 from pandapose_ros.data.landmark_crops import LandmarkCropSource, cut_off
 from pandapose_ros.data.picture_crops import Picture, read_pictures, with_places
 from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
 
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 SMALL = LandmarkTrainConfig(batch=4)
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """A folder with six frames of the demo's clip, as `pandapose synthesize` writes them."""
-    folder = tmp_path_factory.mktemp("images")
-    samples = list(rendered_clips([CLIP]).every(24).read())
-    files = [cv2.imencode(".jpg", sample.image[..., ::-1])[1] for sample in samples]
-    np.savez(
-        folder / "chunk_0000.npz",
-        jpeg=np.concatenate(files),
-        offsets=np.cumsum([0, *map(len, files)]),
-        joints=np.stack([sample.joints for sample in samples]),
-        K=np.stack([sample.K for sample in samples]),
-    )
-    return folder
+    return write_clip_images(tmp_path_factory.mktemp("images"))
 
 
 def source(images, pictures=(), **changes):
@@ -84,6 +71,8 @@ def test_an_edge_leaves_some_joints(images):
     assert sides.argmax() == 0
     assert sides.min() > 0
     assert white.min() == 255
+    away = np.add(keypoints, (0, 150))  # most of the joints are below
+    assert (cut_off(white, away, np.random.default_rng(1)) == 255).all()
     whole = source(images, background=0.0, misplaced=0.0, covered=0.0, cut=0.0).batch(0)
     part = source(images, background=0.0, misplaced=0.0, covered=0.0, cut=1.0).batch(0)
     black = [(batch.crops.amax(dim=1) == 0).float().mean() for batch in (whole, part)]

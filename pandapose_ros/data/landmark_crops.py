@@ -204,15 +204,18 @@ def cut_off(image: Image, keypoints: Array, rng: np.random.Generator) -> Image:
     """Let the edge of the image cut off a crop, as of people who are near; a few joints are left.
 
     Args:
-        image: RGB [H, W, 3].
-        keypoints: [17, 2], pixels.
+        image: RGB [S, S, 3].
+        keypoints: [17, 2], pixels; those outside the crop are not among the joints that are left.
         rng: Source of chance.
     """
     image = image.copy()
     axis, is_far = _EDGES[int(rng.choice(len(_EDGES), p=_EDGE_SHARES))]
     size = image.shape[axis]
-    places = keypoints[:, 1 - axis] if is_far else size - 1 - keypoints[:, 1 - axis]
-    least = np.clip(np.sort(places)[_LEAST_SEEN], 0, size)
+    inside = keypoints[((keypoints > 0) & (keypoints < size - 1)).all(axis=1), 1 - axis]
+    places = np.sort(inside if is_far else size - 1 - inside)
+    least = size / 2  # where nobody is
+    if len(places):
+        least = places[_LEAST_SEEN] if len(places) > _LEAST_SEEN else size
     edge = math.ceil(least + (size - least) * rng.random() ** 2)
     lines = image.swapaxes(0, axis)
     (lines if is_far else lines[::-1])[edge:] = 0

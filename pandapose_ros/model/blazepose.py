@@ -219,7 +219,8 @@ class BlazePose(nn.Module):
         presences = presences.squeeze(1)
         verifications = torch.ones_like(presences)
         if self.verifier is not None:
-            verifications = self.verifier(features, keypoints)
+            # Detached: keypoints are refined to be right, not to be believed.
+            verifications = self.verifier(features, keypoints.detach())
         return LandmarkOutput(
             features=features,
             landmarks_px=landmarks_px,
