@@ -12,13 +12,20 @@ from numpy.typing import NDArray
 
 from pandapose_ros import geometry
 from pandapose_ros.camera.depth_root import check_depth
-from pandapose_ros.camera.lens import Distortion, ImageUndistorter, check_distortion
+from pandapose_ros.camera.lens import (
+    Distortion,
+    ImageUndistorter,
+    check_distortion,
+    undistort_boxes,
+)
+from pandapose_ros.camera_image import CameraImage, check_image
 from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.lifting import PinholeImage, as_seen, lift, place
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import LANDMARK_NET, PERSON_DETECTOR, find_model_file
+from pandapose_ros.people.boxes import check_boxes
 from pandapose_ros.people.detector import Detection, PersonDetector
 from pandapose_ros.people.following import PeopleTracker, search_together
 from pandapose_ros.people.landmarks import Look, find_landmarks
@@ -34,27 +41,6 @@ from pandapose_ros.uncertainty import from_metadata
 Array = NDArray[np.floating]
 
 PACKAGED_WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"
-
-
-@dataclass(frozen=True, eq=False)
-class CameraImage:
-    """Hold an image of one camera.
-
-    Attributes:
-        image: RGB uint8 [H, W, 3], [0, 255]; read only, any strides.
-        K: Intrinsics [3, 3] of this image, pixels, or None.
-        distortion: Of the lens, with K; an array holds OpenCV's (k1, k2, p1, p2[, k3[, ...]]).
-        depth: [H, W], metres, registered to the image; 0 or not finite where unknown. With K only.
-        stamp: Time of the image, seconds; None: a thirtieth of a second after the camera's last.
-        camera: Name of the camera, each of which has people of its own.
-    """
-
-    image: NDArray[np.uint8]
-    K: Array | None = None
-    distortion: Distortion | Array | None = None
-    depth: Array | None = None
-    stamp: float | None = None
-    camera: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +148,7 @@ class PoseEstimator:
         distortion: Distortion | Array | None = None,
         depth: Array | None = None,
         stamp: float | None = None,
+        boxes: Array | None = None,
     ) -> list[Pose]:
         """Estimate the skeleton of every person in an image.
 
@@ -173,15 +160,18 @@ class PoseEstimator:
             depth: [H, W], metres, registered to the image; 0 or not finite where unknown. Places
                 people only with K: without it the way across from the axis is not known.
             stamp: Time of the image, seconds; None: a thirtieth of a second after the last.
+            boxes: [P, 4], xyxy, pixels: people found by a detector of your own, the surest first,
+                in place of the built-in one. None: the built-in one runs.
 
         Returns:
             One pose per person, oldest track first; with tracking also of those who are predicted
             or lost. Empty if nobody is seen.
 
         Raises:
-            ValueError: If the image, K or the distortion is not as described.
+            ValueError: If the image, K, the distortion or a box is not as described.
         """
-        return self.estimate_together([CameraImage(image, K, distortion, depth, stamp)])[0]
+        item = CameraImage(image, K, distortion, depth, stamp, boxes=boxes)
+        return self.estimate_together([item])[0]
 
     @torch.inference_mode()
     def estimate_together(self, images: Sequence[CameraImage]) -> list[list[Pose]]:
@@ -205,7 +195,7 @@ class PoseEstimator:
         seen = search_together(
             self.networks.landmark_net,
             [
-                camera.people.search(view.image, view.K)
+                camera.people.search(view.image, view.K, view.boxes)
                 for camera, view in zip(cameras, views, strict=True)
             ],
         )
@@ -241,13 +231,17 @@ class PoseEstimator:
         check_image(item.image)
         K, root_source = self._intrinsics(item.image, item.K)
         distortion = None if K is None else check_distortion(item.distortion)
+        boxes = None if item.boxes is None else check_boxes(item.boxes)
         image, K_lens = item.image, K
         if K is not None and distortion is not None:
-            image, K = self._camera(item.camera).undistorter.show(image, K, distortion)
+            image, K_ideal = self._camera(item.camera).undistorter.show(image, K, distortion)
+            if boxes is not None:
+                boxes = undistort_boxes(boxes, K, distortion, K_ideal)
+            K = K_ideal
         depth = None
         if item.depth is not None:
             depth = check_depth(item.depth, (image.shape[1], image.shape[0]))
-        return PinholeImage(image, K, root_source, distortion, depth, K_lens)
+        return PinholeImage(image, K, root_source, distortion, depth, K_lens, boxes)
 
     def _intrinsics(
         self, image: NDArray[np.uint8], K: Array | None
@@ -260,20 +254,6 @@ class PoseEstimator:
         height, width = image.shape[:2]
         K = geometry.intrinsics_from_field_of_view(self.config.field_of_view, width, height)
         return K, RootSource.ASSUMED_FIELD_OF_VIEW
-
-
-def check_image(image: NDArray[np.uint8]) -> None:
-    """Raise ValueError unless `image` is a non-empty uint8 array [H, W, 3]."""
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        raise ValueError(f"expected an RGB image as a uint8 array, got {_describe(image)}")
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"expected an RGB image of shape [H, W, 3], got {list(image.shape)}")
-
-
-def _describe(value: object) -> str:
-    """Name a value's type, and its dtype if it has one."""
-    dtype = getattr(value, "dtype", None)
-    return type(value).__name__ + (f" of {dtype}" if dtype is not None else "")
 
 
 def select_device(name: str) -> torch.device:

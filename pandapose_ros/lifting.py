@@ -39,6 +39,7 @@ class PinholeImage:
         distortion: Of the real lens, or None.
         depth: Depths as the real lens shows them, or None.
         K_lens: Intrinsics [3, 3] of the real lens, pixels; None: K.
+        boxes: [P, 4], xyxy, pixels of the ideal pinhole: people whom another detector has found.
     """
 
     image: NDArray[np.uint8]
@@ -47,6 +48,7 @@ class PinholeImage:
     distortion: Distortion | None
     depth: DepthImage | None = None
     K_lens: Array | None = None
+    boxes: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pandapose_ros import geometry
 from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.people.boxes import detections_from_boxes, unclaimed
 from pandapose_ros.people.detector import SURE_SCORE, Detection, PersonDetector
 from pandapose_ros.people.discovery import discover, settled, turned_right
 from pandapose_ros.people.doubles import apart, without_doubles
@@ -70,16 +71,19 @@ class PeopleTracker:
         """Say where to look in the next image; if not said, where people were in the last."""
         self._known = list(known)
 
-    def find(self, image: Image, K: Array | None = None) -> list[Person]:
+    def find(
+        self, image: Image, K: Array | None = None, boxes: Array | None = None
+    ) -> list[Person]:
         """Find the people in the next image, as `search` does.
 
         Args:
             image: As there.
             K: As there.
+            boxes: As there.
         """
-        return search_together(self._landmark_net, [self.search(image, K)])[0]
+        return search_together(self._landmark_net, [self.search(image, K, boxes)])[0]
 
-    def search(self, image: Image, K: Array | None = None) -> Search:
+    def search(self, image: Image, K: Array | None = None, boxes: Array | None = None) -> Search:
         """Look for the people in the next image; `search_together` runs it.
 
         Everybody followed is looked at in one batched pass, and once more who is not where the
@@ -96,6 +100,8 @@ class PeopleTracker:
             image: [H, W, 3], RGB uint8, any strides; not written to.
             K: Intrinsics [3, 3] of the image, pixels. With them a person at the image's edge is
                 cropped without the stretch that a flat image has there.
+            boxes: [P, 4], xyxy, pixels: where another detector has found people, the surest
+                first; the detector does not run then. None: it does.
 
         Returns:
             Everybody seen, once: those followed, in that order, then newcomers.
@@ -118,7 +124,13 @@ class PeopleTracker:
             K = geometry.intrinsics_from_field_of_view(_FAR_FIELD_OF_VIEW, *image_size)
         # Before the detector: who was taken for somebody else in front has to be found again.
         people = without_doubles((yield from self._followed(image, K)))
-        detections = self._detections(image, people)
+        if boxes is None:
+            detections = self._detections(image, people)
+        else:
+            self._begun = None
+            others = unclaimed(boxes, people)[: self._most_detections(people)]
+            look = partial(self._look, image, K)
+            detections = yield from detections_from_boxes(others, look)
         for some in _by_trust(detections):
             people = yield from self._discover(some, image, K, people)
         self._known = [Followed(person.next_region) for person in people]
@@ -190,8 +202,8 @@ class PeopleTracker:
         Not all at once: the best may be a coat rack, or somebody who is followed.
         """
         regions = _elsewhere([detection.region for detection in detections], people)
+        regions = regions[: self._most_detections(people)]
         free = self.config.max_people - len(people)
-        regions = regions[: free + _SPARE_DETECTIONS]
         people = list(people)
         is_sure = bool(detections) and detections[0].score >= SURE_SCORE  # then all are
         look = partial(self._look, image, K)
@@ -208,6 +220,11 @@ class PeopleTracker:
             regions = _elsewhere(regions, people)
             free = self.config.max_people - len(people)
         return people
+
+    def _most_detections(self, people: Sequence[Person]) -> int:
+        """Return how many detections to look at, beside the people who are seen."""
+        free = self.config.max_people - len(people)
+        return free + _SPARE_DETECTIONS if free > 0 else 0
 
     def _unclear_places(self, people: Sequence[Person]) -> list[Region]:
         """Return where people are followed, if not all are seen: who is where is unclear there."""
