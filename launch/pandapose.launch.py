@@ -54,6 +54,12 @@ ARGUMENTS = [
         description="Topic of depth images that are registered to the images; optional",
     ),
     DeclareLaunchArgument(
+        "detections_topic",
+        default_value="",
+        description="Topic of another detector's boxes (vision_msgs/Detection2DArray) to find "
+        "people by; empty: the value of use_detections in params_file",
+    ),
+    DeclareLaunchArgument(
         "cameras",
         default_value="",
         description="Names of several cameras, such as left,right; topics get the name as a "
@@ -127,14 +133,19 @@ def warn_of_misspelt(context: LaunchContext) -> None:
 
 def pose_node(values: dict[str, str], logger: str) -> Node:
     """Return pose_node; arguments that are given override the params_file."""
-    given: dict[str, str | list[str]] = {
+    given: dict[str, str | bool | list[str]] = {
         name: values[name] for name in ("device", "image_transport") if values[name]
     }
     cameras = camera_names(values["cameras"])
     if cameras:
         given["cameras"] = cameras
+    if values["detections_topic"]:
+        given["use_detections"] = True
     topics = input_topics(
-        values["image_topic"], values["camera_info_topic"], values["depth_topic"]
+        values["image_topic"],
+        values["camera_info_topic"],
+        values["depth_topic"],
+        values["detections_topic"],
     )
     return Node(
         package="pandapose_ros",

@@ -201,6 +201,15 @@ def landmark_net():
     return BlazePose(find_model_file(LANDMARK_NET).read_bytes())
 
 
+@pytest.fixture(scope="module")
+def foreign_messages():
+    """Messages of other packages than the node needs can be imported."""
+    from foreign import importable
+
+    with importable():
+        yield
+
+
 @pytest.fixture
 def make_node(graph):
     """Return a function that makes a pose_node with some parameters set."""

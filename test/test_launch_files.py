@@ -98,6 +98,8 @@ def test_a_launched_node_listens_to_the_topics_that_were_given(graph, cameras):
     assert input_topics("usb/image_raw", "mine", "")["camera_info"] == "mine"
     beside = input_topics("usb/image_raw/compressed", "", "")["camera_info"]
     assert beside == "usb/camera_info"
+    assert input_topics("image", "", "", "yolo/boxes")["detections"] == "yolo/boxes"
+    assert "detections" not in topics
     arguments = ["--ros-args", "-r", "__ns:=/robot", "-r", f"__node:=launched_{len(cameras)}"]
     for old, new in of_cameras(topics, cameras).items():
         arguments += ["-r", f"{old}:={new}"]

@@ -1,9 +1,4 @@
 # People for ROS4HRI and Foxglove. Their messages are in no registry: they are built here.
-import ctypes
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from rclpy.parameter import Parameter
@@ -13,40 +8,8 @@ from test_node_cameras import Pair
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.skeleton import H36M_17
 
-ROOT = Path(__file__).parents[1]
-BUILD = ROOT / "build" / "interfaces"
-PACKAGES = ("foxglove_msgs", "hri_msgs")
 
-
-def run(*command):
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
-
-
-@pytest.fixture(scope="module")
-def messages():
-    tools = Path(sys.executable).parent
-    if not (BUILD / "build.ninja").exists():
-        run(
-            *(tools / "cmake", "-S", ROOT / "test" / "interfaces", "-B", BUILD, "-G", "Ninja"),
-            *("-DBUILD_TESTING=OFF", f"-DCMAKE_MAKE_PROGRAM={tools / 'ninja'}"),
-            f"-DCMAKE_PROJECT_INCLUDE={ROOT / 'cmake' / 'pypi_wheels.cmake'}",
-            f"-DPython3_EXECUTABLE={sys.executable}",
-        )
-    run(tools / "ninja", "-C", BUILD, *(f"{p}_s__rosidl_typesupport_c" for p in PACKAGES))
-    for package in PACKAGES:
-        # ROS asks for these by name alone, which finds a library that is loaded already.
-        for layer in ("generator_c", "typesupport_fastrtps_c", "typesupport_introspection_c"):
-            ctypes.CDLL(str(BUILD / package / f"lib{package}__rosidl_{layer}.so"))
-        sys.path.insert(0, str(BUILD / package / "rosidl_generator_py"))
-    yield
-    for package in PACKAGES:
-        sys.path.remove(str(BUILD / package / "rosidl_generator_py"))
-        for name in [n for n in sys.modules if n.split(".")[0] == package]:
-            del sys.modules[name]
-
-
-def test_people_reach_ros4hri_and_foxglove(messages, graph, make_camera, walker):
+def test_people_reach_ros4hri_and_foxglove(foreign_messages, graph, make_camera, walker):
     import foxglove_msgs.msg as foxglove
     import hri_msgs.msg as hri
 
@@ -123,7 +86,7 @@ def check_annotations(foxglove, annotations, seen, message):
 
 
 def test_the_people_of_all_cameras_are_on_one_list(
-    messages, graph, make_node, make_camera, walker
+    foreign_messages, graph, make_node, make_camera, walker
 ):
     import hri_msgs.msg as hri
 
@@ -155,7 +118,9 @@ def test_the_people_of_all_cameras_are_on_one_list(
 
 
 @pytest.mark.parametrize("how", ["disabled", "inactive", "not tracking"])
-def test_nobody_stays_on_the_list(messages, graph, make_node, make_camera, walker, log, how):
+def test_nobody_stays_on_the_list(
+    foreign_messages, graph, make_node, make_camera, walker, log, how
+):
     import hri_msgs.msg as hri
 
     node, camera = make_node(threads=1, publish_hri=True), make_camera()

@@ -11,14 +11,9 @@ from rclpy.time import Time as RosTime
 from sensor_msgs.msg import CameraInfo
 
 from pandapose_ros.msg import Skeleton3DArray
-from pandapose_ros.node.diagnostics import (
-    CameraReport,
-    InputReport,
-    PipelineReport,
-    Report,
-    diagnostics_message,
-)
+from pandapose_ros.node.diagnostics import diagnostics_message
 from pandapose_ros.node.pose_node import PoseNode
+from pandapose_ros.node.report import CameraReport, InputReport, PipelineReport, Report
 from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.pose import ModelInfo
 from pandapose_ros.runtime.memory import DeviceMemory
@@ -27,7 +22,7 @@ SUCCESS = TransitionCallbackReturn.SUCCESS
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 
-INPUT = InputReport("/image", 1, "", 30.0, 0.02, 5.0, 0.004, 1.0, "none", "in use")
+INPUT = InputReport("/image", 1, "", 30.0, 0.02, 5.0, 0.004, 1.0, "none", "built-in", "in use")
 PIPELINE = PipelineReport(
     rate=29.5,
     people=2,

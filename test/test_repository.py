@@ -44,6 +44,7 @@ OPTIONAL = {
     "matplotlib",
     "trimesh",
     "viser",
+    "vision_msgs",
 }
 
 

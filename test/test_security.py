@@ -52,9 +52,10 @@ def check(watcher, profile, node, camera="", heard="pose_node"):
 
 @pytest.mark.parametrize("transport", ["raw", "compressed"])
 @pytest.mark.parametrize("camera", POLICIES)
-def test_the_policies_allow_all_that_pose_node_does(graph, transport, camera):
+def test_the_policies_allow_all_that_pose_node_does(foreign_messages, graph, transport, camera):
     switches = {
         "cameras": [camera],
+        "use_detections": True,
         "image_transport": transport,
         "target_frame": "map",
         "publish_tf": True,
@@ -81,6 +82,7 @@ def test_the_policies_allow_all_that_pose_node_does(graph, transport, camera):
         granted -= {t.replace(f"/{camera}/", "/") for t in granted if f"/{camera}/" in t}
     annotations = f"/{name}/{camera}/annotations".replace("//", "/")
     assert granted - used <= {annotations, "/humans/bodies/*"}
+    assert f"/{camera}/detections".replace("//", "/") in names(watcher, "subscriber", name)
 
 
 @pytest.mark.parametrize("transport", ["raw", "compressed"])

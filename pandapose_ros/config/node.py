@@ -41,6 +41,23 @@ class NodeConfig:
         low=0.0,
         high=1.0,
     )
+    use_detections: bool = option(
+        False,
+        "Find people by the boxes of another detector, vision_msgs/Detection2DArray on the topic "
+        "`detections`, in place of the built-in one; needs vision_msgs",
+    )
+    detections_window: float = option(
+        0.5,
+        "Maximum difference between the stamps of an image and the detections used for it [s]",
+        low=0.0,
+        high=10.0,
+        live=True,
+    )
+    detections_classes: tuple[str, ...] = option(
+        ("person", "0"),
+        "Class IDs that mean a person in `detections`; one empty name: every class",
+        live=True,
+    )
     max_image_age: float = option(
         0.0,
         "Drop images that are older than this when processing starts; 0: never [s]",

@@ -8,7 +8,7 @@ from rclpy.lifecycle import LifecycleNode
 from pandapose_ros.config import NodeConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.depth import DepthBuffer
-from pandapose_ros.node.diagnostics import CameraReport, InputReport, PipelineReport
+from pandapose_ros.node.detections import DetectionBuffer, detections_type
 from pandapose_ros.node.inputs import ImageInput, input_topics
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
@@ -19,6 +19,7 @@ from pandapose_ros.node.qos_overrides import (
     override_names,
     override_problems,
 )
+from pandapose_ros.node.report import CameraReport, InputReport, PipelineReport
 from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.worker import Frame
 from pandapose_ros.node.world import SharedWorld, World
@@ -84,7 +85,7 @@ class Camera:
         self.statistics, self.timings = NodeStatistics(), Timings()
         self.outputs.publish_info(estimator.model_info)
         self._world.open()
-        depths = DepthBuffer()
+        depths, detections = DepthBuffer(), DetectionBuffer()
         self.pipeline = FramePipeline(
             node=self._node,
             parameters=self._parameters,
@@ -94,6 +95,7 @@ class Camera:
             statistics=self.statistics,
             timings=self.timings,
             depths=depths,
+            detections=detections,
             camera=self.name,
         )
         self.input = ImageInput(
@@ -101,6 +103,7 @@ class Camera:
             self.name,
             lambda frame: on_frame(self, frame),
             depths,
+            detections,
             self._parameters,
             lambda: not self.why_paused,
         )
@@ -162,6 +165,7 @@ class Camera:
             age=self.input.image_age,
             age_limit=config.max_image_age or _OLD_IMAGE,
             depth=self.pipeline.depth.state,
+            detections=self.pipeline.boxes.state if config.use_detections else "built-in",
             camera_info=self.pipeline.calibration.state,
         )
         pipeline = PipelineReport(
@@ -188,6 +192,11 @@ def find_problems(node: LifecycleNode, parameters: Parameters, notices: Notices)
             "parameter 'frame_id' would put the people of all cameras into one place: set the "
             "frames in the cameras' drivers"
         )
+    if config.use_detections:
+        try:
+            detections_type()
+        except RuntimeError as error:
+            problems.append(str(error))
     if problems:
         return problems
     topics = [t for name in config.cameras for t in input_topics(node, name, config)]

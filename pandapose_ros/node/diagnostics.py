@@ -3,16 +3,15 @@
 import math
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
 from pandapose_ros.node.distributions import steady_clock
+from pandapose_ros.node.report import CameraReport, InputReport, PipelineReport, Report
 from pandapose_ros.node.statistics import NodeStatistics
-from pandapose_ros.pose import ModelInfo
-from pandapose_ros.runtime.memory import DeviceMemory
 
 _PERIOD = 1.0
 # No clocks differ so much, but the time of day and that of a simulator do. [s]
@@ -21,92 +20,6 @@ _OK, _WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 _ERROR, _STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 # What was dropped on request is no reason to worry.
 _ON_REQUEST = ("dropped_disabled", "dropped_unwanted", "dropped_inactive")
-
-
-@dataclass(frozen=True)
-class InputReport:
-    """Hold what is known of the images that come in.
-
-    Attributes:
-        topic: Resolved name.
-        publishers: How many nodes publish it.
-        hint: Why no images come, or why several cameras' come; empty if all is well.
-        rate: Images per second.
-        silence: Seconds since the last image, or since activation.
-        timeout: Seconds of silence that are an error.
-        age: From stamp to arrival of the last image, seconds; None without a stamp.
-        age_limit: What is more is worth a warning, seconds.
-        depth: In use, none and since when, late, or refused, and why.
-        camera_info: In use, none, or refused, and why.
-    """
-
-    topic: str
-    publishers: int
-    hint: str
-    rate: float
-    silence: float
-    timeout: float
-    age: float | None
-    age_limit: float
-    depth: str
-    camera_info: str
-
-
-@dataclass(frozen=True)
-class PipelineReport:
-    """Hold what is known of the work on the images.
-
-    Attributes:
-        rate: Skeleton messages per second.
-        people: In the last image.
-        latencies: p50 and p95 of each step, seconds; NaN before the first image.
-        transforms: Between which frames people were moved last, or why that failed.
-    """
-
-    rate: float
-    people: int
-    latencies: Mapping[str, tuple[float, float]]
-    transforms: str
-
-
-@dataclass(frozen=True)
-class CameraReport:
-    """Hold the state of one camera.
-
-    Attributes:
-        name: Empty for a node with one camera.
-        input: None while the node is inactive.
-        pipeline: None while the node is inactive.
-        counts: Since the activation.
-        pause: Why the user's settings keep images from being received; empty if they do not.
-    """
-
-    name: str
-    input: InputReport | None
-    pipeline: PipelineReport | None
-    counts: NodeStatistics
-    pause: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """Hold the state of the node.
-
-    Attributes:
-        cameras: Of each camera.
-        device: Where the network runs.
-        model: Which network runs.
-        memory: Resident bytes of the process; None where the system does not tell.
-        device_memory: Of the GPU; None without one, or if it does not answer.
-        fault: Why the node deactivated itself; empty if it did not.
-    """
-
-    cameras: Sequence[CameraReport]
-    device: str
-    model: ModelInfo
-    memory: int | None
-    device_memory: DeviceMemory | None
-    fault: str
 
 
 class Diagnostics:
@@ -200,6 +113,9 @@ def _input_status(camera: CameraReport, recent: NodeStatistics) -> DiagnosticSta
         "depth": state.depth,
         "depth missed": str(camera.counts.missed_depth),
         "depth refused": str(camera.counts.refused_depth),
+        "detections": state.detections,
+        "detections missed": str(camera.counts.missed_detections),
+        "detections refused": str(camera.counts.refused_detections),
         "camera_info refused": str(camera.counts.refused_camera_info),
         "received": str(camera.counts.received),
     }
@@ -228,6 +144,8 @@ def _judge_input(
     faults = [state.hint] if state.hint else []
     faults += [f"camera_info {state.camera_info}"] if recent.refused_camera_info else []
     faults += [f"depth {state.depth}"] if recent.refused_depth or recent.missed_depth else []
+    if recent.refused_detections or recent.missed_detections:
+        faults.append(f"detections {state.detections}")
     if faults:
         return _WARN, "; ".join(faults)
     return _OK, f"{state.rate:.1f} images per second"

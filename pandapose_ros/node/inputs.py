@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pandapose_ros.config import NodeConfig
 from pandapose_ros.node.depth import DepthBuffer
+from pandapose_ros.node.detections import DetectionBuffer, detections_type
 from pandapose_ros.node.distributions import SubscriptionEventCallbacks, steady_clock
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.parameters import Parameters
@@ -32,10 +33,12 @@ def input_topics(node: Node, camera: str, config: NodeConfig) -> list[str]:
     Args:
         node: The node to subscribe from.
         camera: Prefix of the topics; empty: none.
-        config: Whether images are compressed, and whether depth is asked for.
+        config: Whether images are compressed, and what else is asked for.
     """
     prefix = f"{camera}/" if camera else ""
-    others = ["camera_info", "depth"] if config.depth_window > 0 else ["camera_info"]
+    others = ["camera_info"]
+    others += ["depth"] if config.depth_window > 0 else []
+    others += ["detections"] if config.use_detections else []
     names = [_image_name(node, prefix, config), *(f"{prefix}{name}" for name in others)]
     return [node.resolve_topic_name(name) for name in names]
 
@@ -65,6 +68,7 @@ class ImageInput:
         camera: str,
         on_frame: Callable[[Frame], None],
         depths: DepthBuffer,
+        detections: DetectionBuffer,
         parameters: Parameters,
         is_wanted: Callable[[], bool],
     ) -> None:
@@ -77,11 +81,12 @@ class ImageInput:
             camera: Prefix of the topics; empty: none.
             on_frame: Called in the executor with every image; has to return at once.
             depths: Filled in the executor with the depth images.
+            detections: Filled in the executor with the boxes of another detector.
             parameters: Of the node.
             is_wanted: Returns whether images are wanted; called twice a second.
         """
         self._node = node
-        self._on_frame, self._depths = on_frame, depths
+        self._on_frame, self._depths, self._detections = on_frame, depths, detections
         self._parameters = parameters
         self._is_wanted = is_wanted
         self._camera_info: CameraInfo | None = None
@@ -183,6 +188,10 @@ class ImageInput:
         if self._config.depth_window > 0:
             self._depths.resume()
             wanted.append((Image, f"{self._prefix}depth", self._depths.add))
+        if self._config.use_detections:
+            self._detections.resume()
+            topic = f"{self._prefix}detections"
+            wanted.append((detections_type(), topic, self._detections.add))
         try:
             for kind, topic, callback in wanted:
                 self._subscriptions.append(self._subscribe(kind, topic, callback))

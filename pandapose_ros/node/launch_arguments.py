@@ -16,16 +16,18 @@ def camera_names(text: str) -> list[str]:
     return [name for name in re.split(r"[\s,\[\]'\"]+", text) if name]
 
 
-def input_topics(image: str, camera_info: str, depth: str) -> dict[str, str]:
+def input_topics(image: str, camera_info: str, depth: str, detections: str = "") -> dict[str, str]:
     """Return where the topics that a node subscribes to come from.
 
     Args:
         image: Topic of the images.
         camera_info: Of their calibration; empty: camera_info beside the image.
         depth: Of the depth images.
+        detections: Of another detector's boxes; empty: none are asked for.
     """
     beside_image = "/".join([*image.removesuffix("/compressed").split("/")[:-1], "camera_info"])
-    return {"image": image, "camera_info": camera_info or beside_image, "depth": depth}
+    topics = {"image": image, "camera_info": camera_info or beside_image, "depth": depth}
+    return topics | ({"detections": detections} if detections else {})
 
 
 def upright_frame(frame: str) -> str:

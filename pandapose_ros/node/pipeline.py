@@ -13,6 +13,7 @@ from pandapose_ros.node.calibration import Calibration
 from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.delivery import Delivery
 from pandapose_ros.node.depth import DepthBuffer, DepthReader
+from pandapose_ros.node.detections import DetectionBuffer, DetectionReader
 from pandapose_ros.node.estimate import Estimate
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
@@ -53,6 +54,7 @@ class FramePipeline:
         statistics: Counts what happened to the frames.
         timings: Measures the duration of each step.
         depths: The depth images received; empty where they are not asked for.
+        detections: Those received of another detector; empty where they are not asked for.
         camera: Name of the camera; empty for a node with one.
     """
 
@@ -64,19 +66,24 @@ class FramePipeline:
     statistics: NodeStatistics
     timings: Timings
     depths: DepthBuffer
+    detections: DetectionBuffer
     camera: str = ""
 
     def __post_init__(self) -> None:
         """Start without people."""
         self._notices = Notices(self.node.get_logger())
+        prefix = f"{self.camera}/" if self.camera else ""
         self.calibration = Calibration(
-            self.node.resolve_topic_name(
-                f"{self.camera}/camera_info" if self.camera else "camera_info"
-            ),
+            self.node.resolve_topic_name(f"{prefix}camera_info"), self.statistics, self._notices
+        )
+        self.depth = DepthReader(self.depths, self.statistics, self._notices)
+        self.boxes = DetectionReader(
+            self.node,
+            self.node.resolve_topic_name(f"{prefix}detections"),
+            self.detections,
             self.statistics,
             self._notices,
         )
-        self.depth = DepthReader(self.depths, self.statistics, self._notices)
         self.delivery = Delivery(
             node=self.node,
             parameters=self.parameters,
@@ -147,7 +154,8 @@ class FramePipeline:
             # A frame_id that the user sets is not that of the drivers.
             frame_id = "" if config.frame_id else header.frame_id
             depth = self.depth.read(stamp_ns, size, frame_id, config.depth_window)
-        item = CameraImage(image, K, distortion, depth, stamp_ns / 1e9, self.camera)
+        boxes = self.boxes.read(stamp_ns, size, config) if config.use_detections else None
+        item = CameraImage(image, K, distortion, depth, stamp_ns / 1e9, self.camera, boxes)
         return PreparedFrame(item, header)
 
     def _output_header(self, header: Header, frame_id: str) -> Header:

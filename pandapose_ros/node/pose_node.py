@@ -13,9 +13,10 @@ from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, Wor
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.batch import Batch
 from pandapose_ros.node.camera import Camera, find_problems
-from pandapose_ros.node.diagnostics import Diagnostics, Report
+from pandapose_ros.node.diagnostics import Diagnostics
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.node.report import Report
 from pandapose_ros.node.running import keep_freed_memory, spin, start_ros
 from pandapose_ros.node.services import Services
 from pandapose_ros.node.statistics import NodeStatistics

@@ -46,6 +46,9 @@ class NodeStatistics:
         refused_camera_info: Images processed without intrinsics because camera_info was unusable.
         missed_depth: Images processed without a depth image, although there are or were such.
         refused_depth: Images processed without depth because the depth image was unusable.
+        missed_detections: Images processed when no detections had come for `image_timeout`, or
+            only such as were further away than `detections_window`.
+        refused_detections: Images processed without detections because those were unusable.
     """
 
     received: int = 0
@@ -62,6 +65,8 @@ class NodeStatistics:
     refused_camera_info: int = 0
     missed_depth: int = 0
     refused_depth: int = 0
+    missed_detections: int = 0
+    refused_detections: int = 0
 
     def __str__(self) -> str:
         """List the counters, without those of losses that are zero."""

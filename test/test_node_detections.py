@@ -1,0 +1,234 @@
+"""Boxes of another detector (vision_msgs), over real DDS."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from foreign import BUILD
+from rclpy.parameter import Parameter
+from rclpy.serialization import serialize_message
+from recordings import STORE, clip_frames, messages, read_skeletons, run_tool
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import get_types_from_msg
+
+from pandapose_ros.node.pose_node import PoseNode
+from pandapose_ros.node.stamps import nanoseconds
+
+pytestmark = pytest.mark.usefixtures("foreign_messages")
+TYPE = "vision_msgs/msg/Detection2DArray"
+
+
+def detection(box, class_id="person", score=0.8, turn=0.0):
+    from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose
+
+    left, top, right, bottom = (float(value) for value in box)
+    result = Detection2D()
+    result.bbox.center.position.x, result.bbox.center.position.y = (
+        (left + right) / 2,
+        (top + bottom) / 2,
+    )
+    result.bbox.size_x, result.bbox.size_y = right - left, bottom - top
+    result.bbox.center.theta = turn
+    hypothesis = ObjectHypothesisWithPose()
+    hypothesis.hypothesis.class_id, hypothesis.hypothesis.score = class_id, score
+    result.results.append(hypothesis)
+    return result
+
+
+def array_of(*detections, stamp_ns=0):
+    from vision_msgs.msg import Detection2DArray
+
+    message = Detection2DArray(detections=list(detections))
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+    return message
+
+
+def boxes_of(*detections, classes=("person", "0"), size=(640, 480)):
+    from pandapose_ros.node.detections import boxes_from_message
+
+    return boxes_from_message(array_of(*detections), classes, size).tolist()
+
+
+def test_people_are_taken_surest_first():
+    box, other = (9.5, 19.5, 49.5, 119.5), (99.5, 19.5, 149.5, 119.5)
+    shifted = [np.add(each, 0.5) for each in (box, other)]
+    found = boxes_of(
+        detection(shifted[0], "0", 0.4), detection(shifted[1]), detection((1, 1, 5, 5), "chair")
+    )
+    assert found == [list(other), list(box)]
+    assert boxes_of(detection(shifted[0], "15"), classes=["15"]) == [list(box)]
+    assert len(boxes_of(detection(box, "chair"), classes=[""])) == 1
+    unnamed = detection(box)
+    unnamed.results.clear()
+    assert boxes_of(unnamed) == []
+    assert len(boxes_of(unnamed, classes=[""])) == 1
+    assert boxes_of() == []
+
+
+def test_a_turned_box_becomes_the_upright_one_round_it():
+    (box,) = boxes_of(detection((100, 100, 140, 200), turn=np.pi / 2))
+    assert box == pytest.approx([69.5, 129.5, 169.5, 169.5])
+
+
+@pytest.mark.parametrize(
+    ("box", "text"),
+    [
+        ((0, 0, float("nan"), 9), "box of nan x 9"),
+        ((9, 0, 9, 9), "box of 0 x 9"),
+        ((9, 9, 0, 0), "box of -9 x -9"),
+        ((900, 0, 940, 90), r"\(920, 45\) is not in the image of 640x480"),
+    ],
+)
+def test_boxes_that_cannot_be_are_refused(box, text):
+    with pytest.raises(ValueError, match=text):
+        boxes_of(detection((0, 0, 9, 9)), detection(box))
+    assert boxes_of(detection(box, "chair")) == []
+
+
+class Detector:
+    """A camera, a detector beside it, and a node that listens to both."""
+
+    def __init__(self, graph, camera, node, pixels):
+        from vision_msgs.msg import Detection2DArray
+
+        self.graph, self.camera, self.node, self.pixels = graph, camera, node, pixels
+        self.publisher = camera.node.create_publisher(Detection2DArray, "detections", 5)
+        self.reports = camera.listen(DiagnosticArray, "/diagnostics")
+        assert node.start()
+        camera.wait_for_node()
+        graph.spin_until(lambda: self.publisher.get_subscription_count() == 1)
+
+    @property
+    def state(self):
+        return self.node.cameras[0].pipeline.boxes.state
+
+    def people(self, *detections, apart=0.0, is_sent=True):
+        """Send detections, then an image; return who is seen."""
+        image = self.camera.message(self.pixels)
+        if is_sent:
+            buffer = self.node.cameras[0].pipeline.detections
+            count = buffer.received
+            stamp_ns = nanoseconds(image.header.stamp) - round(apart * 1e9)
+            self.publisher.publish(array_of(*detections, stamp_ns=stamp_ns))
+            self.graph.spin_until(lambda: buffer.received == count + 1)
+        return self.camera.exchange(image).skeletons
+
+    def is_told(self, old, text):
+        inputs = [s for a in self.reports[old:] for s in a.status if "input" in s.name]
+        return any(text in s.message and s.level == DiagnosticStatus.WARN for s in inputs)
+
+
+@pytest.fixture
+def make_detector(graph, make_camera, make_node, walker):
+    def make(**overrides):
+        node = make_node(threads=1, use_detections=True, **overrides)
+        return Detector(graph, make_camera(), node, walker)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def box(walker):
+    from pandapose_ros.config import EstimatorConfig
+    from pandapose_ros.estimator import PoseEstimator
+
+    (pose,) = PoseEstimator(EstimatorConfig(threads=1)).estimate(walker)
+    return pose.box_xyxy
+
+
+def test_only_boxes_find_people(make_detector, box):
+    detector = make_detector()
+    assert detector.people(is_sent=False) == []
+    assert detector.people(detection(box, "chair")) == []
+    assert detector.people(detection(box), apart=0.7) == []
+    assert detector.node.statistics.missed_detections == 1
+    assert "more than detections_window" in detector.state
+    (seen,) = detector.people(detection(box), apart=0.3)  # as late as a detector may be
+    assert detector.state == "in use"
+    assert seen.roi.height == pytest.approx(box[3] - box[1], abs=20)
+    # Who has been found needs no more boxes.
+    (again,) = detector.people(is_sent=False)
+    assert again.id == seen.id
+    counts = detector.node.statistics
+    assert (counts.refused_detections, counts.failed) == (0, 0)
+
+
+def test_classes_and_window_are_live(make_detector, box):
+    detector = make_detector()
+    assert detector.people(detection(box, "1"), apart=2.0) == []
+    changes = {"detections_classes": ["1"], "detections_window": 3.0}
+    detector.node.set_parameters([Parameter(name, value=v) for name, v in changes.items()])
+    assert len(detector.people(detection(box, "1"), apart=2.0)) == 1
+
+
+def test_what_is_refused_or_missing_is_told(graph, make_detector, box, log):
+    detector = make_detector()
+    counts = detector.node.statistics
+
+    def is_refused():
+        assert detector.people(detection(np.add(box, 5000))) == []
+        return detector.is_told(0, "detections refused: the box at")
+
+    graph.spin_until(is_refused)
+    assert "detections ignored: the box at" in log.text
+    assert counts.refused_detections > 0
+    assert counts.missed_detections == 0
+    old = len(detector.reports)
+    detector.node.set_parameters([Parameter("image_timeout", value=0.5)])
+    graph.spin_for(0.6)
+
+    def is_missed():
+        assert detector.people(is_sent=False) == []
+        return detector.is_told(old, "detections none for")
+
+    graph.spin_until(is_missed)
+    assert "(1 publishers on /detections): no new people are found" in log.text
+    assert counts.missed_detections > 0
+    assert len(detector.people(detection(box))) == 1
+
+
+def test_an_absent_detector_is_told_with_what_there_is(graph, make_node, make_camera, walker, log):
+    from vision_msgs.msg import Detection2DArray
+
+    node, camera = make_node(threads=1, use_detections=True, image_timeout=0.2), make_camera()
+    camera.node.create_publisher(Detection2DArray, "yolo/detections", 5)
+    assert node.start()
+    camera.wait_for_node()
+    graph.spin_until(lambda: node.count_publishers("/yolo/detections") == 1)
+    graph.spin_for(0.3)
+    assert camera.exchange(camera.message(walker)).skeletons == []
+    assert "0 publishers on /detections; similar topics: /yolo/detections" in log.text
+
+
+def test_without_the_messages_configure_says_what_to_install(graph, monkeypatch, log):
+    monkeypatch.setitem(sys.modules, "vision_msgs", None)
+    monkeypatch.setitem(sys.modules, "vision_msgs.msg", None)
+    overrides = [Parameter("use_detections", value=True)]
+    node = graph.add(PoseNode(context=graph.context, parameter_overrides=overrides))
+    assert not node.start()
+    assert "sudo apt install ros-$ROS_DISTRO-vision-msgs" in log.text
+
+
+def test_the_bag_tool_uses_recorded_boxes(tmp_path, monkeypatch, box):
+    frames = clip_frames(3)
+    for file in (BUILD.parents[1] / "test" / "interfaces" / "vision_msgs" / "msg").glob("*.msg"):
+        STORE.register(get_types_from_msg(file.read_text(), f"vision_msgs/msg/{file.stem}"))
+    with Writer(tmp_path / "in", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        images = writer.add_connection("/image_raw", "sensor_msgs/msg/Image", typestore=STORE)
+        boxes = writer.add_connection("/yolo", TYPE, typestore=STORE)
+        for number, (image, _info) in enumerate(messages(frames)):
+            time = nanoseconds(image.header.stamp)
+            if number == 1:  # the first image is before the first detections
+                found = array_of(detection(box), stamp_ns=time - 10**8)
+                writer.write(boxes, time - 1, serialize_message(found))
+            writer.write(images, time, serialize_message(image))
+    package = BUILD / "vision_msgs"
+    monkeypatch.setenv("PYTHONPATH", str(package / "rosidl_generator_py"), prepend=os.pathsep)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(package), prepend=os.pathsep)
+    done = run_tool(tmp_path / "in", tmp_path / "out", "--detections", "/yolo")
+    assert done.returncode == 0, done.stderr
+    assert [len(m.skeletons) for m in read_skeletons(tmp_path / "out")] == [0, 1, 1]
+    done = run_tool(tmp_path / "in", tmp_path / "again", "--detections", "/image_raw")
+    assert f"is of sensor_msgs/msg/Image, but --detections needs {TYPE}; its other" in done.stderr
