@@ -36,8 +36,10 @@ class BagJob:
         out: Recording to write; appears when it is whole.
         storage: A key of `STORAGES`.
         definitions: Folder of the message definitions, `msg/`.
+        is_compressed: Whether the images are compressed.
         namespace: Of the node whose topics are written.
         depth: Topic of the depth images; empty: the node's own, `depth` in the namespace.
+        detections: Topic of another detector's boxes, to be used; empty: as the parameters say.
         anchors: Whether to write the anchors too.
     """
 
@@ -46,8 +48,10 @@ class BagJob:
     out: str
     storage: str
     definitions: str
+    is_compressed: bool
     namespace: str = ""
     depth: str = ""
+    detections: str = ""
     anchors: bool = False
 
     @property
@@ -71,7 +75,8 @@ class Losses:
 
     Attributes:
         lost: Images that gave no skeletons.
-        impaired: Images whose skeletons are without depth or calibration that was there.
+        impaired: Images whose skeletons are without depth, detections or calibration that was
+            there.
     """
 
     lost: dict[str, int]

@@ -181,7 +181,7 @@ def test_an_interrupted_run_goes_on_after_what_is_done(frames, tmp_path):
         ),
         (
             ("--image", "/cam/image_raw", "/other/image_raw", "--depth", "/nose"),
-            "2 image topics, 1 of",
+            "2 image topics, 1 for --depth",
         ),
     ],
 )

@@ -12,6 +12,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 
 from pandapose_ros.tools import bag
+from pandapose_ros.tools.bag_topics import RecordedTopics, choose_namespaces
 from pandapose_ros.tools.processes import check_parameters
 
 # When a simulation is recorded, in nanoseconds: its own time began with it.
@@ -32,16 +33,20 @@ def write_messages(path, kinds, sent):
 
 
 def test_topics_of_like_names_are_kept_apart(tmp_path):
-    jobs = bag.make_jobs(
-        options(tmp_path, tmp_path), {"/a/b_image": "", "/a_b/image": "", "/a_b_image": ""}, Path()
-    )
+    topics = ["/a/b_image", "/a_b/image", "/a_b_image"]
+    still = CompressedImage(format="jpeg")
+    kinds = dict.fromkeys(topics, "sensor_msgs/msg/CompressedImage")
+    write_messages(tmp_path / "in", kinds, [(topic, 1, still) for topic in topics])
+    recorded = RecordedTopics(tmp_path / "in")
+    jobs = bag.make_jobs(options(tmp_path, tmp_path), recorded, topics, Path())
     assert len({job.out for job in jobs}) == 3
+    assert all(job.is_compressed for job in jobs)
 
 
 def test_parts_with_other_namespaces_are_not_gone_on_with(tmp_path):
     beside, named = ("/left/image", "/right/image"), ("/left/image", "/left/other")
-    assert bag.choose_namespaces(beside)["/left/image"] == "/left"
-    assert bag.choose_namespaces(named)["/left/image"] == "/left/image"
+    assert choose_namespaces(beside)["/left/image"] == "/left"
+    assert choose_namespaces(named)["/left/image"] == "/left/image"
     prints = {
         bag.fingerprint(options(tmp_path, tmp_path, "--image", *topics))
         for topics in (beside, named)

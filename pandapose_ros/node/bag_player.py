@@ -61,8 +61,7 @@ class BagPlayer:
         executor: Executor,
         reader: Reader,
         image: str,
-        *,
-        needs_depth: bool,
+        needed: Sequence[str] = (),
     ) -> None:
         """Connect to the node.
 
@@ -72,14 +71,16 @@ class BagPlayer:
             executor: Of both.
             reader: Of everything but the images, for this object alone.
             image: Topic of the images.
-            needs_depth: Whether depth was asked for.
+            needed: What else was asked for: depth, detections.
 
         Raises:
-            RuntimeError: If the node does not subscribe to the images or the depth.
+            RuntimeError: If the node does not subscribe to the images or to what is needed.
         """
         self._player, self._node, self._executor = player, node, executor
         self._depth = node.resolve_topic_name("depth")
-        connections = self._connections(reader, [image, self._depth] if needs_depth else [image])
+        self._detections = node.resolve_topic_name("detections")
+        wanted = [image, *(node.resolve_topic_name(name) for name in needed)]
+        connections = self._connections(reader, wanted)
         self._publishers = {c.topic: self._publisher(c) for c in connections}
         # A recorded /clock, of a simulation, is played instead: the stamps refer to it.
         self._clock: Publisher | None = None
@@ -96,9 +97,8 @@ class BagPlayer:
         self._beside = TopicQueues(reader.messages(others) if others else iter(()))
         self._last_depth_ns = 0
         self._transforms = [c.topic for c in others if c.msgtype == _TF]
-        self._at_once = [
-            c.topic for c in others if c.topic not in (self._depth, *self._transforms)
-        ]
+        awaited = (self._depth, self._detections, *self._transforms)
+        self._at_once = [c.topic for c in others if c.topic not in awaited]
 
     def _connections(self, reader: Reader, wanted: Sequence[str]) -> list[Connection]:
         """Return the recorded topics that the node subscribes to, all wanted ones among them."""
@@ -116,7 +116,8 @@ class BagPlayer:
         if unheard := set(wanted) - {c.topic for c in connections}:
             raise RuntimeError(
                 f"pose_node does not subscribe to {', '.join(sorted(unheard))} of the recording, "
-                "or that is empty: check the parameters cameras, image_transport and depth_window"
+                "or that is empty: check the parameters cameras, image_transport, depth_window "
+                "and use_detections"
             )
         return connections
 
@@ -156,6 +157,8 @@ class BagPlayer:
                 for data in self._beside.take(topic, end):
                     self._publishers[topic].publish(data)
                     self._executor.spin_once(timeout_sec=0.0)
+        for data in self._beside.take(self._detections, time_ns):
+            self._send_detections(data)
         for data in self._beside.take(self._depth, time_ns):
             self._send_depth(data)
         late = self._beside.take(self._depth, time_ns + window)
@@ -166,17 +169,23 @@ class BagPlayer:
     def _send_depth(self, data: bytes) -> None:
         """Send a depth image and wait for its arrival: the subscription queues only one."""
         self._last_depth_ns = stamp_of_serialized(data)
-        before = self._received_depths()
-        self._publishers[self._depth].publish(data)
+        if (pipeline := self._node.cameras[0].pipeline) is not None:
+            self._send(self._depth, data, lambda: pipeline.depths.received)
+
+    def _send_detections(self, data: bytes) -> None:
+        """Send detections and wait for their arrival, as for the depth image."""
+        if (pipeline := self._node.cameras[0].pipeline) is not None:
+            self._send(self._detections, data, lambda: pipeline.detections.received)
+
+    def _send(self, topic: str, data: bytes, received: Callable[[], int]) -> None:
+        """Send a message and wait until more of its kind have been received than before."""
+        before = received()
+        self._publishers[topic].publish(data)
         spin_until(
             self._executor,
-            lambda: self._received_depths() > before,
-            "pose_node has not received a depth image",
+            lambda: received() > before,
+            f"pose_node has not received a message on {topic}",
         )
-
-    def _received_depths(self) -> int:
-        pipeline = self._node.cameras[0].pipeline
-        return pipeline.depths.received if pipeline else 0
 
     def _publisher(self, connection: Connection) -> Publisher:
         static = connection.topic.endswith("tf_static")

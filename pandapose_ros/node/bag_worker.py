@@ -94,7 +94,7 @@ class BagWorker:
                 self._executor,
                 beside,
                 self._job.image,
-                needs_depth=bool(self._job.depth),
+                [name for name in ("depth", "detections") if getattr(self._job, name)],
             )
             outputs = self._outputs(writer)
             for count, time_ns in enumerate(player.play(reader), start=1):
@@ -135,7 +135,13 @@ class BagWorker:
 
     def _losses(self) -> Losses:
         counts = self._node.statistics
-        impaired = ("missed_depth", "refused_depth", "refused_camera_info")
+        impaired = (
+            "missed_depth",
+            "refused_depth",
+            "missed_detections",
+            "refused_detections",
+            "refused_camera_info",
+        )
         return Losses(
             lost={cause: count for cause, count in counts.losses().items() if count},
             impaired={name: count for name in impaired if (count := getattr(counts, name))},

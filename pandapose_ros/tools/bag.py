@@ -10,17 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
-from rosbags.interfaces import Connection
-from rosbags.rosbag2 import Reader
-from rosbags.rosbag2.errors import ReaderError
 from tqdm import tqdm
 
 from pandapose_ros.bags import STORAGES, BagJob, Losses, join_bags
+from pandapose_ros.tools.bag_topics import (
+    COMPRESSED,
+    DEPTH_TYPE,
+    DETECTIONS_TYPE,
+    RecordedTopics,
+    choose_namespaces,
+    folder_of,
+)
 from pandapose_ros.tools.processes import check_parameters, find_shared, node_command
-
-_IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-_DEPTH = _IMAGES[0]
-_COMPRESSED = "/compressed"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="topics of registered depth images, one for each image topic, in the same order "
         "(default: `depth`, as the node)",
+    )
+    parser.add_argument(
+        "--detections",
+        nargs="+",
+        default=[],
+        help="topics of another detector's boxes to find people by, vision_msgs/Detection2DArray, "
+        "one for each image topic, in the same order",
     )
     parser.add_argument(
         "--workers",
@@ -69,10 +77,10 @@ def run(args: argparse.Namespace) -> int:
     if args.output.exists():
         raise FileExistsError(f"{args.output} exists already; remove it or give another name")
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    counts = count_images(args.input, args.image, args.depth)
-    depths = choose_depths(args.input, list(counts), args.depth)
+    recorded = RecordedTopics(args.input)
+    counts = recorded.count_images(args.image, args.depth)
     folder = args.output.parent / f".{args.output.name}.parts-{fingerprint(args)}"
-    jobs = make_jobs(args, depths, folder)
+    jobs = make_jobs(args, recorded, list(counts), folder)
     for job in jobs if args.params_file else ():
         check_parameters(args.params_file, f"{job.namespace}/pose_node")
     folder.mkdir(exist_ok=True)
@@ -93,15 +101,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def make_jobs(args: argparse.Namespace, depths: Mapping[str, str], folder: Path) -> list[BagJob]:
+def make_jobs(
+    args: argparse.Namespace, recorded: RecordedTopics, images: Sequence[str], folder: Path
+) -> list[BagJob]:
     """Return a job for each image topic.
 
     Args:
         args: As declared by `add_arguments`.
-        depths: Topic of the depth images for each of the images; empty: the node's own.
+        recorded: Topics of the input.
+        images: Topics to process.
         folder: Where to write the parts.
+
+    Raises:
+        ValueError: If a topic asked for is missing or of another type.
     """
-    namespaces = choose_namespaces(list(depths))
+    namespaces = choose_namespaces(images)
+    depths = recorded.choose_beside(images, args.depth, "--depth", DEPTH_TYPE)
+    boxes = recorded.choose_beside(images, args.detections, "--detections", DETECTIONS_TYPE)
     return [
         BagJob(
             bag=str(args.input),
@@ -110,80 +126,14 @@ def make_jobs(args: argparse.Namespace, depths: Mapping[str, str], folder: Path)
             out=str(folder / topic.strip("/").replace("/", ".")),
             storage=args.storage,
             definitions=str(find_shared(Path("msg"))),
+            is_compressed=recorded.is_compressed(topic),
             namespace=namespaces[topic],
-            depth=depth,
+            depth=depths[topic],
+            detections=boxes[topic],
             anchors=args.anchors,
         )
-        for topic, depth in depths.items()
+        for topic in images
     ]
-
-
-def count_images(bag: Path, topics: Sequence[str], depths: Sequence[str] = ()) -> dict[str, int]:
-    """Return the number of images on each topic to process.
-
-    Args:
-        bag: The recording.
-        topics: Those asked for; empty: the only one there is.
-        depths: Topics of depth images, which are left out.
-
-    Raises:
-        ValueError: If the recording cannot be read, or a topic is missing or ambiguous.
-    """
-    found = {
-        c.topic: c.msgcount
-        for c in _connections(bag)
-        if c.msgtype in _IMAGES and c.topic not in depths
-    }
-    listing = ", ".join(sorted(found)) or "none"
-    for topic in topics:
-        if topic not in found:
-            raise ValueError(f"{bag} has no images on {topic}; its image topics: {listing}")
-    if not topics and len(found) != 1:
-        raise ValueError(f"choose topics with --image; image topics of {bag}: {listing}")
-    return {topic: found[topic] for topic in topics or found}
-
-
-def choose_depths(bag: Path, images: Sequence[str], depths: Sequence[str]) -> dict[str, str]:
-    """Return the topic of the depth images for each of the images; empty where none is given.
-
-    Args:
-        bag: The recording.
-        images: Topics of the images.
-        depths: Topics asked for, in the same order; empty: none.
-
-    Raises:
-        ValueError: If their number differs, or one is not of depth images.
-    """
-    if not depths:
-        return dict.fromkeys(images, "")
-    if len(depths) != len(images):
-        raise ValueError(
-            f"--depth needs one topic for each image topic, in the same order: {len(images)} "
-            f"image topics, {len(depths)} of depth"
-        )
-    kinds = {c.topic: c.msgtype for c in _connections(bag)}
-    listing = ", ".join(t for t in sorted(kinds) if kinds[t] == _DEPTH and t not in images)
-    for topic in depths:
-        if topic not in kinds:
-            raise ValueError(
-                f"{bag} has no topic {topic} for --depth; its other topics of {_DEPTH}: "
-                f"{listing or 'none'}"
-            )
-        if kinds[topic] != _DEPTH:
-            raise ValueError(
-                f"{topic} is of {kinds[topic]}, but --depth needs {_DEPTH} (16UC1 or 32FC1); "
-                f"other topics of that type: {listing or 'none'}"
-            )
-    return dict(zip(images, depths, strict=True))
-
-
-def _connections(bag: Path) -> list[Connection]:
-    try:
-        with Reader(bag) as reader:
-            return list(reader.connections)
-    except (ReaderError, OSError) as error:
-        remedy = "; was it cut off? `ros2 bag reindex` repairs that" if bag.is_dir() else ""
-        raise ValueError(f"cannot read the recording {bag}: {error}{remedy}") from error
 
 
 def explain_losses(job: BagJob, images: int) -> list[str]:
@@ -200,7 +150,9 @@ def explain_losses(job: BagJob, images: int) -> list[str]:
         count = sum(losses.lost.values())
         lines.append(f"{job.image}: {count} of {images} images gave no skeletons: {lost}")
     if impaired:
-        lines.append(f"{job.image}: images without their depth or camera_info: {impaired}")
+        lines.append(
+            f"{job.image}: images without their depth, detections or camera_info: {impaired}"
+        )
     return lines
 
 
@@ -208,31 +160,17 @@ def _listing(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{cause.replace('_', ' ')} {count}" for cause, count in counts.items())
 
 
-def choose_namespaces(topics: Sequence[str]) -> dict[str, str]:
-    """Return the namespace of each topic's skeletons: none for one, beside the images for several.
-
-    Args:
-        topics: Of the images.
-    """
-    if len(topics) == 1:
-        return {topics[0]: ""}
-    folders = [_folder(topic) for topic in topics]
-    is_clear = all(folders) and len(set(folders)) == len(folders)
-    return dict(zip(topics, folders if is_clear else topics, strict=True))
-
-
-def _folder(topic: str) -> str:
-    return topic.removesuffix(_COMPRESSED).rsplit("/", 1)[0]
-
-
 def fingerprint(args: argparse.Namespace) -> str:
     """Return a digest of input, options and parameters: parts of other runs must not be mixed."""
     files = sorted(path for path in args.input.rglob("*") if path.is_file())
     state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     parameters = args.params_file.read_bytes() if args.params_file else b""
-    depths = sorted(zip(args.image or [""], args.depth, strict=False))
+    beside = [
+        sorted(zip(args.image or [""], topics, strict=False))
+        for topics in (args.depth, args.detections)
+    ]
     # All image topics, as the namespace of each depends on the others.
-    options = (args.storage, args.anchors, sorted(args.image), depths)
+    options = (args.storage, args.anchors, sorted(args.image), beside)
     what = (state, options, parameters)
     return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
@@ -259,19 +197,7 @@ def run_job(job: BagJob, args: argparse.Namespace, bar: tqdm, threads: int, endi
     """Run one worker process to its end; raise ValueError if it fails."""
     if ending.is_set():
         return
-    is_compressed = _is_compressed(job)
-    parameters = {
-        "use_sim_time": True,
-        "image_transport": "compressed" if is_compressed else "raw",
-        "cameras": [""],
-    }
-    remaps = {"image": job.image, "camera_info": f"{_folder(job.image)}/camera_info"}
-    if is_compressed and not job.image.endswith(_COMPRESSED):
-        # The node appends the ending to any other name.
-        remaps[job.image + _COMPRESSED] = job.image
-    if job.depth:
-        remaps["depth"] = job.depth
-    command = node_command("bag_worker", "", parameters, remaps)
+    command = node_command("bag_worker", "", *_settings(job))
     start = command.index("--ros-args")
     if args.params_file:
         # First, as later parameters override it.
@@ -291,6 +217,20 @@ def run_job(job: BagJob, args: argparse.Namespace, bar: tqdm, threads: int, endi
         raise ValueError(f"{job.image} failed: {reason}")
 
 
-def _is_compressed(job: BagJob) -> bool:
-    with Reader(Path(job.bag)) as reader:
-        return any(c.topic == job.image and c.msgtype == _IMAGES[1] for c in reader.connections)
+def _settings(job: BagJob) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the parameters of a worker, and where its topics come from."""
+    parameters: dict[str, object] = {
+        "use_sim_time": True,
+        "image_transport": "compressed" if job.is_compressed else "raw",
+        "cameras": [""],
+    }
+    remaps = {"image": job.image, "camera_info": f"{folder_of(job.image)}/camera_info"}
+    if job.is_compressed and not job.image.endswith(COMPRESSED):
+        # The node appends the ending to any other name.
+        remaps[job.image + COMPRESSED] = job.image
+    if job.depth:
+        remaps["depth"] = job.depth
+    if job.detections:
+        remaps["detections"] = job.detections
+        parameters["use_detections"] = True
+    return parameters, remaps
