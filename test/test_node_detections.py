@@ -142,10 +142,10 @@ def test_only_boxes_find_people(make_detector, box):
     detector = make_detector()
     assert detector.people(is_sent=False) == []
     assert detector.people(detection(box, "chair")) == []
-    assert detector.people(detection(box), apart=0.7) == []
+    assert detector.people(detection(box), apart=1.2) == []
     assert detector.node.statistics.missed_detections == 1
     assert "more than detections_window" in detector.state
-    (seen,) = detector.people(detection(box), apart=0.3)  # as late as a detector may be
+    (seen,) = detector.people(detection(box), apart=0.7)  # as late as a detector may be
     assert detector.state == "in use"
     assert seen.roi.height == pytest.approx(box[3] - box[1], abs=20)
     # Who has been found needs no more boxes.

@@ -47,7 +47,7 @@ class NodeConfig:
         "`detections`, in place of the built-in one; needs vision_msgs",
     )
     detections_window: float = option(
-        0.5,
+        1.0,
         "Maximum difference between the stamps of an image and the detections used for it [s]",
         low=0.0,
         high=10.0,
