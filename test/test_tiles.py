@@ -94,33 +94,47 @@ def test_squares_take_turns_until_everybody_is_followed(
     assert are_seen(people, hips)
 
 
-def test_no_image_waits_for_the_whole_and_a_square(detector, landmark_net, walker, monkeypatch):
-    looks = []
+@pytest.fixture
+def looks(detector, monkeypatch):
+    """How many squares the detector looks at each time, and whether at the whole image too."""
+    noted = []
     detect = type(detector).detect
 
     def note(self, image, score, tiles=(), *, whole=True):
-        looks.append((len(tiles), whole))
+        noted.append((len(tiles), whole))
         return detect(self, image, score, tiles, whole=whole)
 
     monkeypatch.setattr(type(detector), "detect", note)
+    return noted
+
+
+def test_after_a_newcomer_all_squares_are_looked_at_once_then_rarely(
+    detector, landmark_net, walker, looks
+):
     config = EstimatorConfig(detection_interval=4, max_people=2)
     tracker = PeopleTracker(detector, landmark_net, config)
     seen = []
-    for _ in range(9):
+    for _ in range(28):
         (_,) = tracker.find(walker)
         seen.append(looks[:])
         looks.clear()
-    assert seen == [
-        [(1, True)],
-        [],
-        [(1, False)],
-        [],
-        [(0, True)],
-        [],
-        [(1, False)],
-        [],
-        [(0, True)],
-    ]
+    whole, square, none = [(0, True)], [(1, False)], []
+    # Nobody was known before the first image; none of the others waits for both.
+    assert seen[0] == [(1, True)]
+    busy = [square, square, square, whole] * 4 + [square, square]
+    assert sum(look == square for look in busy) == len(tiles_of((640, 480)))
+    assert seen[1:19] == busy
+    assert seen[19:] == [none, whole, none, square, none, whole, none, square, none]
+
+
+def test_a_detector_that_looks_at_every_image_looks_at_squares_too(
+    detector, landmark_net, walker, looks
+):
+    config = EstimatorConfig(detection_interval=1, max_people=2)
+    tracker = PeopleTracker(detector, landmark_net, config)
+    for _ in range(3):
+        tracker.find(walker)
+    assert looks == [(1, True)] * 3
 
 
 def test_without_squares_small_people_are_not_seen(detector, landmark_net, street):

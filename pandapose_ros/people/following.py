@@ -63,7 +63,7 @@ class PeopleTracker:
         self._known: list[Followed] = []
         self._images_since_detection = 0
         self._images_since_turn = 0
-        self._tiles_done = 0
+        self._tiles_done = self._tiles_left = 0
         self._image_size = (0, 0)
         self._begun: Future[list[Detection]] | None = None
 
@@ -90,7 +90,8 @@ class PeopleTracker:
         region was, as after a pause between images or a quick turn of the camera. The detector
         runs when nobody is followed, when somebody was lost, and every
         `config.detection_interval` images, unless `config.max_people` are followed already; on
-        `config.detection_tiles` squares of the image too, half-way between these. Who
+        `config.detection_tiles` squares of the image too, half-way between these, and after each
+        newcomer in the images that follow, until it has seen all of them once. Who
         seems to be upside down is looked at from all sides, once in as many images. An image of
         another size starts anew. With `config.background_detection` a look for newcomers only
         begins with one image and is made use of in the next, which waits for it: the result does
@@ -168,9 +169,13 @@ class PeopleTracker:
         self._images_since_detection += 1
         if len(people) >= self.config.max_people:
             return found
+        interval = self.config.detection_interval
         has_time = bool(people) and len(people) >= len(self._known)
-        whole = not has_time or self._images_since_detection >= self.config.detection_interval
-        tiles = self._tiles_due(has_time=has_time)
+        whole = not has_time or self._images_since_detection >= interval
+        # While everybody is followed, hardly an image waits for both.
+        is_half_way = self._images_since_detection == (interval + 1) // 2
+        is_round = self._tiles_left > 0 and not whole
+        tiles = self._next_tiles() if not has_time or is_half_way or is_round else []
         if whole:
             self._images_since_detection = 0
         if not (whole or tiles):
@@ -181,16 +186,11 @@ class PeopleTracker:
         self._begun = self._detector.start(image, score, tiles, whole=whole)
         return found
 
-    def _tiles_due(self, *, has_time: bool) -> list[Tile]:
-        """Return the squares of the image whose turn it is.
-
-        While everybody is followed, that is half-way between two looks at the whole image, so
-        that no image has to wait for both.
-        """
-        if has_time and self._images_since_detection != (self.config.detection_interval + 1) // 2:
-            return []
+    def _next_tiles(self) -> list[Tile]:
+        """Return the squares of the image whose turn it is."""
         tiles = tiles_of(self._image_size)
         count = min(self.config.detection_tiles, len(tiles))
+        self._tiles_left -= count
         first, self._tiles_done = self._tiles_done, self._tiles_done + count
         return [tiles[number % len(tiles)] for number in range(first, first + count)]
 
@@ -217,6 +217,8 @@ class PeopleTracker:
             if not is_sure:
                 newcomers = apart(newcomers, people, self._unclear_places(people))
             people += newcomers
+            if newcomers:  # people come in groups
+                self._tiles_left = len(tiles_of(self._image_size))
             regions = _elsewhere(regions, people)
             free = self.config.max_people - len(people)
         return people
