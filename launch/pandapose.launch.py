@@ -57,7 +57,7 @@ ARGUMENTS = [
         "detections_topic",
         default_value="",
         description="Topic of another detector's boxes (vision_msgs/Detection2DArray) to find "
-        "people by; empty: the value of use_detections in params_file",
+        "people by; empty: `detections`, if params_file sets use_detections",
     ),
     DeclareLaunchArgument(
         "cameras",

@@ -12,12 +12,8 @@ from numpy.typing import NDArray
 
 from pandapose_ros import geometry
 from pandapose_ros.camera.depth_root import check_depth
-from pandapose_ros.camera.lens import (
-    Distortion,
-    ImageUndistorter,
-    check_distortion,
-    undistort_boxes,
-)
+from pandapose_ros.camera.lens import Distortion, ImageUndistorter, check_distortion
+from pandapose_ros.camera.lens_boxes import undistort_boxes
 from pandapose_ros.camera_image import CameraImage, check_image
 from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.config import EstimatorConfig
@@ -27,8 +23,8 @@ from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import LANDMARK_NET, PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.boxes import check_boxes
 from pandapose_ros.people.detector import Detection, PersonDetector
-from pandapose_ros.people.following import PeopleTracker, search_together
-from pandapose_ros.people.landmarks import Look, find_landmarks
+from pandapose_ros.people.following import PeopleTracker
+from pandapose_ros.people.landmarks import Look, find_landmarks, search_together
 from pandapose_ros.people.region import Region
 from pandapose_ros.people.smoothing import PoseSmoother
 from pandapose_ros.people.track import Sighting
@@ -109,7 +105,7 @@ class PoseEstimator:
         self._cameras: dict[str, _Camera] = {}
 
     def reset(self, camera_name: str | None = None) -> None:
-        """Forget all people, or those of one camera; its next image starts with the detector."""
+        """Forget all people, or those of one camera; its next image starts anew."""
         names = self._cameras if camera_name is None else {camera_name} & self._cameras.keys()
         for camera in [self._cameras[name] for name in names]:
             camera.people.reset()
@@ -236,7 +232,8 @@ class PoseEstimator:
         if K is not None and distortion is not None:
             image, K_ideal = self._camera(item.camera).undistorter.show(image, K, distortion)
             if boxes is not None:
-                boxes = undistort_boxes(boxes, K, distortion, K_ideal)
+                size = (image.shape[1], image.shape[0])
+                boxes = undistort_boxes(boxes, K, distortion, size, K_ideal)
             K = K_ideal
         depth = None
         if item.depth is not None:

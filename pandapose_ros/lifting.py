@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from pandapose_ros import geometry
 from pandapose_ros.camera.depth_root import DepthImage, root_from_depth
-from pandapose_ros.camera.lens import Distortion, distort_box, distort_pixels
+from pandapose_ros.camera.lens import Distortion, distort_pixels
+from pandapose_ros.camera.lens_boxes import distort_box
 from pandapose_ros.config import CovarianceConfig
 from pandapose_ros.depth_votes import keypoint_rays, place_depth
 from pandapose_ros.people.landmarks import Person

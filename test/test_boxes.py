@@ -5,12 +5,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pandapose_ros.camera.lens import Distortion, distort_pixels, undistort_boxes
+from pandapose_ros.camera.lens import Distortion, distort_pixels, undistort_pixels
+from pandapose_ros.camera.lens_boxes import undistort_boxes
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import CameraImage, PoseEstimator
-from pandapose_ros.people.boxes import check_boxes, detections_from_boxes, unclaimed
+from pandapose_ros.people.boxes import (
+    BoxChooser,
+    check_boxes,
+    detections_from_boxes,
+    unclaimed,
+)
 
 NOBODY = np.empty((0, 4))
+SIZE = (640, 480)
 BARREL = Distortion(np.array([-0.3, 0.1, 0.001, -0.001, 0.0]))
 FISHEYE = Distortion(np.array([-0.02, 0.01, 0.0, 0.0]), is_fisheye=True)
 
@@ -79,6 +86,7 @@ def test_boxes_of_each_camera_are_its_own(estimator, walker, shown):
         [[0, 0, np.inf, 10]],
         [[10, 0, 0, 10]],
         [[0, 5, 10, 5]],
+        np.empty((5, 0)),
     ],
 )
 def test_what_is_no_box_is_refused(estimator, blank, boxes):
@@ -102,6 +110,32 @@ def test_everybody_who_is_seen_claims_one_box_only():
     assert unclaimed(beside[None], [one]).tolist() == [beside.tolist()]
     assert unclaimed(NOBODY, [one, other]).shape == (0, 4)
     assert unclaimed(box[None], []).tolist() == [box.tolist()]
+
+
+def test_boxes_looked_at_in_vain_wait_and_make_room_for_others():
+    boxes = np.array([[10.0 * i, 0, 10 * i + 5, 20] for i in range(5)])
+
+    def choose(chooser, wait=3):
+        chosen = chooser.choose(boxes, [], 2, wait)
+        if len(chosen):
+            chooser.tell(has_found=False)
+        return (chosen[:, 0] / 10).tolist()
+
+    chooser = BoxChooser()
+    seen = [choose(chooser) for _ in range(8)]
+    assert seen == [[0, 1], [], [], [2, 3], [], [], [4, 0], []]
+    assert choose(chooser, wait=0) == [1, 2]  # who is lost is not waited for
+    chooser.tell(has_found=True)
+    assert choose(chooser) == [0, 1]
+    assert chooser.choose(boxes, [], 0, 0).shape == (0, 4)
+
+
+def test_false_boxes_do_not_hide_somebody_for_good(walker, shown):
+    estimator = PoseEstimator(EstimatorConfig(threads=1, max_people=1, detection_interval=2))
+    nobody = [[5.0, 5 + 20 * i, 12, 22 + 20 * i] for i in range(6)]
+    boxes = np.array([*nobody, shown[2].box_xyxy])
+    assert estimator.estimate(walker, boxes=boxes) == []
+    assert len([pose for _ in range(2) for pose in estimator.estimate(walker, boxes=boxes)]) > 0
 
 
 def answered(search, scores):
@@ -138,7 +172,7 @@ def test_boxes_are_moved_to_the_ideal_image(distortion):
     ideal = np.array([[200.0, 100], [330, 400]])
     left, top = distort_pixels(ideal[:1], K, distortion)[0]
     right, bottom = distort_pixels(ideal[1:], K, distortion)[0]
-    (box,) = undistort_boxes(np.array([[left, top, right, bottom]]), K, distortion)
+    (box,) = undistort_boxes(np.array([[left, top, right, bottom]]), K, distortion, SIZE)
     # Round the bent edges, so a little more.
     assert (box[:2] <= ideal[0] + 1e-3).all()
     assert (box[2:] >= ideal[1] - 1e-3).all()
@@ -148,8 +182,24 @@ def test_boxes_are_moved_to_the_ideal_image(distortion):
 def test_boxes_that_no_pinhole_shows_are_left_out():
     K = np.array([[150.0, 0, 320], [0, 150, 240], [0, 0, 1]])
     lens = Distortion(np.zeros(4), is_fisheye=True)
-    seen, behind = [300.0, 200, 340, 300], [600.0, 200, 640, 300]
-    assert len(undistort_boxes(np.array([behind, seen]), K, lens)) == 1
+    seen, partly = [300.0, 200, 340, 300], [440.0, 200, 640, 400]
+    unseen = [[600.0, 200, 640, 300], [555, 100, 600, 300], [555.4, 200, 700, 300]]
+    boxes = undistort_boxes(np.array([*unseen, seen, partly]), K, lens, SIZE)
+    assert len(boxes) == 2
+    assert (boxes >= -0.5).all()
+    assert (boxes <= np.tile(SIZE, 2) - 0.5).all()
+    assert boxes[1, 2] == SIZE[0] - 0.5
+
+
+def test_the_inverse_of_a_wide_lens_is_found_to_its_edges():
+    # As of depth cameras with 90 degrees; OpenCV's search ends before it has found a quarter.
+    K = np.array([[305.0, 0, 320], [0, 305, 240], [0, 0, 1]])
+    lens = Distortion(np.array([5.4, 3.6, 0, 0, 0.19, 5.75, 5.3, 0.97]))
+    columns, rows = np.meshgrid(np.linspace(0, 639, 17), np.linspace(0, 479, 13))
+    pixels = np.stack((columns, rows), axis=-1).reshape(-1, 2)
+    ideal = undistort_pixels(pixels, K, lens)
+    assert np.isfinite(ideal).all()
+    assert np.abs(distort_pixels(ideal, K, lens) - pixels).max() < 1
 
 
 def test_a_box_in_a_distorted_image_finds_the_person(estimator, walker):

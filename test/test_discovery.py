@@ -8,8 +8,7 @@ import pytest
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.people.discovery import discover
-from pandapose_ros.people.following import search_together
-from pandapose_ros.people.landmarks import Look, find_landmarks
+from pandapose_ros.people.landmarks import Look, find_landmarks, search_together
 from pandapose_ros.people.region import quarter_turns
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"

@@ -8,8 +8,8 @@ from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model_files import LANDMARK_NET, PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
-from pandapose_ros.people.following import PeopleTracker, search_together
-from pandapose_ros.people.landmarks import find_landmarks
+from pandapose_ros.people.following import PeopleTracker
+from pandapose_ros.people.landmarks import find_landmarks, search_together
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 

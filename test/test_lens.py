@@ -7,10 +7,10 @@ from pandapose_ros.camera.lens import (
     Distortion,
     ImageUndistorter,
     check_distortion,
-    distort_box,
     distort_pixels,
     ideal_intrinsics,
 )
+from pandapose_ros.camera.lens_boxes import distort_box
 
 K = np.array([[600.0, 0, 320], [0, 610, 250], [0, 0, 1]])
 PLUMB_BOB = Distortion(np.array([-0.2, 0.05, 0.001, -0.002, 0.01]))

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from detected_people import array_of, detection
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from foreign import BUILD
 from rclpy.parameter import Parameter
@@ -12,79 +13,13 @@ from rclpy.serialization import serialize_message
 from recordings import STORE, clip_frames, messages, read_skeletons, run_tool
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_types_from_msg
+from test_node_cameras import Pair
 
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.stamps import nanoseconds
 
 pytestmark = pytest.mark.usefixtures("foreign_messages")
 TYPE = "vision_msgs/msg/Detection2DArray"
-
-
-def detection(box, class_id="person", score=0.8, turn=0.0):
-    from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose
-
-    left, top, right, bottom = (float(value) for value in box)
-    result = Detection2D()
-    result.bbox.center.position.x, result.bbox.center.position.y = (
-        (left + right) / 2,
-        (top + bottom) / 2,
-    )
-    result.bbox.size_x, result.bbox.size_y = right - left, bottom - top
-    result.bbox.center.theta = turn
-    hypothesis = ObjectHypothesisWithPose()
-    hypothesis.hypothesis.class_id, hypothesis.hypothesis.score = class_id, score
-    result.results.append(hypothesis)
-    return result
-
-
-def array_of(*detections, stamp_ns=0):
-    from vision_msgs.msg import Detection2DArray
-
-    message = Detection2DArray(detections=list(detections))
-    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
-    return message
-
-
-def boxes_of(*detections, classes=("person", "0"), size=(640, 480)):
-    from pandapose_ros.node.detections import boxes_from_message
-
-    return boxes_from_message(array_of(*detections), classes, size).tolist()
-
-
-def test_people_are_taken_surest_first():
-    box, other = (9.5, 19.5, 49.5, 119.5), (99.5, 19.5, 149.5, 119.5)
-    shifted = [np.add(each, 0.5) for each in (box, other)]
-    found = boxes_of(
-        detection(shifted[0], "0", 0.4), detection(shifted[1]), detection((1, 1, 5, 5), "chair")
-    )
-    assert found == [list(other), list(box)]
-    assert boxes_of(detection(shifted[0], "15"), classes=["15"]) == [list(box)]
-    assert len(boxes_of(detection(box, "chair"), classes=[""])) == 1
-    unnamed = detection(box)
-    unnamed.results.clear()
-    assert boxes_of(unnamed) == []
-    assert len(boxes_of(unnamed, classes=[""])) == 1
-    assert boxes_of() == []
-
-
-def test_a_turned_box_becomes_the_upright_one_round_it():
-    (box,) = boxes_of(detection((100, 100, 140, 200), turn=np.pi / 2))
-    assert box == pytest.approx([69.5, 129.5, 169.5, 169.5])
-
-
-@pytest.mark.parametrize(
-    ("box", "text"),
-    [
-        ((0, 0, float("nan"), 9), "box of nan x 9"),
-        ((9, 0, 9, 9), "box of 0 x 9"),
-        ((9, 9, 0, 0), "box of -9 x -9"),
-        ((900, 0, 940, 90), r"\(920, 45\) is not in the image of 640x480"),
-    ],
-)
-def test_boxes_that_cannot_be_are_refused(box, text):
-    with pytest.raises(ValueError, match=text):
-        boxes_of(detection((0, 0, 9, 9)), detection(box))
-    assert boxes_of(detection(box, "chair")) == []
 
 
 class Detector:
@@ -146,7 +81,7 @@ def test_only_boxes_find_people(make_detector, box):
     assert detector.node.statistics.missed_detections == 1
     assert "more than detections_window" in detector.state
     (seen,) = detector.people(detection(box), apart=0.7)  # as late as a detector may be
-    assert detector.state == "in use"
+    assert detector.state == "in use: 1 of 1 are people"
     assert seen.roi.height == pytest.approx(box[3] - box[1], abs=20)
     # Who has been found needs no more boxes.
     (again,) = detector.people(is_sent=False)
@@ -169,10 +104,10 @@ def test_what_is_refused_or_missing_is_told(graph, make_detector, box, log):
 
     def is_refused():
         assert detector.people(detection(np.add(box, 5000))) == []
-        return detector.is_told(0, "detections refused: the box at")
+        return detector.is_told(0, "detections refused: a box's centre")
 
     graph.spin_until(is_refused)
-    assert "detections ignored: the box at" in log.text
+    assert "detections refused: a box's centre" in log.text
     assert counts.refused_detections > 0
     assert counts.missed_detections == 0
     old = len(detector.reports)
@@ -184,7 +119,8 @@ def test_what_is_refused_or_missing_is_told(graph, make_detector, box, log):
         return detector.is_told(old, "detections none for")
 
     graph.spin_until(is_missed)
-    assert "(1 publishers on /detections): no new people are found" in log.text
+    assert "no new people are found, detections: none for " in log.text
+    assert "s (1 publishers on /detections)" in log.text
     assert counts.missed_detections > 0
     assert len(detector.people(detection(box))) == 1
 
@@ -197,9 +133,71 @@ def test_an_absent_detector_is_told_with_what_there_is(graph, make_node, make_ca
     assert node.start()
     camera.wait_for_node()
     graph.spin_until(lambda: node.count_publishers("/yolo/detections") == 1)
-    graph.spin_for(0.3)
-    assert camera.exchange(camera.message(walker)).skeletons == []
+    for _ in range(2):
+        assert camera.exchange(camera.message(walker)).skeletons == []
+        graph.spin_for(0.3)
     assert "0 publishers on /detections; similar topics: /yolo/detections" in log.text
+
+
+def test_a_detector_without_people_is_told_its_classes_once(make_detector, box, log):
+    detector = make_detector()
+    for _ in range(2):
+        assert detector.people(detection(box, "human"), detection(box, "chair")) == []
+    assert detector.state == "in use: 0 of 2 are people"
+    text = "detections of 'chair', 'human', but of no person yet: detections_classes are 'person'"
+    assert log.text.count(text) == 1
+
+
+def test_one_bad_box_does_not_cost_the_good_one(make_detector, box):
+    detector = make_detector()
+    assert len(detector.people(detection((639, 0, 700, 90)), detection(box))) == 1
+    assert detector.node.statistics.refused_detections == 1
+    assert detector.state == "in use: 1 of 2 are people"
+    assert detector.node.cameras[0].pipeline.boxes.fault.startswith("refused: a box's centre (669")
+
+
+@pytest.mark.parametrize("pause", ["disabled", "inactive"])
+def test_detections_from_before_a_pause_are_forgotten(graph, make_detector, box, pause):
+    detector = make_detector(detections_window=5.0)
+    buffer = detector.node.cameras[0].pipeline.detections
+    detector.publisher.publish(array_of(detection(box), stamp_ns=10**9))
+    graph.spin_until(lambda: buffer.received == 1)
+    if pause == "disabled":
+        detector.node.enable(False)
+        graph.spin_until(lambda: detector.publisher.get_subscription_count() == 0)
+        detector.node.enable(True)
+    else:
+        detector.node.trigger_deactivate()
+        detector.node.trigger_activate()
+    detector.camera.wait_for_node()
+    graph.spin_until(lambda: detector.publisher.get_subscription_count() == 1)
+    assert detector.people(is_sent=False) == []
+    assert detector.node.statistics.missed_detections == 0
+    assert len(detector.people(detection(box))) == 1
+
+
+def test_without_tracking_it_is_said_that_detections_last_for_one_image(make_detector, box, log):
+    detector = make_detector(tracking=False)
+    assert "use_detections without tracking finds people only in" in log.text
+    sent = (True, False, True)
+    seen = [len(detector.people(detection(box), is_sent=is_sent)) for is_sent in sent]
+    assert seen == [1, 0, 1]
+
+
+def test_each_camera_has_detections_of_its_own(graph, make_node, make_camera, walker, box):
+    from vision_msgs.msg import Detection2DArray
+
+    names = ["left", "right"]
+    node, camera = make_node(threads=1, use_detections=True, cameras=names), make_camera()
+    publisher = camera.node.create_publisher(Detection2DArray, "left/detections", 5)
+    assert node.start()
+    pair = Pair(camera, names)
+    graph.spin_until(lambda: publisher.get_subscription_count() == 1)
+    now_ns = camera.node.get_clock().now().nanoseconds
+    publisher.publish(array_of(detection(box), stamp_ns=now_ns))
+    graph.spin_until(lambda: node.cameras[0].pipeline.detections.received == 1)
+    seen = pair.send(left=walker, right=walker)
+    assert [len(seen[name].skeletons) for name in names] == [1, 0]
 
 
 def test_without_the_messages_configure_says_what_to_install(graph, monkeypatch, log):
@@ -230,5 +228,9 @@ def test_the_bag_tool_uses_recorded_boxes(tmp_path, monkeypatch, box):
     done = run_tool(tmp_path / "in", tmp_path / "out", "--detections", "/yolo")
     assert done.returncode == 0, done.stderr
     assert [len(m.skeletons) for m in read_skeletons(tmp_path / "out")] == [0, 1, 1]
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("/**: {ros__parameters: {use_detections: true}}")
+    done = run_tool(tmp_path / "in", tmp_path / "again", "--params-file", settings)
+    assert "pose_node does not subscribe to /detections of the recording" in done.stderr
     done = run_tool(tmp_path / "in", tmp_path / "again", "--detections", "/image_raw")
     assert f"is of sensor_msgs/msg/Image, but --detections needs {TYPE}; its other" in done.stderr

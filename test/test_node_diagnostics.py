@@ -22,7 +22,9 @@ SUCCESS = TransitionCallbackReturn.SUCCESS
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 
-INPUT = InputReport("/image", 1, "", 30.0, 0.02, 5.0, 0.004, 1.0, "none", "built-in", "in use")
+INPUT = InputReport(
+    "/image", 1, "", 30.0, 0.02, 5.0, 0.004, 1.0, "none", "", "built-in", "", "in use"
+)
 PIPELINE = PipelineReport(
     rate=29.5,
     people=2,

@@ -20,8 +20,8 @@ _FISHEYE_COUNT = 4
 _MILD_LOSS = 0.1
 # Focal lengths of an ideal image to try, against that of the lens; places on the way to its edges.
 _SCALES, _STEPS = np.linspace(0.99, 0.7, 30), 33
-# Distance from a pixel within which the inverse of the lens's model has been found [px].
-_GREATEST_ERROR = 1.0
+# Steps of the search for the inverse of a lens's model, and how near it has to come [px].
+_INVERSE_STEPS, _GREATEST_ERROR = 50, 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,51 +208,6 @@ def distort_pixels(
     return np.asarray(real, np.float64).reshape(pixels.shape)
 
 
-def distort_box(
-    box_xyxy: Array,
-    K: Array,
-    distortion: Distortion,
-    image_size: tuple[int, int],
-    K_lens: Array | None = None,
-) -> Array:
-    """Return the box round a distorted box, clipped to the image.
-
-    Args:
-        box_xyxy: [4], pixels of the ideal pinhole K.
-        K: Intrinsics [3, 3] of the ideal pinhole, pixels.
-        distortion: Of the lens.
-        image_size: (width, height), pixels.
-        K_lens: Intrinsics [3, 3] of the lens, pixels; None: K.
-    """
-    real = distort_pixels(_grid(*box_xyxy), K, distortion, K_lens)
-    limit = np.asarray(image_size) - 1
-    return np.concatenate((np.clip(real.min(0), 0, limit), np.clip(real.max(0), 0, limit)))
-
-
-def undistort_boxes(
-    boxes: Array, K: Array, distortion: Distortion, K_ideal: Array | None = None
-) -> Array:
-    """Return the boxes round boxes as an ideal pinhole shows them.
-
-    Args:
-        boxes: [P, 4], xyxy, pixels of the real image.
-        K: Intrinsics [3, 3] of the lens, pixels.
-        distortion: Of the lens.
-        K_ideal: Intrinsics [3, 3] of the ideal pinhole, pixels; None: K.
-
-    Returns:
-        [N, 4], in their order, without those of which an ideal image shows nothing.
-    """
-    ideal_boxes = []
-    for left, top, right, bottom in boxes:
-        points = _grid(left, top, right, bottom)
-        ideal = undistort_pixels(points, K, distortion, K_ideal)
-        ideal = ideal[np.isfinite(ideal).all(axis=-1)]
-        if len(ideal):
-            ideal_boxes.append(np.concatenate((ideal.min(axis=0), ideal.max(axis=0))))
-    return np.reshape(ideal_boxes, (-1, 4))
-
-
 def undistort_pixels(
     pixels: Array, K: Array, distortion: Distortion, K_ideal: Array | None = None
 ) -> Array:
@@ -268,17 +223,22 @@ def undistort_pixels(
         [N, 2]; NaN where no pinhole shows them, or the lens's model has no inverse.
     """
     K_ideal = K if K_ideal is None else K_ideal
-    flat = np.ascontiguousarray(pixels, np.float64).reshape(-1, 1, 2)
-    undistort = cv2.fisheye.undistortPoints if distortion.is_fisheye else cv2.undistortPoints
-    ideal = undistort(flat, K, distortion.coefficients, R=np.eye(3), P=K_ideal).reshape(-1, 2)
-    ideal = np.asarray(ideal, np.float64)
-    # OpenCV returns something for every pixel, whether or not its search has come to an end.
-    back = distort_pixels(ideal, K_ideal, distortion, K)
-    is_found = np.linalg.norm(back - pixels, axis=-1) < _GREATEST_ERROR
+    pixels = np.asarray(pixels, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if distortion.is_fisheye:
+            flat = np.ascontiguousarray(pixels).reshape(-1, 1, 2)
+            found = cv2.fisheye.undistortPoints(
+                flat, K, distortion.coefficients, R=np.eye(3), P=K_ideal
+            )
+            ideal = np.asarray(found, np.float64).reshape(-1, 2)
+        else:
+            # OpenCV's own search ends after five steps, too early for wide lenses.
+            ideal = pixels.copy()
+            for _ in range(_INVERSE_STEPS):
+                ideal += pixels - distort_pixels(ideal, K, distortion)
+            rays = geometry.back_project(ideal, np.ones(len(ideal)), K)
+            ideal = geometry.project(rays, K_ideal)
+        # Not every search comes to an end.
+        back = distort_pixels(ideal, K_ideal, distortion, K)
+        is_found = np.linalg.norm(back - pixels, axis=-1) < _GREATEST_ERROR
     return np.where(is_found[:, None], ideal, np.nan)
-
-
-def _grid(left: float, top: float, right: float, bottom: float) -> Array:
-    """Return 25 points [25, 2] of a box, as lenses bend the edges between its corners."""
-    columns, rows = np.meshgrid(np.linspace(left, right, 5), np.linspace(top, bottom, 5))
-    return np.stack((columns, rows), axis=-1).reshape(-1, 2)

@@ -72,7 +72,8 @@ class EstimatorConfig:
         1,
         "Number of image tiles that the detector scans between two scans of the whole image, for "
         "people who are small or close to others; tiles take turns, each takes about 13 ms of "
-        "one core; 100: all; 0: none",
+        "one core; after somebody new is found, all are scanned in the next images; 100: all at a "
+        "time; 0: none",
         low=0,
         high=100,
         live=True,

@@ -67,7 +67,7 @@ class NodeConfig:
     )
     image_timeout: float = option(
         5.0,
-        "Time without images until a warning is logged [s]",
+        "Time without images, or without detections, until a warning is logged [s]",
         low=0.1,
         high=3600.0,
         live=True,

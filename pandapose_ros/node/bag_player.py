@@ -116,8 +116,8 @@ class BagPlayer:
         if unheard := set(wanted) - {c.topic for c in connections}:
             raise RuntimeError(
                 f"pose_node does not subscribe to {', '.join(sorted(unheard))} of the recording, "
-                "or that is empty: check the parameters cameras, image_transport, depth_window "
-                "and use_detections"
+                "or that is empty: check --detections, and the parameters cameras, "
+                "image_transport, depth_window and use_detections"
             )
         return connections
 

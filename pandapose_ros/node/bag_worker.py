@@ -20,6 +20,7 @@ from rosbags.rosbag2 import Reader, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from pandapose_ros.bags import BagJob, Losses, new_bag, quality
+from pandapose_ros.config import NodeConfig
 from pandapose_ros.node.bag_player import BagPlayer, class_of, spin_until
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.running import keep_freed_memory, start_ros
@@ -94,7 +95,7 @@ class BagWorker:
                 self._executor,
                 beside,
                 self._job.image,
-                [name for name in ("depth", "detections") if getattr(self._job, name)],
+                self._needed(),
             )
             outputs = self._outputs(writer)
             for count, time_ns in enumerate(player.play(reader), start=1):
@@ -108,6 +109,11 @@ class BagWorker:
                 if self._is_ending():
                     raise KeyboardInterrupt
             self._losses().save(self._job.losses)
+
+    def _needed(self) -> list[str]:
+        """Return what the node cannot do without beside the images, as it was asked for."""
+        needed = ["depth"] if self._job.depth else []
+        return needed + ["detections"] * self._node.parameters.get(NodeConfig).use_detections
 
     def _outputs(self, writer: Writer) -> dict[str, Connection]:
         store = get_typestore(Stores.ROS2_JAZZY)

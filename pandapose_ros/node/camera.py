@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from rclpy.lifecycle import LifecycleNode
 
-from pandapose_ros.config import NodeConfig, WorldConfig
+from pandapose_ros.config import EstimatorConfig, NodeConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.depth import DepthBuffer
 from pandapose_ros.node.detections import DetectionBuffer, detections_type
@@ -165,7 +165,9 @@ class Camera:
             age=self.input.image_age,
             age_limit=config.max_image_age or _OLD_IMAGE,
             depth=self.pipeline.depth.state,
+            depth_fault=self.pipeline.depth.fault,
             detections=self.pipeline.boxes.state if config.use_detections else "built-in",
+            detections_fault=self.pipeline.boxes.fault,
             camera_info=self.pipeline.calibration.state,
         )
         pipeline = PipelineReport(
@@ -199,6 +201,11 @@ def find_problems(node: LifecycleNode, parameters: Parameters, notices: Notices)
             problems.append(str(error))
     if problems:
         return problems
+    if config.use_detections and not parameters.get(EstimatorConfig).tracking:
+        notices.warn(
+            "use_detections without tracking finds people only in the images that come right "
+            "after new detections"
+        )
     topics = [t for name in config.cameras for t in input_topics(node, name, config)]
     names, overrides = override_names(topics), parameters.qos_overrides
     # Only a warning: a file for all nodes may hold what is meant for another.

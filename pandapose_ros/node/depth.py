@@ -150,6 +150,7 @@ class DepthReader:
 
     Attributes:
         state: In use, none and since when, late, or refused, and why.
+        fault: The same, of the last image without the depth that it should have had.
     """
 
     def __init__(self, buffer: DepthBuffer, statistics: NodeStatistics, notices: Notices) -> None:
@@ -160,7 +161,7 @@ class DepthReader:
             statistics: Counts the images whose depth is missing or refused.
             notices: Where to log why.
         """
-        self.state = "none"
+        self.state, self.fault = "none", ""
         self._buffer = buffer
         self._statistics = statistics
         self._notices = notices
@@ -185,7 +186,7 @@ class DepthReader:
             depth = depth_from_message(message)
             check_depth(depth, size)
         except ValueError as error:
-            self.state = f"refused: {error}"
+            self.state = self.fault = f"refused: {error}"
             self._statistics.refused_depth += 1
             self._notices.error(f"depth image ignored: {error}")
             return None
@@ -195,7 +196,7 @@ class DepthReader:
     def skip(self) -> None:
         """Count the depth of an image that is not used as the camera is not calibrated."""
         if self._buffer.is_alive:
-            self.state = "not used without camera_info"
+            self.state = self.fault = "not used without camera_info"
             self._statistics.missed_depth += 1
 
     def _miss(self, window: float) -> None:
@@ -208,6 +209,7 @@ class DepthReader:
         if not self._buffer.is_alive:
             when = f"for {silence:.1f} s"
             self.state = f"none {when}"
+        self.fault = self.state
         self._statistics.missed_depth += 1
         self._notices.warn(
             f"no depth image {when}: distances are estimated from people's size",

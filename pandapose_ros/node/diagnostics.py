@@ -11,11 +11,10 @@ from rclpy.node import Node
 
 from pandapose_ros.node.distributions import steady_clock
 from pandapose_ros.node.report import CameraReport, InputReport, PipelineReport, Report
+from pandapose_ros.node.stamps import DECADE
 from pandapose_ros.node.statistics import NodeStatistics
 
 _PERIOD = 1.0
-# No clocks differ so much, but the time of day and that of a simulator do. [s]
-_DECADE = 3e8
 _OK, _WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 _ERROR, _STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 # What was dropped on request is no reason to worry.
@@ -135,7 +134,7 @@ def _judge_input(
     if abs(state.age) > state.age_limit:
         when = "after" if state.age > 0 else "before"
         why = "slow connection, or clocks not synchronised"
-        if abs(state.age) > _DECADE:
+        if abs(state.age) > DECADE:
             why = (
                 "the camera has a clock of its own (PTP?), or use_sim_time is set and /clock is "
                 "not the camera's time"
@@ -143,9 +142,10 @@ def _judge_input(
         return _WARN, f"images arrive {abs(state.age):.3g} s {when} their stamp: {why}"
     faults = [state.hint] if state.hint else []
     faults += [f"camera_info {state.camera_info}"] if recent.refused_camera_info else []
-    faults += [f"depth {state.depth}"] if recent.refused_depth or recent.missed_depth else []
+    if recent.refused_depth or recent.missed_depth:
+        faults.append(f"depth {state.depth_fault}")
     if recent.refused_detections or recent.missed_detections:
-        faults.append(f"detections {state.detections}")
+        faults.append(f"detections {state.detections_fault}")
     if faults:
         return _WARN, "; ".join(faults)
     return _OK, f"{state.rate:.1f} images per second"

@@ -200,6 +200,7 @@ class FramePipeline:
             between_ns = (stamp_ns + self._last_stamp_ns) // 2
             self.world.forget_after(between_ns)
             self.depths.forget_after(between_ns)
+            self.detections.forget_after(between_ns)
         self._last_stamp_ns = stamp_ns
 
     def _forget_people(self) -> None:

@@ -21,8 +21,10 @@ class InputReport:
         timeout: Seconds of silence that are an error.
         age: From stamp to arrival of the last image, seconds; None without a stamp.
         age_limit: What is more is worth a warning, seconds.
-        depth: In use, none and since when, late, or refused, and why.
-        detections: In use, none and since when, late, or refused, and why; or built-in.
+        depth: As `DepthReader.state`.
+        depth_fault: As `DepthReader.fault`.
+        detections: As `DetectionReader.state`; or built-in.
+        detections_fault: As `DetectionReader.fault`.
         camera_info: In use, none, or refused, and why.
     """
 
@@ -35,7 +37,9 @@ class InputReport:
     age: float | None
     age_limit: float
     depth: str
+    depth_fault: str
     detections: str
+    detections_fault: str
     camera_info: str
 
 

@@ -4,6 +4,9 @@ import struct
 
 from builtin_interfaces.msg import Duration, Time
 
+# No clocks differ so much, but the time of day and that of a simulator do. [s]
+DECADE = 3e8
+
 
 def nanoseconds(stamp: Time) -> int:
     """Return a stamp in nanoseconds; unlike rclpy's Time, of a broken driver's negative one too.

@@ -1,4 +1,4 @@
-"""Boxes of people whom another detector has found, as detections of ours."""
+"""Boxes of people whom another detector has found, turned into detections."""
 
 from collections.abc import Callable, Generator, Sequence
 
@@ -11,10 +11,11 @@ from pandapose_ros.people.region import REGION_MARGIN, Region, intersection_over
 
 Array = NDArray[np.floating]
 
-# What shares more with somebody who is seen is that person's box; as between detections.
+# Intersection over union from which a box is that of somebody who is seen.
 _CLAIMED_OVERLAP = 0.3
-# Height by width of the box of somebody who stands and is all in view, at least.
+# Least height by width of the box of somebody who stands and is all in view.
 _TALL = 1.5
+_NO_BOXES = np.empty((0, 4))
 
 
 def check_boxes(boxes: Array) -> Array:
@@ -27,8 +28,8 @@ def check_boxes(boxes: Array) -> Array:
         ValueError: If they are not of this shape, one is not finite, or one has no area.
     """
     boxes = np.asarray(boxes, np.float64)
-    if boxes.size == 0 and boxes.ndim <= 2:
-        return np.empty((0, 4))
+    if boxes.shape in ((0,), (0, 4)):
+        return _NO_BOXES
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"expected boxes of shape [P, 4], got {list(boxes.shape)}")
     extents = boxes[:, 2:] - boxes[:, :2]
@@ -38,10 +39,48 @@ def check_boxes(boxes: Array) -> Array:
     return boxes
 
 
+class BoxChooser:
+    """Choose the boxes to look at in successive images of one camera.
+
+    A poster or a person too far away has a box in every message, and looking at it takes as long
+    as looking at somebody. So after a look in vain, boxes wait as the detector would, and those
+    that had no turn are the next.
+    """
+
+    def __init__(self) -> None:
+        self._images_since_look = 0
+        self._has_failed = False
+        self._done = 0
+
+    def choose(self, boxes: Array, people: Sequence[Person], most: int, wait: int) -> Array:
+        """Return the boxes [N, 4] to look at in the next image.
+
+        Args:
+            boxes: [P, 4], xyxy, image pixels, the surest first.
+            people: Seen in the image.
+            most: Number of boxes to look at.
+            wait: Number of images from a look in vain to the next look.
+        """
+        self._images_since_look += 1
+        others = unclaimed(boxes, people)
+        if self._has_failed and self._images_since_look < wait:
+            return _NO_BOXES
+        if not len(others) or most <= 0:
+            return _NO_BOXES
+        self._images_since_look = 0
+        start = self._done % len(others) if self._has_failed and len(others) > most else 0
+        self._done = start + most
+        return np.roll(others, -start, axis=0)[:most]
+
+    def tell(self, *, has_found: bool) -> None:
+        """Say whether the boxes last chosen, one at least, have led to somebody new."""
+        self._has_failed = not has_found
+
+
 def unclaimed(boxes: Array, people: Sequence[Person]) -> Array:
     """Leave out the boxes of people who are seen already, at most one for each of them.
 
-    Not every box that overlaps somebody: it may be of somebody beside or behind.
+    A second box on somebody is kept: it may be of a person beside or behind.
 
     Args:
         boxes: [P, 4], xyxy, image pixels.

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from pandapose_ros import geometry
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.people.boxes import detections_from_boxes, unclaimed
+from pandapose_ros.people.boxes import BoxChooser, detections_from_boxes
 from pandapose_ros.people.detector import SURE_SCORE, Detection, PersonDetector
 from pandapose_ros.people.discovery import discover, settled, turned_right
 from pandapose_ros.people.doubles import apart, without_doubles
-from pandapose_ros.people.landmarks import Look, Person, Search, find_landmarks
+from pandapose_ros.people.landmarks import Look, Person, Search, search_together
 from pandapose_ros.people.region import Region, is_same_place
 from pandapose_ros.people.sides import Followed, with_known_sides
 from pandapose_ros.people.tiles import Tile, tiles_of, without_parts
@@ -64,6 +64,7 @@ class PeopleTracker:
         self._images_since_detection = 0
         self._images_since_turn = 0
         self._tiles_done = self._tiles_left = 0
+        self._boxes = BoxChooser()
         self._image_size = (0, 0)
         self._begun: Future[list[Detection]] | None = None
 
@@ -90,12 +91,11 @@ class PeopleTracker:
         region was, as after a pause between images or a quick turn of the camera. The detector
         runs when nobody is followed, when somebody was lost, and every
         `config.detection_interval` images, unless `config.max_people` are followed already; on
-        `config.detection_tiles` squares of the image too, half-way between these, and after each
-        newcomer in the images that follow, until it has seen all of them once. Who
-        seems to be upside down is looked at from all sides, once in as many images. An image of
-        another size starts anew. With `config.background_detection` a look for newcomers only
-        begins with one image and is made use of in the next, which waits for it: the result does
-        not depend on how fast it is.
+        `config.detection_tiles` squares of the image too, half-way between these, and in the
+        images after a newcomer until all have been seen. Who seems to be upside down is looked at
+        from all sides, once in as many images. An image of another size starts anew. With
+        `config.background_detection` a look for newcomers only begins with one image and is made
+        use of in the next, which waits for it: the result does not depend on how fast it is.
 
         Args:
             image: [H, W, 3], RGB uint8, any strides; not written to.
@@ -127,13 +127,10 @@ class PeopleTracker:
         people = without_doubles((yield from self._followed(image, K)))
         if boxes is None:
             detections = self._detections(image, people)
+            for some in _by_trust(detections):
+                people = yield from self._discover(some, image, K, people)
         else:
-            self._begun = None
-            others = unclaimed(boxes, people)[: self._most_detections(people)]
-            look = partial(self._look, image, K)
-            detections = yield from detections_from_boxes(others, look)
-        for some in _by_trust(detections):
-            people = yield from self._discover(some, image, K, people)
+            people = yield from self._discover_in(boxes, image, K, people)
         self._known = [Followed(person.next_region) for person in people]
         return people
 
@@ -194,6 +191,21 @@ class PeopleTracker:
         first, self._tiles_done = self._tiles_done, self._tiles_done + count
         return [tiles[number % len(tiles)] for number in range(first, first + count)]
 
+    def _discover_in(
+        self, boxes: Array, image: Image, K: Array, people: Sequence[Person]
+    ) -> Search:
+        """Add people whom another detector has found, in place of what ours has begun."""
+        self._begun = None
+        everybody = bool(people) and len(people) >= len(self._known)
+        wait = self.config.detection_interval if everybody else 0
+        chosen = self._boxes.choose(boxes, people, self._most_detections(people), wait)
+        if not len(chosen):
+            return list(people)
+        detections = yield from detections_from_boxes(chosen, partial(self._look, image, K))
+        found = yield from self._discover(detections, image, K, people)
+        self._boxes.tell(has_found=len(found) > len(people))
+        return found
+
     def _discover(
         self, detections: Sequence[Detection], image: Image, K: Array, people: Sequence[Person]
     ) -> Search:
@@ -242,30 +254,6 @@ class PeopleTracker:
         orders: Mapping[Region, Sequence[int]] = MappingProxyType({}),
     ) -> Look:
         return Look(image, K, regions, self.config.presence_score, orders)
-
-
-def search_together(landmark_net: LandmarkNet, searches: Sequence[Search]) -> list[list[Person]]:
-    """Run searches side by side, each round of their looks in one pass of the landmark net.
-
-    Args:
-        landmark_net: Runs on whichever device it is on.
-        searches: Of one tracker each, not begun.
-
-    Returns:
-        The people that each search found.
-    """
-    found: list[list[Person]] = [[] for _ in searches]
-    answers: dict[int, list[Person] | None] = dict.fromkeys(range(len(searches)))
-    while answers:
-        looks: dict[int, Look] = {}
-        for number, answer in answers.items():
-            try:
-                search = searches[number]
-                looks[number] = next(search) if answer is None else search.send(answer)
-            except StopIteration as end:
-                found[number] = end.value
-        answers = dict(zip(looks, find_landmarks(landmark_net, list(looks.values())), strict=True))
-    return found
 
 
 def _by_regions(followed: Sequence[Followed], people: Sequence[Person]) -> dict[Region, Array]:

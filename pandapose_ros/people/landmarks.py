@@ -151,6 +151,30 @@ def find_landmarks(landmark_net: LandmarkNet, looks: Sequence[Look]) -> list[lis
     return people
 
 
+def search_together(landmark_net: LandmarkNet, searches: Sequence[Search]) -> list[list[Person]]:
+    """Run searches side by side, each round of their looks in one pass of the landmark net.
+
+    Args:
+        landmark_net: Runs on whichever device it is on.
+        searches: Of one tracker each, not begun.
+
+    Returns:
+        The people that each search found.
+    """
+    found: list[list[Person]] = [[] for _ in searches]
+    answers: dict[int, list[Person] | None] = dict.fromkeys(range(len(searches)))
+    while answers:
+        looks: dict[int, Look] = {}
+        for number, answer in answers.items():
+            try:
+                search = searches[number]
+                looks[number] = next(search) if answer is None else search.send(answer)
+            except StopIteration as end:
+                found[number] = end.value
+        answers = dict(zip(looks, find_landmarks(landmark_net, list(looks.values())), strict=True))
+    return found
+
+
 def _answers(
     landmark_net: LandmarkNet,
     images: Sequence[Image],
