@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 from detected_people import array_of, detection
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pandapose_ros.config import NodeConfig
 from pandapose_ros.node.detections import DetectionBuffer, DetectionReader, boxes_from_message
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.statistics import NodeStatistics
+from pandapose_ros.people.boxes import check_boxes
 
 pytestmark = pytest.mark.usefixtures("foreign_messages")
 
@@ -55,6 +58,20 @@ def test_boxes_that_cannot_be_are_left_out_and_told(box, text):
     boxes, (reason,) = boxes_from_message(message, ["person"], (640, 480))
     assert len(boxes) == 1
     assert text in reason
+
+
+PIXELS = st.floats() | st.floats(-900, 900)
+FOUND = st.tuples(*[PIXELS] * 4, st.floats(), st.floats(), st.text("0p", max_size=2))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(FOUND))
+def test_whatever_comes_gives_boxes_or_reasons(found):
+    message = array_of(*(detection(box, name, score, turn) for *box, score, turn, name in found))
+    boxes, reasons = boxes_from_message(message, ["0", "p"], (640, 480))
+    assert len(boxes) + len(reasons) == sum(name in ("0", "p") for *_, name in found)
+    check_boxes(boxes)
+    assert np.abs(boxes).max(initial=0) <= 2 * 640
 
 
 def reader_of(node, buffer):

@@ -89,7 +89,9 @@ def _box(bbox: Any, size: tuple[int, int]) -> Array:
     half = np.array((width * cosine + height * sine, width * sine + height * cosine)) / 2
     # Pixels counted from the image's edge, ours from the centre of the first pixel.
     centre = np.array((u, v)) - 0.5
-    return np.concatenate((centre - half, centre + half))
+    # Of somebody who is cut off, a box may go on outside of the image, but not without end.
+    low, high = -np.asarray(size), 2 * np.asarray(size)
+    return np.concatenate((centre - half, centre + half)).clip(np.tile(low, 2), np.tile(high, 2))
 
 
 class DetectionBuffer:
