@@ -149,16 +149,19 @@ def answered(search, scores):
     raise AssertionError("looked at more than once")
 
 
-def test_the_region_round_a_tall_box_shows_all_of_it():
-    (found,) = answered(detections_from_boxes(np.array([[10.0, 20, 50, 120]]), list), [])
+@pytest.mark.parametrize("box", [(10.0, 20, 50, 120), (10.0, 20, 110, 60)])
+def test_the_region_round_a_box_shows_all_of_it(box):
+    (found,) = answered(detections_from_boxes(np.array([box]), list), (0.9, 0.8))
     corners = found.region.corners()
-    assert found.region.centre == (30, 70)
-    assert (corners.min(0) < (10, 20)).all()
-    assert (corners.max(0) > (50, 120)).all()
+    assert found.region.centre == ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    assert (corners.min(0) < box[:2]).all()
+    assert (corners.max(0) > box[2:]).all()
     assert found.score == 1
 
 
-@pytest.mark.parametrize(("scores", "v"), [((0.9, 0.8), 70), ((0.5, 0.9), 95), ((0, 0), 70)])
+@pytest.mark.parametrize(
+    ("scores", "v"), [((0.9, 0.8), 70), ((0.5, 0.9), 95), ((0, 0.4), 95), ((0, 0), 70)]
+)
 def test_the_hips_in_a_box_that_is_not_tall_are_where_the_net_says(scores, v):
     boxes = np.array([[10.0, 20, 50, 120], [10, 20, 110, 120]])
     tall, other = answered(detections_from_boxes(boxes, list), scores)
@@ -166,16 +169,19 @@ def test_the_hips_in_a_box_that_is_not_tall_are_where_the_net_says(scores, v):
     assert other.region.centre == (60, v)
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.8])
 @pytest.mark.parametrize("distortion", [BARREL, FISHEYE])
-def test_boxes_are_moved_to_the_ideal_image(distortion):
+def test_boxes_are_moved_to_the_ideal_image(distortion, scale):
     K = np.array([[400.0, 0, 320], [0, 410, 240], [0, 0, 1]])
+    K_ideal = K.copy()
+    K_ideal[:2, :2] *= scale
     ideal = np.array([[200.0, 100], [330, 400]])
-    left, top = distort_pixels(ideal[:1], K, distortion)[0]
-    right, bottom = distort_pixels(ideal[1:], K, distortion)[0]
-    (box,) = undistort_boxes(np.array([[left, top, right, bottom]]), K, distortion, SIZE)
+    left, top = distort_pixels(ideal[:1], K_ideal, distortion, K)[0]
+    right, bottom = distort_pixels(ideal[1:], K_ideal, distortion, K)[0]
+    (box,) = undistort_boxes(np.array([[left, top, right, bottom]]), K, distortion, SIZE, K_ideal)
     # Round the bent edges, so a little more.
-    assert (box[:2] <= ideal[0] + 1e-3).all()
-    assert (box[2:] >= ideal[1] - 1e-3).all()
+    assert (box[:2] <= ideal[0] + 0.01).all()
+    assert (box[2:] >= ideal[1] - 0.01).all()
     assert np.abs(box - ideal.ravel()).max() < 12
 
 
@@ -189,6 +195,7 @@ def test_boxes_that_no_pinhole_shows_are_left_out():
     assert (boxes >= -0.5).all()
     assert (boxes <= np.tile(SIZE, 2) - 0.5).all()
     assert boxes[1, 2] == SIZE[0] - 0.5
+    assert undistort_boxes(np.array(unseen), K, lens, SIZE).shape == (0, 4)
 
 
 def test_the_inverse_of_a_wide_lens_is_found_to_its_edges():

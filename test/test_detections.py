@@ -37,8 +37,22 @@ def test_people_are_taken_surest_first():
     assert boxes_of() == []
 
 
-def test_a_turned_box_becomes_the_upright_one_round_it():
-    (box,) = boxes_of(detection((100, 100, 140, 200), turn=np.pi / 2))
+def test_of_any_class_the_surest_come_first():
+    chair, dog = detection((0, 0, 9, 9), "chair", 0.4), detection((10, 0, 19, 9), "dog", 0.9)
+    assert boxes_of(chair, dog, classes=[""]) == [
+        *boxes_of(dog, classes=[""]),
+        [-0.5, -0.5, 8.5, 8.5],
+    ]
+
+
+@pytest.mark.parametrize("box", [(600, 1, 638, 99), (1, 440, 39, 478), (600, 440, 638, 478)])
+def test_people_may_be_anywhere_in_the_image(box):
+    assert boxes_of(detection(box)) == [[edge - 0.5 for edge in box]]
+
+
+@pytest.mark.parametrize("turn", [np.pi / 2, -np.pi / 2, 1.5 * np.pi])
+def test_a_turned_box_becomes_the_upright_one_round_it(turn):
+    (box,) = boxes_of(detection((100, 100, 140, 200), turn=turn))
     assert box == pytest.approx([69.5, 129.5, 169.5, 169.5])
 
 
@@ -50,6 +64,7 @@ def test_a_turned_box_becomes_the_upright_one_round_it():
         ((9, 9, 0, 0), "-9 x -9 px"),
         ((0.2, 0.1, 0.4, 0.9), "are the detector's boxes in shares of the image"),
         ((900, 0, 940, 90), "(920, 45) is not in the image of 640x480"),
+        ((0, 480, 40, 490), "(20, 485) is not in the image of 640x480"),
     ],
 )
 def test_boxes_that_cannot_be_are_left_out_and_told(box, text):

@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import cv2
@@ -6,7 +7,7 @@ import pytest
 
 from pandapose_ros.geometry import project, transform_points
 from pandapose_ros.model_files import LANDMARK_NET, find_model_file
-from pandapose_ros.people.detector import PersonDetector
+from pandapose_ros.people.detector import PersonDetector, _merge
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 
@@ -76,6 +77,35 @@ def test_the_score_is_a_lower_limit(detector, image):
 def test_what_is_unsure_does_not_change_what_is_sure(detector, image):
     (sure,) = detector.detect(image, 0.5)
     assert detector.detect(image, 0.01)[0].region == sure.region
+
+
+def test_what_overlaps_counts_by_its_score():
+    points = np.array([[[0.0, 0], [10, 10]] + [[5, 5]] * 4] * 2)
+    points[1] += 1
+    ((person, score),) = _merge(points, np.array([0.9, 0.6]))
+    np.testing.assert_allclose(person, points[0] + 0.4)
+    assert score == 0.9
+
+
+def test_boxes_that_are_empty_are_people_too():
+    assert len(_merge(np.zeros((2, 6, 2)), np.array([0.9, 0.8]))) == 2
+
+
+def test_an_image_may_change_when_a_look_at_it_has_begun(detector, image, monkeypatch):
+    detect, has_changed = type(detector).detect, threading.Event()
+
+    def late(*args, **options):
+        assert has_changed.wait(60)
+        return detect(*args, **options)
+
+    (expected,) = detector.detect(image, 0.5)
+    monkeypatch.setattr(type(detector), "detect", late)
+    changing = image.copy()
+    begun = detector.start(changing, 0.5)
+    changing[:] = 0
+    has_changed.set()
+    (person,) = begun.result()
+    assert person.region == expected.region
 
 
 def test_nobody_is_found_where_nobody_is(detector):

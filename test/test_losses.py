@@ -7,7 +7,11 @@ import torch
 from torch import nn
 
 from pandapose_ros.config import ModelConfig
+from pandapose_ros.data.landmark_crops import LandmarkCrops
+from pandapose_ros.model.blazepose import LandmarkOutput
 from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.skeleton import H36M_17_FROM_BLAZEPOSE
+from pandapose_ros.training.landmark_losses import FeatureProbes, landmark_loss
 from pandapose_ros.training.losses import (
     depth_labels,
     depth_loss,
@@ -80,6 +84,76 @@ def test_depth_loss_takes_keypoints_outside_the_crop():
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(logits.grad).all()
+
+
+@pytest.fixture
+def taught():
+    """Crops of 8 people, and a landmark net that says the truth about them."""
+    random = torch.Generator().manual_seed(0)
+    places = 60 + 130 * torch.rand(8, 39, 2, generator=random)
+    world = torch.rand(8, 39, 3, generator=random) - 0.5
+    matrix = torch.from_numpy(H36M_17_FROM_BLAZEPOSE)
+    keypoints, joints = matrix @ places[:, :33], matrix @ world[:, :33]
+    turns, ones = torch.zeros(8), torch.ones(8)
+    batch = LandmarkCrops(
+        torch.zeros(8, 3, 1, 1), keypoints, joints, places[:, 33:35], turns, ones, ones
+    )
+    visibilities = torch.randint(0, 2, (8, 39), generator=random).float()
+    return LandmarkOutput([], places, visibilities, ones, ones, world, keypoints), batch
+
+
+def every_fourth(seen, shift=0.0):
+    return replace(
+        seen, landmarks_px=seen.landmarks_px[::4] + shift, visibilities=seen.visibilities[::4]
+    )
+
+
+def test_only_joints_that_are_taught_and_in_reach_count(taught):
+    seen, batch = taught
+    keypoints = seen.keypoints_px.clone()
+    keypoints[:, 0] += torch.tensor([3.0, 4.0])  # the pelvis is a sum
+    off = replace(seen, keypoints_px=keypoints)
+    assert landmark_loss(seen, every_fourth(seen), batch, 1.0).keypoints_px == 0
+    assert landmark_loss(off, every_fourth(seen), batch, 1.0).keypoints_px == 0
+    all_of_them = landmark_loss(off, every_fourth(seen), batch, 1.0, range(17)).keypoints_px
+    assert all_of_them.item() == pytest.approx(5 / 17, rel=1e-4)
+    far = batch.keypoints.clone()
+    far[:, 3] = 1000.0
+    beyond = batch._replace(keypoints=far)
+    assert landmark_loss(seen, every_fourth(seen), beyond, 1.0).keypoints_px == 0
+
+
+def test_what_is_kept_moves_along_with_its_joint(taught):
+    seen, batch = taught
+
+    def kept(shift, now=seen):
+        return landmark_loss(now, every_fourth(seen, shift), batch, 1.0).kept.item()
+
+    assert kept(0.0) == pytest.approx(0, abs=1e-3)
+    assert kept(6.0) == pytest.approx(0, abs=1e-3)
+    stays = replace(seen, landmarks_px=seen.landmarks_px + 6.0)
+    assert kept(6.0, stays) > 0.1
+    # Who was quite wrong before teaches nothing.
+    assert kept(60.0, stays) == pytest.approx(0, abs=1e-3)
+
+
+def test_probes_read_the_maps_where_the_joints_are(taught):
+    _, batch = taught
+    heat = [torch.zeros(8, 48, side, side) for side in (64, 32)]
+    for level in heat:
+        pixels = ((batch.keypoints + 0.5) * level.shape[-1] / 256).long()
+        for number, places in enumerate(pixels.clamp(0, level.shape[-1] - 1).tolist()):
+            for joint, (u, v) in enumerate(places):
+                level[number, joint, v, u] = 100.0
+    depth = torch.zeros(8, 48, 16, 16)
+    depth[:, :17] = batch.joints[..., 2, None, None]
+    probes = FeatureProbes()
+    for probe in (*probes.heat, probes.depth):
+        nn.init.zeros_(probe.bias)
+        probe.weight.data = torch.eye(17, 48)[..., None, None]
+    assert probes([*heat, depth], batch).item() == pytest.approx(0, abs=1e-4)
+    for wrong in ([heat[0].mT, heat[1], depth], [*heat, depth + 0.1]):
+        assert probes(wrong, batch) > 0.05
 
 
 def test_training_loss_weighs_its_parts():

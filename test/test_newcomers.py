@@ -11,8 +11,10 @@ from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.people.detector import Detection
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.people.region import Region
+from pandapose_ros.people.sides import Followed
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
+NOBODY = np.empty((0, 4))
 WALL = Region((40.0, 60.0), 60.0, 0.0)
 
 
@@ -76,6 +78,37 @@ def test_a_second_look_at_somebody_followed_takes_nobodys_place(track, pair, tak
     assert len(tracker.find(both)) == 2
 
 
+@pytest.mark.parametrize("changes", [{"score": 0.3}, {"is_enlarged": True}])
+def test_who_is_surely_detected_in_the_whole_image_comes_first(
+    track, detector, pair, monkeypatch, changes
+):
+    both, _ = pair
+    regions = sorted((person.region for person in track().find(both)), key=lambda r: r.centre[0])
+    left, right = (Detection(region, np.zeros(4), 0.9) for region in regions)
+    for found, seen in (
+        ([left, replace(right, **changes)], 0),
+        ([replace(left, **changes), right], 1),
+    ):
+        monkeypatch.setattr(type(detector), "detect", lambda *_, found=found, **__: found)
+        (person,) = track(max_people=1).find(both)
+        assert (person.keypoints[0, 0] > both.shape[1] / 2) == seen
+
+
+def test_nobody_unsure_comes_where_somebody_followed_is_not_seen(
+    track, detector, pair, monkeypatch
+):
+    both, _ = pair
+    left, right = sorted(track().find(both), key=lambda person: person.region.centre[0])
+    unsure = [Detection(right.region, np.zeros(4), 0.3)]
+    monkeypatch.setattr(type(detector), "detect", lambda *_, **__: unsure)
+    unseen = Region(right.next_region.centre, 20.0, 0.0)
+    for gone, count in (([], 2), ([unseen], 1)):
+        tracker = track(detection_interval=1)
+        tracker.find(both, boxes=NOBODY)
+        tracker.follow([Followed(region) for region in (left.next_region, *gone)])
+        assert len(tracker.find(both)) == count
+
+
 def test_not_everything_that_may_be_somebody_is_looked_at(track, net, walker, taken_for_people):
     taken_for_people(*(replace(WALL, centre=(40.0 + i, 60.0)) for i in range(30)))
     assert track(max_people=2).find(walker) == []
@@ -97,6 +130,21 @@ def test_background_looks_at_every_image_find_newcomers(track, detector, pair, m
     assert [len(tracker.find(image)) for image in images] == [1, 1, 2, 2, 2, 2]
     # Each image but the first begins a look and waits for the one before.
     assert detector.runs >= len(images) - 1
+
+
+def test_what_the_detector_had_begun_is_void_where_boxes_are_given(track, pair):
+    both, alone = pair
+    tracker = track(detection_interval=1, background_detection=True)
+    found = [len(tracker.find(image)) for image in (alone, both)]
+    found.append(len(tracker.find(both, boxes=NOBODY)))
+    found += [len(tracker.find(both)) for _ in range(2)]
+    assert found == [1, 1, 1, 1, 2]
+
+
+def test_not_every_box_is_looked_at(track, net, blank):
+    boxes = np.array([[left, 40.0, left + 40, 80] for left in range(0, 300, 10)])
+    assert track(max_people=2).find(blank, boxes=boxes) == []
+    assert max(net.crops) <= 2 * 6  # in two places each
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,8 @@ def test_only_boxes_find_people(make_detector, box):
     assert detector.people(is_sent=False) == []
     assert detector.people(detection(box, "chair")) == []
     assert detector.people(detection(box), apart=1.2) == []
-    assert detector.node.statistics.missed_detections == 1
+    assert detector.people(detection(box), apart=-1.2) == []
+    assert detector.node.statistics.missed_detections == 2
     assert "more than detections_window" in detector.state
     (seen,) = detector.people(detection(box), apart=0.7)  # as late as a detector may be
     assert detector.state == "in use: 1 of 1 are people"

@@ -1,21 +1,28 @@
 import copy
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from followed_people import sighting, walk_of_the_demo
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
 from robot import Robot, shifted
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
+from pandapose_ros.config import WorldConfig
 from pandapose_ros.estimator import PoseEstimator
-from pandapose_ros.frames.transform import Transform, move_pose
+from pandapose_ros.frames.transform import IDENTITY, Transform, move_pose
 from pandapose_ros.frames.transform_tree import TransformError
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D
+from pandapose_ros.node.body_frames import BodyFrames
+from pandapose_ros.node.estimate import Estimate, Placed
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
+from pandapose_ros.node.world import SharedWorld, World
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 # How a camera looks along its robot's x axis: optical axes in REP 103's body axes.
@@ -53,6 +60,7 @@ def test_everything_is_published_in_the_target_frame(graph, make_node, make_came
     message = camera.message(walker)
     answer = camera.exchange(message)
     assert (answer.header.frame_id, answer.header.stamp) == ("base", message.header.stamp)
+    assert is_placed(node, "/lens", message.header)  # as drivers of ROS 1 wrote it
     (skeleton,) = answer.skeletons
     (seen,) = PoseEstimator().estimate(walker, np.array(info.k).reshape(3, 3))
     there = Transform(OPTICAL.as_matrix(), np.array([0.2, 0.0, 1.4]))
@@ -79,6 +87,53 @@ def test_everything_is_published_in_the_target_frame(graph, make_node, make_came
     up = Rotation.from_quat([q.x, q.y, q.z, q.w]).apply([0, 0, 1])
     spine = joints[8] - joints[0]
     np.testing.assert_allclose(up, spine / np.linalg.norm(spine), atol=1e-6)
+
+
+@pytest.fixture
+def somebody():
+    walk = walk_of_the_demo()
+    return sighting(walk["joints"][0], walk["K"]).pose
+
+
+def placed(*poses):
+    return Placed(poses, Header(frame_id="lens"), IDENTITY)
+
+
+def test_frames_of_people_are_sent_until_it_is_closed(graph, somebody, log):
+    node = graph.add(Node("world", context=graph.context))
+    config = WorldConfig(publish_tf=True)
+    world, sent = World(node, config, SharedWorld(node, config)), []
+    blank = np.zeros((9, 9, 3), np.uint8)
+
+    def publish(*poses):
+        estimate = Estimate(poses, Header(frame_id="lens"), blank, is_tracked=True, since=0.0)
+        world.publish(placed(*poses), estimate, lambda _, message: sent.append(message))
+        return len(sent)
+
+    assert publish(somebody) == 0
+    world.open()
+    assert publish(somebody) == 1
+    assert publish() == 1  # no message without people
+    world.close()
+    assert publish(somebody) == 1
+    assert "/tf" in [publisher.topic_name for publisher in node.publishers]
+    world.destroy()
+    assert "/tf" not in [publisher.topic_name for publisher in node.publishers]
+    world.withdraw()
+    assert log.text.count("publish nothing while the parameter tracking is false") == 1
+    quiet = World(node, WorldConfig(), SharedWorld(node, WorldConfig()))
+    quiet.withdraw()
+    assert log.text.count("publish nothing") == 1
+
+
+def test_a_body_frame_faces_as_before_where_the_joints_do_not_tell(graph, somebody):
+    node = graph.add(Node("world", context=graph.context))
+    frames, sent = BodyFrames(node), []
+    for joints in (somebody.joints, np.zeros((17, 3))):
+        pose = replace(somebody, joints=joints)
+        frames.publish(placed(pose), lambda _, message: sent.append(message))
+    seen, held = (message.transforms[0].transform for message in sent)
+    assert held.rotation == seen.rotation
 
 
 def test_without_a_transform_nothing_is_published_and_the_frame_is_named(

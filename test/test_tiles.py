@@ -72,6 +72,17 @@ def test_the_detector_finds_people_in_squares_where_they_are(detector, street, h
         assert (nearest.box_xyxy[:2] > place - 150).all()
         assert (nearest.box_xyxy[2:] < place + 150).all()
         assert nearest.score >= TILE_SCORE
+        assert nearest.is_enlarged
+
+
+def test_in_squares_only_what_is_sure_is_found_best_first(detector, street):
+    assert detector.detect(street, 0.01)
+    found = detector.detect(street, 0.01, tiles_of((1280, 720)), whole=False)
+    assert len(found) >= 2
+    scores = [each.score for each in found]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[-1] >= TILE_SCORE
+    assert all(each.is_enlarged for each in found)
 
 
 def test_whoever_the_whole_image_shows_is_not_found_twice(detector, walker):

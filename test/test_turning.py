@@ -5,18 +5,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from followed_people import Stream, sighting, states, walk_of_the_demo
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator
-from pandapose_ros.people import discovery, following
+from pandapose_ros.people import discovery, following, landmarks
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.people.region import Region
+from pandapose_ros.people.sides import Followed
 from pandapose_ros.pose import TrackState
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 NEW, TRACKED, PREDICTED = TrackState.NEW, TrackState.TRACKED, TrackState.PREDICTED
 CONFIG = EstimatorConfig(device="cpu", threads=1)
+NOBODY = np.empty((0, 4))
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +60,14 @@ def start(estimator, monkeypatch):
 
 def counted(monkeypatch, tracker, image):
     """How many crops are looked at in an image, look by look."""
-    looks, find = [], following.find_landmarks
+    looks, find = [], landmarks.find_landmarks
 
     def find_and_count(net, wanted):
         looks.extend(len(look.regions) for look in wanted)
         return find(net, wanted)
 
     with monkeypatch.context() as patch:
-        patch.setattr(following, "find_landmarks", find_and_count)
+        patch.setattr(landmarks, "find_landmarks", find_and_count)
         return tracker.find(image), looks
 
 
@@ -117,6 +120,31 @@ def test_who_is_asked_in_vain_is_asked_once_in_an_interval(estimator, clip, monk
         assert person.turned_from is None
         looks.append(seen)
     assert looks == [[1], [1], [1, 3], [1]] * 3
+
+
+class Doubtful:
+    """The landmark net, which verifies nobody."""
+
+    def __init__(self, net):
+        self.net, self.device = net, net.device
+
+    def __call__(self, crops):
+        seen = self.net(crops)
+        return replace(seen, verifications=torch.zeros_like(seen.verifications))
+
+
+def test_who_seems_upside_down_is_dropped_once_asked_in_vain(estimator, clip, monkeypatch):
+    net = estimator.networks.landmark_net
+    config = replace(CONFIG, detection_interval=4)
+    (person,) = PeopleTracker(estimator._detector, net, config).find(clip[0])
+    tracker = PeopleTracker(estimator._detector, Doubtful(net), config)
+    for limit, expected in ((1.1, [1, 1, 0, 0]), (0.0, [0, 0, 0, 0])):
+        monkeypatch.setattr(following, "_UPSIDE_DOWN", limit)
+        tracker.reset()
+        tracker.find(clip[0], boxes=NOBODY)  # all are asked in the fourth image
+        tracker.follow([Followed(person.next_region)])
+        found = [len(tracker.find(clip[0], boxes=NOBODY)) for _ in range(4)]
+        assert found == expected
 
 
 def upside_down(seen):
