@@ -9,6 +9,7 @@ from pandapose_ros.camera.lens import Distortion, distort_pixels, undistort_pixe
 from pandapose_ros.camera.lens_boxes import undistort_boxes
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import CameraImage, PoseEstimator
+from pandapose_ros.people import landmarks
 from pandapose_ros.people.boxes import (
     BoxChooser,
     check_boxes,
@@ -217,3 +218,22 @@ def test_a_box_in_a_distorted_image_finds_the_person(estimator, walker):
     estimator.reset()
     (pose,) = estimator.estimate(walker, K, BARREL, boxes=by_itself.box_xyxy[None])
     assert np.linalg.norm(pose.keypoints - by_itself.keypoints, axis=-1).max() < 10
+
+
+def test_an_empty_room_with_a_poster_costs_no_look_in_every_image(estimator, blank, monkeypatch):
+    looks, find = [], landmarks.find_landmarks
+
+    def find_and_count(net, wanted):
+        looks.extend(region for look in wanted for region in look.regions)
+        return find(net, wanted)
+
+    def is_looked_at():
+        looks.clear()
+        assert estimator.estimate(blank, boxes=[[100, 40, 160, 220]]) == []
+        return len(looks) > 0
+
+    monkeypatch.setattr(landmarks, "find_landmarks", find_and_count)
+    estimator.reset()
+    rest = EstimatorConfig().detection_interval - 1
+    seen = [is_looked_at() for _ in range(rest + 2)]
+    assert seen == [True, *[False] * rest, True]

@@ -196,8 +196,8 @@ class PeopleTracker:
     ) -> Search:
         """Add people whom another detector has found, in place of what ours has begun."""
         self._begun = None
-        everybody = bool(people) and len(people) >= len(self._known)
-        wait = self.config.detection_interval if everybody else 0
+        # Who was lost is not waited for.
+        wait = 0 if len(people) < len(self._known) else self.config.detection_interval
         chosen = self._boxes.choose(boxes, people, self._most_detections(people), wait)
         if not len(chosen):
             return list(people)
