@@ -59,7 +59,7 @@ def test_a_turned_box_becomes_the_upright_one_round_it(turn):
 @pytest.mark.parametrize(
     ("box", "text"),
     [
-        ((0, 0, float("nan"), 9), "nan x 9 px at (nan, 4.5) has no area"),
+        ((0, 0, float("nan"), 9), "nan x 9 px at (nan, 4.5), turned by 0 rad, is not finite"),
         ((9, 0, 9, 9), "0 x 9 px"),
         ((9, 9, 0, 0), "-9 x -9 px"),
         ((0.2, 0.1, 0.4, 0.9), "are the detector's boxes in shares of the image"),

@@ -20,8 +20,9 @@ _FISHEYE_COUNT = 4
 _MILD_LOSS = 0.1
 # Focal lengths of an ideal image to try, against that of the lens; places on the way to its edges.
 _SCALES, _STEPS = np.linspace(0.99, 0.7, 30), 33
-# Steps of the search for the inverse of a lens's model, and how near it has to come [px].
-_INVERSE_STEPS, _GREATEST_ERROR = 50, 1.0
+# Steps of the search for the inverse of a lens's model; how near it has to come, and where it
+# may end [px].
+_INVERSE_STEPS, _GREATEST_ERROR, _SMALL_ERROR = 50, 1.0, 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +236,10 @@ def undistort_pixels(
             # OpenCV's own search ends after five steps, too early for wide lenses.
             ideal = pixels.copy()
             for _ in range(_INVERSE_STEPS):
-                ideal += pixels - distort_pixels(ideal, K, distortion)
+                error = pixels - distort_pixels(ideal, K, distortion)
+                if not (np.abs(error) > _SMALL_ERROR).any():  # nor NaN: they stay
+                    break
+                ideal += error
             rays = geometry.back_project(ideal, np.ones(len(ideal)), K)
             ideal = geometry.project(rays, K_ideal)
         # Not every search comes to an end.

@@ -48,11 +48,15 @@ def undistort_boxes(
     Returns:
         [N, 4], in their order, without those of which the ideal image shows less than a pixel.
     """
+    if not len(boxes):
+        return boxes
     limit = np.asarray(image_size) - 0.5
+    grids = np.stack([_grid(*box) for box in boxes])
+    # All at once: the search takes little longer for many pixels than for one.
+    pixels = undistort_pixels(grids.reshape(-1, 2), K, distortion, K_ideal)
     ideal_boxes = []
-    for left, top, right, bottom in boxes:
-        ideal = undistort_pixels(_grid(left, top, right, bottom), K, distortion, K_ideal)
-        ideal = ideal[np.isfinite(ideal).all(axis=-1)].clip(-0.5, limit)
+    for points in pixels.reshape(grids.shape):
+        ideal = points[np.isfinite(points).all(axis=-1)].clip(-0.5, limit)
         if len(ideal) and (np.ptp(ideal, axis=0) >= 1).all():
             ideal_boxes.append(np.concatenate((ideal.min(axis=0), ideal.max(axis=0))))
     return np.reshape(ideal_boxes, (-1, 4))

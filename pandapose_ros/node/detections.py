@@ -14,11 +14,11 @@ from pandapose_ros.config import NodeConfig
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.stamps import DECADE, nanoseconds
 from pandapose_ros.node.statistics import NodeStatistics
+from pandapose_ros.people.boxes import NO_BOXES
 
 Array = NDArray[np.floating]
 
 _TYPE_NAME = "vision_msgs/msg/Detection2DArray"
-_NOBODY = np.empty((0, 4))
 
 
 def detections_type() -> type:
@@ -74,8 +74,12 @@ def _box(bbox: Any, size: tuple[int, int]) -> Array:
     """
     u, v = bbox.center.position.x, bbox.center.position.y
     width, height, turn = bbox.size_x, bbox.size_y, bbox.center.theta
-    is_finite = all(map(math.isfinite, (u, v, width, height, turn)))
-    if not is_finite or min(width, height) < 1:
+    if not all(map(math.isfinite, (u, v, width, height, turn))):
+        raise ValueError(
+            f"a box of {width:g} x {height:g} px at ({u:g}, {v:g}), turned by {turn:g} rad, is "
+            "not finite"
+        )
+    if min(width, height) < 1:
         raise ValueError(
             f"a box of {width:g} x {height:g} px at ({u:g}, {v:g}) has no area; are the "
             "detector's boxes in shares of the image, not in pixels?"
@@ -188,10 +192,10 @@ class DetectionReader:
         if message is None:
             if silence > config.image_timeout:
                 self._miss(f"none for {silence:.1f} s ({self._publishers()})")
-            return _NOBODY
+            return NO_BOXES
         if reason := _why_of_another_time(message, stamp_ns, config.detections_window):
             self._miss(reason)
-            return _NOBODY
+            return NO_BOXES
         boxes, reasons = boxes_from_message(message, config.detections_classes, size)
         self.state = f"in use: {len(boxes)} of {len(message.detections)} are people"
         if reasons:

@@ -15,7 +15,7 @@ Array = NDArray[np.floating]
 _CLAIMED_OVERLAP = 0.3
 # Least height by width of the box of somebody who stands and is all in view.
 _TALL = 1.5
-_NO_BOXES = np.empty((0, 4))
+NO_BOXES = np.empty((0, 4))
 
 
 def check_boxes(boxes: Array) -> Array:
@@ -29,7 +29,7 @@ def check_boxes(boxes: Array) -> Array:
     """
     boxes = np.asarray(boxes, np.float64)
     if boxes.shape in ((0,), (0, 4)):
-        return _NO_BOXES
+        return NO_BOXES
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"expected boxes of shape [P, 4], got {list(boxes.shape)}")
     extents = boxes[:, 2:] - boxes[:, :2]
@@ -64,9 +64,9 @@ class BoxChooser:
         self._images_since_look += 1
         others = unclaimed(boxes, people)
         if self._has_failed and self._images_since_look < wait:
-            return _NO_BOXES
+            return NO_BOXES
         if not len(others) or most <= 0:
-            return _NO_BOXES
+            return NO_BOXES
         self._images_since_look = 0
         start = self._done % len(others) if self._has_failed and len(others) > most else 0
         self._done = start + most
