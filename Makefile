@@ -12,9 +12,11 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 COLCON := build/colcon
 
-# Sources are used as they are in the tree; only messages need an installation.
+# What is installed anew, in five seconds, when it has changed: make itself takes the modules from
+# the tree, but who calls .venv/bin/pandapose after a git pull gets the installed ones.
 BUILT := setup.py pyproject.toml package.xml CMakeLists.txt \
-  $(wildcard cmake/* cmake/*/* msg/* config/* config/*/* launch/*)
+  $(wildcard cmake/* cmake/*/* msg/* config/* config/*/* launch/*.py pandapose_ros/*.py \
+  pandapose_ros/*/*.py pandapose_ros/weights/*)
 
 # What an interrupted installation left behind may look whole.
 $(shell scripts/install.sh discard)
