@@ -133,13 +133,15 @@ def random_bodies(count: int, rng: np.random.Generator) -> tuple[Rig, BaseBodies
         rng: Drives every choice.
 
     Raises:
-        ValueError: If the package anny is missing.
+        ValueError: If the package anny, or one that it needs, is missing.
     """
     try:
         # Only baking needs it; it is large.
         from anny import Anny  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise ValueError("baking needs the Anny body model: pip install anny==0.6.2") from error
+        raise ValueError(
+            f"baking needs the Anny body model ({error}): pip install anny==0.6.2"
+        ) from error
     model = Anny(topology="anny-full", skinning_method="lbs")
     shape = {
         label: torch.as_tensor(rng.uniform(0.2, 0.8, count)) for label in model.phenotype_labels
