@@ -95,7 +95,7 @@ def lift(lifter: Lifter, people: Sequence[Person]) -> list[LiftedPerson]:
 
 def _votes(lifter: Lifter, people: Sequence[Person]) -> list[CropVotes]:
     """Run the lifter on people with features."""
-    features = [torch.cat(levels) for levels in zip(*(p.features for p in people), strict=True)]
+    features = [_joined(levels) for levels in zip(*(p.features for p in people), strict=True)]
     keypoints = torch.from_numpy(np.stack([person.keypoints_crop for person in people]))
     keypoints = keypoints.to(features[0].device)
     with torch.inference_mode():
@@ -104,6 +104,14 @@ def _votes(lifter: Lifter, people: Sequence[Person]) -> list[CropVotes]:
         arrays = from_rows(to_rows(parts), [part.shape[1:] for part in parts])
     kinds, owners = output.anchor_kinds.cpu().numpy(), output.anchor_joints.cpu().numpy()
     return as_votes(arrays, kinds, owners)
+
+
+def _joined(levels: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Join the maps [1, C, S, S] of people."""
+    if levels[0].device.type != "cpu":
+        return torch.cat(list(levels))
+    # By numpy: threads that PyTorch starts wait in a loop and slow the lifter down.
+    return torch.from_numpy(np.concatenate([level.numpy() for level in levels]))
 
 
 def _in_image_axes(person: Person, votes: CropVotes, depth_range: float) -> LiftedPerson:

@@ -58,7 +58,8 @@ def vote_scatter(anchors: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
     votes = anchors[:, :, None] + offsets
     mean = (weights[..., None] * votes).sum(1, keepdim=True)
     apart = votes - mean
-    return torch.einsum("paj,pajx,pajy->pjxy", weights, apart, apart)
+    # Not as a matrix product, for which PyTorch starts threads: they would slow the networks down.
+    return (weights[..., None, None] * apart[..., None] * apart[..., None, :]).sum(1)
 
 
 def joint_covariances(
