@@ -1,5 +1,6 @@
 """Boxes of another detector (vision_msgs), over real DDS."""
 
+import math
 import os
 import sys
 
@@ -15,6 +16,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_types_from_msg
 from test_node_cameras import Pair
 
+from pandapose_ros.msg import Skeleton3D
+from pandapose_ros.node.detections import boxes_from_message
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.stamps import nanoseconds
 
@@ -155,6 +158,29 @@ def test_one_bad_box_does_not_cost_the_good_one(make_detector, box):
     assert detector.node.statistics.refused_detections == 1
     assert detector.state == "in use: 1 of 2 are people"
     assert detector.node.cameras[0].pipeline.boxes.fault.startswith("refused: a box's centre (669")
+
+
+def test_fuzzed_detections_are_all_accounted_for(make_detector):
+    detector, rng, count = make_detector(), np.random.default_rng(7), 150
+    numbers = [np.nan, np.inf, -np.inf, -9.0, 0.0, 1e-9, 0.5, 1e9, 1e308, *range(40, 480, 20)]
+    names = ["person", "0", "", "chair", "\N{GREEK SMALL LETTER PHI}"]
+    missed = refused = 0
+    for _ in range(count):
+        found = [
+            detection(box, str(rng.choice(names)), score, turn)
+            for *box, score, turn in rng.choice(numbers, (rng.integers(6), 6))
+        ]
+        apart = rng.choice([0.0, 0.0, 0.9, 1.1, -5.0, 1e7])
+        for seen in detector.people(*found, apart=apart):
+            is_lost = seen.tracking_state == Skeleton3D.TRACKING_LOST
+            assert math.isfinite(seen.root_position.z) != is_lost
+        _, reasons = boxes_from_message(array_of(*found), ["person", "0"], (640, 480))
+        missed += abs(apart) > 1
+        refused += abs(apart) <= 1 and len(reasons) > 0
+    counts = detector.node.statistics
+    assert (counts.processed, counts.failed) == (count, 0)
+    assert (counts.missed_detections, counts.refused_detections) == (missed, refused)
+    assert min(missed, refused) > 20
 
 
 @pytest.mark.parametrize("pause", ["disabled", "inactive"])
