@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "interfaces"
-PACKAGES = ("foxglove_msgs", "hri_msgs", "vision_msgs")
+PACKAGES = ("foxglove_msgs", "hri_msgs", "vision_msgs", "yolo_msgs")
 
 
 def run(*command):

@@ -1,9 +1,11 @@
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from foreign import BUILD
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Bool
@@ -13,7 +15,7 @@ from pandapose_ros.msg import Joint3D, Skeleton3D, Skeleton3DArray, SkeletonInfo
 from pandapose_ros.node.conversions import skeleton_info_message
 from pandapose_ros.skeleton import H36M_17
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "stop_on_raised_hand.py"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def person(**rows):
@@ -35,7 +37,7 @@ def robot(graph):
     skeletons = node.create_publisher(Skeleton3DArray, "~/skeletons", 5)
     answers = []
     node.create_subscription(Bool, "stop", lambda message: answers.append(message.data), 10)
-    process = subprocess.Popen([sys.executable, EXAMPLE])
+    process = subprocess.Popen([sys.executable, EXAMPLES / "stop_on_raised_hand.py"])
     graph.spin_until(lambda: skeletons.get_subscription_count() == 1, timeout=60)
 
     def ask(*people):
@@ -78,3 +80,41 @@ def test_a_raised_hand_is_seen_however_the_camera_hangs(robot, turns):
             joint.u, joint.v = joint.v, -joint.u
     assert robot(standing) is False
     assert robot(waving) is True
+
+
+@pytest.fixture
+def relay(graph, foreign_messages, monkeypatch):
+    """What yolo_ros publishes with, and the relay of the example in a process of its own."""
+    from yolo_msgs.msg import DetectionArray
+
+    for package in (BUILD / "vision_msgs", BUILD / "yolo_msgs"):
+        monkeypatch.setenv("PYTHONPATH", str(package / "rosidl_generator_py"), prepend=os.pathsep)
+        monkeypatch.setenv("LD_LIBRARY_PATH", str(package), prepend=os.pathsep)
+    yolo = graph.add(Node("yolo_node", context=graph.context))
+    publisher = yolo.create_publisher(DetectionArray, "yolo/detections", 10)
+    process = subprocess.Popen([sys.executable, EXAMPLES / "boxes_from_yolo.py"])
+    graph.spin_until(lambda: publisher.get_subscription_count() == 1, timeout=60)
+    yield publisher
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+
+
+def test_people_are_found_by_boxes_of_yolo(graph, relay, make_node, make_camera, walker):
+    from yolo_msgs.msg import Detection, DetectionArray
+
+    node, camera = make_node(threads=1, use_detections=True), make_camera()
+    assert node.start()
+    camera.wait_for_node()
+    assert camera.exchange(camera.message(walker)).skeletons == []
+
+    def is_found():
+        found = Detection(class_id=0, class_name="person", score=0.9)
+        found.bbox.center.position.x, found.bbox.center.position.y = 86.0, 268.0
+        found.bbox.size.x, found.bbox.size.y = 141.0, 231.0
+        image = camera.message(walker)
+        relay.publish(DetectionArray(header=image.header, detections=[found]))
+        graph.spin_for(0.2)
+        return camera.exchange(image).skeletons
+
+    graph.spin_until(is_found)
+    assert node.cameras[0].pipeline.boxes.state == "in use: 1 of 1 are people"

@@ -45,6 +45,7 @@ OPTIONAL = {
     "trimesh",
     "viser",
     "vision_msgs",
+    "yolo_msgs",
 }
 
 
