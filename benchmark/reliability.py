@@ -78,6 +78,8 @@ def run(
 ) -> bool:
     """Try the parts, hand over each result, and return whether all bounds held."""
     with tempfile.TemporaryDirectory() as temporary:
+        if logs:
+            logs.mkdir(parents=True, exist_ok=True)
         bench = Bench(logs or Path(temporary))
         passed = True
         try:
