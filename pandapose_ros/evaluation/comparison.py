@@ -215,7 +215,7 @@ def _scores(comparison: Comparison, joints: Array, subset: ChallengingSubset) ->
     return record | {
         "by_joint": errors.by_joint(),
         "by_action": errors.by_action(actions),
-        "pck_curve": pck_curve(errors.direct),
+        "pck_curve": pck_curve(errors.grouped),
     }
 
 
