@@ -39,7 +39,7 @@ def test_unknown_keypoints_do_not_count(keypoints):
     errors = keypoint_errors(detected, true, Reduction.MEAN)
     np.testing.assert_allclose(errors, (np.nan, 6, 50 / 17, 5))
     subset = challenging_subset("s", (detected, true), reduction=Reduction.MEAN, **RULE)
-    assert subset.indices == (1,)
+    assert (subset.indices, subset.unknown) == ((1,), 1)
 
 
 def test_reduction_changes_the_subset(keypoints):

@@ -6,7 +6,7 @@ import pytest
 
 from pandapose_ros.evaluation import plots
 from pandapose_ros.evaluation.tables import draw_table, markdown, redraw
-from pandapose_ros.tools import main
+from pandapose_ros.tools import evaluate, main
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "config" / "demo" / "walk.mp4"
@@ -227,3 +227,22 @@ def test_evaluating_nothing_is_refused(capsys):
     assert main.main(["evaluate", "--out", "x.json"]) == 1
     assert "give --dataset with --data, or --video" in capsys.readouterr().err
     assert main.main(["evaluate", "--out", "x.json", "--data", "somewhere"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--challenging-in", "missing.json", "--out", "x.json"], "no subset missing.json"),
+        (["--out", "."], ". is a folder; give the name of a file to write"),
+        (["--challenging-out", ".", "--out", "x.json"], ". is a folder"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_told_before_the_work(
+    options, text, monkeypatch, capsys
+):
+    def compare(*_arguments, **_options):
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr(evaluate, "compare", compare)
+    assert main.main(["evaluate", "--dataset", "clip", "--data", str(CLIP), *options]) == 1
+    assert text in capsys.readouterr().err

@@ -37,6 +37,8 @@ class ChallengingSubset:
         unit: Of errors.
         reduction: Of the errors of a sample's keypoints.
         indices: Of the challenging samples, ascending.
+        unknown: In how many samples no keypoint was detected: they are hard, but no error says
+            so, and they are not among the indices.
     """
 
     dataset: str
@@ -45,6 +47,7 @@ class ChallengingSubset:
     unit: ErrorUnit
     reduction: Reduction
     indices: tuple[int, ...]
+    unknown: int
 
     def mask(self) -> NDArray[np.bool_]:
         """Return [N], true for challenging samples."""
@@ -125,7 +128,13 @@ def challenging_subset(
     errors = keypoint_errors(*keypoints, reduction)
     indices = np.flatnonzero(errors > threshold)
     return ChallengingSubset(
-        dataset, len(errors), threshold, unit, reduction, tuple(indices.tolist())
+        dataset,
+        len(errors),
+        threshold,
+        unit,
+        reduction,
+        tuple(indices.tolist()),
+        int(np.isnan(errors).sum()),
     )
 
 
@@ -158,6 +167,7 @@ def load_subset(path: Path, dataset: str, samples: int) -> ChallengingSubset:
             ErrorUnit(values["unit"]),
             Reduction(values["reduction"]),
             tuple(int(index) for index in values["indices"]),
+            int(values["unknown"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no challenging subset: {error!r}") from error

@@ -14,7 +14,6 @@ from tqdm import tqdm
 from pandapose_ros.checkpoint import net_sha256, open_landmark_net
 from pandapose_ros.config import EstimatorConfig, EvaluationConfig
 from pandapose_ros.data.challenging import (
-    ChallengingSubset,
     ErrorUnit,
     Reduction,
     load_subset,
@@ -32,7 +31,6 @@ from pandapose_ros.estimator import PACKAGED_WEIGHTS, select_device
 from pandapose_ros.evaluation.candidates import Candidate, load_candidates
 from pandapose_ros.evaluation.comparison import (
     BLAZEPOSE,
-    Comparison,
     Record,
     compare,
     summarise,
@@ -109,6 +107,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("nothing to score on; give --dataset with --data, or --video")
     if args.plots:
         require_matplotlib()
+    for path in (args.out, args.challenging_out):  # before all the work, not after it
+        if path is not None:
+            _prepare(path)
     if args.threads > 0:
         torch.set_num_threads(args.threads)
     device = select_device(args.device)
@@ -120,7 +121,6 @@ def run(args: argparse.Namespace) -> int:
     if args.video:
         record["videos"] = [_score_video(path, args, candidates, backbone) for path in args.video]
     _print_tables(record)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
     for path in draw_plots(record, args.plots) if args.plots else ():
         print(path)
@@ -138,6 +138,9 @@ def _score_dataset(
     is_blazepose = model.backbone == "blazepose"
     source = KeypointSource(args.keypoints or ("detected" if is_blazepose else "given"))
     dataset = _dataset(args).every(args.every)
+    given = None
+    if args.challenging_in:
+        given = load_subset(args.challenging_in, dataset.name, len(dataset))
     if args.dataset == "motion":
         if args.every != 1:
             raise ValueError("samples of motion clips are drawn at random: leave --every out")
@@ -163,7 +166,14 @@ def _score_dataset(
         flip_test=args.flip_test,
         noise=args.noise is not None,
     )
-    subset = _subset(args, comparison, config)
+    subset = given or comparison.subset(config)
+    if args.challenging_out:
+        save_subset(args.challenging_out, subset)
+    if subset.unknown:
+        print(
+            f"in {subset.unknown} of {subset.samples} samples nobody was found; they count as "
+            "not challenging"
+        )
     return {"keypoints": source.value} | summarise(comparison, candidates, subset)
 
 
@@ -194,19 +204,11 @@ def _config(args: argparse.Namespace) -> EvaluationConfig:
     )
 
 
-def _subset(
-    args: argparse.Namespace, comparison: Comparison, config: EvaluationConfig
-) -> ChallengingSubset:
-    """Find or read the challenging samples; write them if that is wanted."""
-    dataset = comparison.dataset
-    if args.challenging_in:
-        subset = load_subset(args.challenging_in, dataset.name, len(dataset))
-    else:
-        subset = comparison.subset(config)
-    if args.challenging_out:
-        args.challenging_out.parent.mkdir(parents=True, exist_ok=True)
-        save_subset(args.challenging_out, subset)
-    return subset
+def _prepare(path: Path) -> None:
+    """Make the folder of a file to write, and see that the file can be one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the name of a file to write")
 
 
 def _score_video(
