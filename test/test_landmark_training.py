@@ -137,6 +137,20 @@ def test_loss_falls_on_one_batch_and_the_first_steps_stay(images, landmark_net):
         assert torch.equal(value, before[key]) == is_frozen, key
 
 
+@pytest.mark.parametrize("part", ["net", "_probes"])
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_are_spoilt(
+    images, landmark_net, part
+):
+    trainer = trainer_of(landmark_net, source(images, background=0.0).batch(0))
+    own = [p for p in getattr(trainer, part).parameters() if p.requires_grad]
+    before = [p.detach().clone() for p in own]
+    own[0].register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(FloatingPointError, match="gradient is not finite at step 0"):
+        trainer.advance()
+    for value, parameter in zip(before, own, strict=True):
+        assert torch.equal(value, parameter)
+
+
 def test_visibilities_alone_can_be_taught(images, landmark_net):
     batch = source(images, background=0.0, covered=1.0).batch(0)
     trainer = trainer_of(landmark_net, batch, visibilities_only=True, learning_rate=1e-2)

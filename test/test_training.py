@@ -168,6 +168,21 @@ def test_a_loss_that_is_not_finite_stops_and_shows_its_parts():
         assert torch.equal(parameter, before[name])
 
 
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_are_spoilt(value):
+    trainer = Trainer(network(), CONFIG, draw)
+    trainer.advance()
+    before = {k: v.clone() for k, v in trainer.net.lifter_state_dict().items()}
+    spoilt = next(trainer.net.heads.parameters()).register_hook(lambda gradient: gradient * value)
+    with pytest.raises(FloatingPointError, match="gradient is not finite at step 1: "):
+        trainer.advance()
+    assert trainer.step == 1
+    for name, parameter in trainer.net.named_parameters():
+        assert torch.equal(parameter, before[name]), name
+    spoilt.remove()
+    assert math.isfinite(trainer.advance().loss)
+
+
 def test_training_learns_one_batch():
     config = replace(CONFIG, steps=30, warm_up=5, learning_rate=5e-3)
     trainer = Trainer(network(replace(MODEL, dropout=0.0)), config, lambda _: draw(1))

@@ -7,13 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pandapose_ros.checkpoint import net_sha256, save_backbone
 from pandapose_ros.config import LandmarkTrainConfig
 from pandapose_ros.data.landmark_crops import LandmarkCrops
 from pandapose_ros.model.blazepose import LANDMARKS, BlazePose
+from pandapose_ros.training.gradients import clip_gradients
 from pandapose_ros.training.landmark_losses import (
     ALL_JOINTS,
     KEPT_EVERY,
@@ -115,7 +116,8 @@ class LandmarkTrainer:
         """Do one step.
 
         Raises:
-            FloatingPointError: If the loss is not finite; the message shows its parts.
+            FloatingPointError: If the loss is not finite; the message shows its parts. Or if the
+                gradient is not; the weights are those of before then.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = cosine_rate(self.step, self.config) * group["share"]
@@ -132,7 +134,8 @@ class LandmarkTrainer:
             raise FloatingPointError(f"loss is not finite at step {self.step}: {parts}")
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
+        clip_gradients(self._parameters, self.config.clip, self.step)
+        clip_gradients(list(self._probes.parameters()), math.inf, self.step)
         self._optimizer.step()
         self.step += 1
         keep = min(self.config.average, (1 + self.step) / (10 + self.step))

@@ -21,6 +21,7 @@ from pandapose_ros.config import LandmarkTrainConfig, LossConfig, TrainConfig
 from pandapose_ros.model.decoder import DecoderLayer
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.training.distribution import Share
+from pandapose_ros.training.gradients import clip_gradients
 from pandapose_ros.training.losses import Losses, training_loss
 from pandapose_ros.training.state import (
     optimizer_tensors,
@@ -123,7 +124,8 @@ class Trainer:
         """Do one step.
 
         Raises:
-            FloatingPointError: If the loss is not finite; the message shows its parts.
+            FloatingPointError: If the loss is not finite; the message shows its parts. Or if the
+                gradient is not; the weights are those of before then.
         """
         # For dropout, of which every process has its own.
         torch.manual_seed(self.config.seed * 1_000_003 + self.step + self._share.rank * 7_368_787)
@@ -134,7 +136,7 @@ class Trainer:
         result = self._report(losses, len(batch.joints))
         self._optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
-        torch.nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
+        clip_gradients(self._parameters, self.config.clip, self.step)
         self._optimizer.step()
         self.step += 1
         self._update_average()
