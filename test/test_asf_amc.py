@@ -198,3 +198,19 @@ def test_motion_may_be_a_folder_of_skeletons_and_motions(tmp_path):
     (tmp_path / "02" / "other.asf").write_text("")
     with pytest.raises(FileNotFoundError, match=r"no skeleton for .*01_01\.amc; expected 01\.asf"):
         read_motion(tmp_path)
+
+
+def test_a_motion_does_not_take_the_skeleton_of_another_subject(tmp_path):
+    skeleton, motion = write(tmp_path, [{}] * 5)
+    for number in ("10", "1"):
+        (tmp_path / f"{number}.asf").write_text(asf())
+    missing = motion.rename(tmp_path / "105_01.amc")
+    with pytest.raises(FileNotFoundError, match=r"no skeleton for .*105_01\.amc; expected 105\."):
+        read_motion(tmp_path)
+    longer = asf().replace("length 0.45", "length 0.9")
+    skeleton.rename(tmp_path / "105.asf").write_text(longer)
+    (clip,) = read_motion(missing).values()
+    np.testing.assert_array_equal(clip, read_asf_amc(tmp_path / "105.asf", missing, rate_hz=120))
+    whole = missing.rename(tmp_path / "105.amc")  # a skeleton of the very same name
+    (again,) = read_motion(whole).values()
+    np.testing.assert_array_equal(clip, again)

@@ -71,7 +71,8 @@ def _read(path: Path) -> Array:
 def _skeleton_of(path: Path) -> Path:
     """Find the ASF file of an AMC file."""
     skeletons = [file for file in path.parent.iterdir() if file.suffix.lower() == _SKELETON_SUFFIX]
-    named = [file for file in skeletons if path.stem.startswith(file.stem)]
+    # The "_" keeps "105_01.amc" from subject 10's skeleton.
+    named = [file for file in skeletons if f"{path.stem}_".startswith(f"{file.stem}_")]
     if named:
         return max(named, key=lambda file: len(file.stem))
     if len(skeletons) == 1:
