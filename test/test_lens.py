@@ -9,6 +9,7 @@ from pandapose_ros.camera.lens import (
     check_distortion,
     distort_pixels,
     ideal_intrinsics,
+    undistort_pixels,
 )
 from pandapose_ros.camera.lens_boxes import distort_box
 
@@ -22,6 +23,13 @@ LENSES = pytest.mark.parametrize(
 # A wide barrel lens, of 85 degrees from side to side without it, of 103 with it.
 WIDE_K = np.array([[350.0, 0, 319.5], [0, 350, 239.5], [0, 0, 1]])
 WIDE = Distortion(np.array([-0.33, 0.1, 0.0, 0.0, 0.0]))
+# Models that turn back at 53, 46 and 64 degrees, and one with a pole at 60.
+TURNING = {
+    "plumb_bob": Distortion(np.array([-0.41, 0.22, 0.001, -0.002, -0.06])),
+    "rational": Distortion(np.array([0.3, -0.2, 0.0, 0.0, 0.0, 0.5, 0.0, 0.02])),
+    "fisheye": Distortion(np.array([-0.25, -0.01, 0.0, 0.0]), is_fisheye=True),
+    "pole": Distortion(np.array([0.0, 0.0, 0.0, 0.0, 0.0, -1 / 3, 0.0, 0.0])),
+}
 SIZE = (640, 480)
 RNG = np.random.default_rng(0)
 
@@ -138,6 +146,27 @@ def test_box_stays_in_the_image():
     assert (box[0], box[2]) == (0, 639)
     assert 0 <= box[1] < 20
     assert 440 < box[3] <= 479
+
+
+@pytest.mark.parametrize("lens", TURNING.values(), ids=TURNING)
+def test_what_is_further_from_the_axis_is_shown_further_out(lens):
+    angles = np.linspace(0, np.radians(85), 500)[:, None, None]
+    around = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    ways = np.tan(angles) * np.stack((np.cos(around), np.sin(around)), axis=-1)
+    ideal = ways @ K[:2, :2].T + K[:2, 2]
+    real = distort_pixels(ideal, K, lens)
+    steps = np.diff(np.linalg.norm((real - K[:2, 2]) / np.diag(K)[:2], axis=-1), axis=0)
+    assert steps.min() > -1e-3  # tangential distortion moves the turn a little
+    # Continuous: no step is longer than one of a pinhole, but near a pole.
+    longest = np.diff(np.tan(angles[:, 0]), axis=0)
+    assert (steps <= 3 * longest).all() or lens is TURNING["pole"]
+    near = np.tan(angles[:, 0, 0]) < 0.7
+    rays = np.concatenate((ways[near], np.ones_like(ways[near][..., :1])), axis=-1)
+    expected = photograph(rays.reshape(-1, 3), lens).reshape(-1, 16, 2)
+    np.testing.assert_allclose(real[near], expected, atol=1e-4)
+    back = undistort_pixels(real[near].reshape(-1, 2), K, lens)
+    np.testing.assert_allclose(back, ideal[near].reshape(-1, 2), atol=0.5)
+    assert np.isnan(undistort_pixels(real[-1], K, lens)).all()
 
 
 def test_no_distortion_is_none_but_a_fisheye_always_distorts():

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros import geometry
+from pandapose_ros.camera.lens_reach import lens_reach
 
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]
@@ -18,8 +19,8 @@ _PINHOLE_COUNTS = (4, 5, 8, 12, 14)
 _FISHEYE_COUNT = 4
 # Share of a half of the image, from the centre to an edge, that an ideal image may lack.
 _MILD_LOSS = 0.1
-# Focal lengths of an ideal image to try, against that of the lens; places on the way to its edges.
-_SCALES, _STEPS = np.linspace(0.99, 0.7, 30), 33
+# Focal lengths of an ideal image to try, against that of the lens.
+_SCALES = np.linspace(0.99, 0.7, 30)
 # Steps of the search for the inverse of a lens's model; how near it has to come, and where it
 # may end [px].
 _INVERSE_STEPS, _GREATEST_ERROR, _SMALL_ERROR = 50, 1.0, 1e-4
@@ -173,10 +174,7 @@ def _lost(K: Array, K_ideal: Array, distortion: Distortion, size: tuple[int, int
 
 def _turns_back(K: Array, K_ideal: Array, distortion: Distortion, size: tuple[int, int]) -> bool:
     """Tell whether the lens's polynomial turns back within the image, which shows people twice."""
-    border, centre = _border(K, size), K[:2, 2]
-    ways = centre + np.linspace(0, 1, _STEPS)[:, None, None] * (border - centre)
-    radii = np.linalg.norm(distort_pixels(ways, K_ideal, distortion, K) - centre, axis=-1)
-    return bool((np.diff(radii, axis=0) <= 0).any())
+    return bool((_shares_of_reach(_rays(_border(K, size), K_ideal), distortion) >= 1).any())
 
 
 def _border(K: Array, size: tuple[int, int]) -> Array:
@@ -191,6 +189,9 @@ def distort_pixels(
 ) -> Array:
     """Move pixels of the ideal pinhole to where the real lens shows them.
 
+    Further from the axis than the lens's polynomial holds, where it would lead back into the
+    image, they go on as fast as they did on average up to there.
+
     Args:
         pixels: [..., 2], of the ideal pinhole K.
         K: Intrinsics [3, 3] of the ideal pinhole, pixels.
@@ -201,12 +202,27 @@ def distort_pixels(
         [..., 2], pixels of the real image.
     """
     K_lens = K if K_lens is None else K_lens
-    rays = geometry.back_project(pixels, np.ones(pixels.shape[:-1]), K)
-    if not distortion.is_fisheye:
-        return geometry.project(rays, K_lens, distortion.coefficients)
-    flat = np.ascontiguousarray(rays[..., :2]).reshape(-1, 1, 2)
-    real = cv2.fisheye.distortPoints(flat, K_lens, distortion.coefficients)
-    return np.asarray(real, np.float64).reshape(pixels.shape)
+    rays = _rays(pixels, K)
+    beyond = np.maximum(_shares_of_reach(rays, distortion), 1)[..., None]
+    rays[..., :2] /= beyond
+    if distortion.is_fisheye:
+        flat = np.ascontiguousarray(rays[..., :2]).reshape(-1, 1, 2)
+        found = cv2.fisheye.distortPoints(flat, K_lens, distortion.coefficients)
+        real = np.asarray(found, np.float64).reshape(pixels.shape)
+    else:
+        real = geometry.project(rays, K_lens, distortion.coefficients)
+    centre = K_lens[:2, 2]
+    return np.where(beyond > 1, centre + beyond * (real - centre), real)
+
+
+def _rays(pixels: Array, K: Array) -> Array:
+    return geometry.back_project(pixels, np.ones(pixels.shape[:-1]), K)
+
+
+def _shares_of_reach(rays: Array, distortion: Distortion) -> Array:
+    """Return how far rays [..., 3] with z = 1 are from the axis: [...], 1 at the lens's reach."""
+    reach = lens_reach(distortion.coefficients, is_fisheye=distortion.is_fisheye)
+    return np.linalg.norm(rays[..., :2], axis=-1) / reach
 
 
 def undistort_pixels(
@@ -240,9 +256,9 @@ def undistort_pixels(
                 if not (np.abs(error) > _SMALL_ERROR).any():  # nor NaN: they stay
                     break
                 ideal += error
-            rays = geometry.back_project(ideal, np.ones(len(ideal)), K)
-            ideal = geometry.project(rays, K_ideal)
+            ideal = geometry.project(_rays(ideal, K), K_ideal)
         # Not every search comes to an end.
         back = distort_pixels(ideal, K_ideal, distortion, K)
         is_found = np.linalg.norm(back - pixels, axis=-1) < _GREATEST_ERROR
+        is_found &= _shares_of_reach(_rays(ideal, K_ideal), distortion) <= 1
     return np.where(is_found[:, None], ideal, np.nan)
