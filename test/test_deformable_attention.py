@@ -14,6 +14,9 @@ from pandapose_ros.model.tokens import ImageTokens, sample_tokens
 
 SIZES = ((4, 3), (5, 7))
 B, A, M, S, C, D = 2, 3, 2, 3, 2, 4
+TWO_LEVELS = ModelConfig(
+    level_channels=(8, 8), level_strides=(4, 8), depth_level=1, width=8, heads=M
+)
 PIXELS = sum(width * height for width, height in SIZES)
 
 
@@ -91,7 +94,7 @@ def test_pixel_centres_are_at_integers():
 
 def test_looks_at_its_reference():
     # Without offsets and projections, a query at a pixel's and a bin's centre reads just these.
-    config = ModelConfig(level_channels=(8, 8), width=8, heads=M, sampling_points=S)
+    config = replace(TWO_LEVELS, sampling_points=S)
     attention = DeformableAttention3D(config)
     with torch.no_grad():
         for part in (attention.sampling_offsets, attention.value, attention.output):
@@ -108,7 +111,7 @@ def test_looks_at_its_reference():
 
 
 def test_void_pixels_give_nothing():
-    config = ModelConfig(level_channels=(8, 8), width=8, heads=M, sampling_points=S)
+    config = replace(TWO_LEVELS, sampling_points=S)
     tokens = ImageTokens(
         torch.randn(B, 1, 8),
         torch.zeros(B, 1, D),
@@ -132,7 +135,7 @@ def test_starts_on_a_ring_round_the_reference():
 
 
 def test_empty_batch():
-    attention = DeformableAttention3D(ModelConfig(level_channels=(8, 8), width=8, heads=M))
+    attention = DeformableAttention3D(TWO_LEVELS)
     tokens = ImageTokens(
         torch.zeros(0, 1, 8),
         torch.zeros(0, 1, D),

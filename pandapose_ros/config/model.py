@@ -3,6 +3,26 @@
 from dataclasses import dataclass
 from typing import Literal
 
+_HRNET_WIDTHS = {"hrnet_w32": 32, "hrnet_w48": 48}
+_POSITIVE = (
+    "crop_height",
+    "crop_width",
+    "level_kernel",
+    "window_fraction",
+    "width",
+    "heads",
+    "layers",
+    "feedforward",
+    "depth_feedforward",
+    "local_anchors",
+    "global_anchor_rows",
+    "global_anchor_columns",
+    "sampling_points",
+    "depth_blocks",
+    "depth_bins",
+    "depth_range",
+)
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -55,6 +75,9 @@ class ModelConfig:
         depth_range: Half the depth range in metres: bins cover root depth -range to +range.
         metric_scale: Metres per unit of the crop's [-1, 1] grid (u, v) and depth axis.
         metric_shift: Metres added after scaling.
+
+    Raises:
+        ValueError: If no such network can be built; the message names the field.
     """
 
     backbone: Literal["blazepose", "hrnet_w32", "hrnet_w48"] = "blazepose"
@@ -88,6 +111,23 @@ class ModelConfig:
     metric_scale: tuple[float, float, float] = (1.1, 1.1, 1.0)
     metric_shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
+    def __post_init__(self) -> None:
+        """Refuse what would fail, or give another network, only later."""
+        for name in _POSITIVE:
+            _expect(self, name, "a positive number", is_met=getattr(self, name) > 0)
+        _check_levels(self)
+        _expect(self, "window_fraction", "at most 1", is_met=self.window_fraction <= 1)
+        _expect(self, "level_kernel", "an odd number", is_met=self.level_kernel % 2 == 1)
+        _expect(
+            self,
+            "width",
+            f"a multiple of 4 and of the {self.heads} heads",
+            is_met=not (self.width % 4 or self.width % self.heads),
+        )
+        _expect(self, "dropout", "0 to 1", is_met=0 <= self.dropout <= 1)
+        for name in ("metric_scale", "metric_shift"):
+            _expect(self, name, "3 numbers", is_met=len(getattr(self, name)) == 3)
+
     @staticmethod
     def paper(
         layers: int = 3, backbone: Literal["hrnet_w32", "hrnet_w48"] = "hrnet_w32"
@@ -98,7 +138,7 @@ class ModelConfig:
             layers: Decoder layers, 3 or 2 (Table 9).
             backbone: HRNet-W32 or HRNet-W48 (Table 10).
         """
-        width = {"hrnet_w32": 32, "hrnet_w48": 48}[backbone]
+        width = _HRNET_WIDTHS[backbone]
         return ModelConfig(
             backbone=backbone,
             crop_height=256,
@@ -122,3 +162,37 @@ class ModelConfig:
             metric_scale=(96 / 95.5, 128 / 95.5, 1.0),
             metric_shift=(0.0, 0.1, 0.0),
         )
+
+
+def _check_levels(config: ModelConfig) -> None:
+    """Raise ValueError if the levels do not fit the backbone, the crop or each other."""
+    for name in ("level_channels", "level_strides", "depth_dilations"):
+        values = getattr(config, name)
+        is_met = len(values) > 0 and all(isinstance(v, int) and v > 0 for v in values)
+        _expect(config, name, "positive whole numbers", is_met=is_met)
+    levels = len(config.level_channels)
+    _expect(
+        config,
+        "level_strides",
+        f"as many as the {levels} level_channels",
+        is_met=len(config.level_strides) == levels,
+    )
+    # Another HRNet's only: what fits none does not fit its file of weights either.
+    first, own = config.level_channels[0], _HRNET_WIDTHS.get(config.backbone)
+    is_another = own is not None and first != own and first in _HRNET_WIDTHS.values()
+    expected = f"{own} first, as the backbone is {config.backbone}"
+    _expect(config, "level_channels", expected, is_met=not is_another)
+    for name in ("crop_height", "crop_width"):
+        stride = max(config.level_strides)
+        is_met = getattr(config, name) % stride == 0
+        _expect(config, name, f"a multiple of the greatest stride, {stride}", is_met=is_met)
+    last = levels - 1
+    _expect(config, "depth_level", f"0 to {last}", is_met=0 <= config.depth_level <= last)
+    is_met = 0 <= config.windowed_levels <= levels
+    _expect(config, "windowed_levels", f"0 to {levels}", is_met=is_met)
+
+
+def _expect(config: ModelConfig, name: str, expected: str, *, is_met: bool) -> None:
+    """Raise ValueError naming a field unless a condition on it is met."""
+    if not is_met:
+        raise ValueError(f"{name}: expected {expected}; got {getattr(config, name)}")

@@ -92,7 +92,10 @@ def _fill(kind: type, values: Mapping[str, Any], place: str) -> Any:
         checked[key] = _convert(value, type(known[key].default), f"{place}: '{key}'")
         low, high = metadata.get("low"), metadata.get("high")
         _check_range(checked[key], allowed, low, high, f"{place}: '{key}'")
-    return kind(**checked)
+    try:
+        return kind(**checked)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
 
 
 def _convert(value: Any, kind: type, place: str) -> Any:
@@ -115,6 +118,7 @@ def _check_range(
     """Raise ValueError unless a value is one of those allowed, and within its bounds."""
     if allowed and value not in allowed:
         raise ValueError(f"{place}: expected one of {', '.join(allowed)}, got {value}")
-    if (low is not None and value < low) or (high is not None and value > high):
+    # So written, NaN is out of range too.
+    if not ((low is None or value >= low) and (high is None or value <= high)):
         end = "any" if high is None else high
         raise ValueError(f"{place}: expected {low} to {end}, got {value}")
