@@ -1,3 +1,4 @@
+import json
 import pickle
 import re
 from collections import Counter
@@ -15,6 +16,7 @@ from pandapose_ros.data.challenging import (
 from pandapose_ros.data.dataset import human36m, read_image
 from pandapose_ros.data.human36m import metric_crop, read_human36m
 from pandapose_ros.geometry import project, transform_points
+from pandapose_ros.tools import main
 
 SIZES = ((1000, 1002), (1000, 1000), (1000, 1000), (1000, 1002))
 FOCAL, CENTRE = (1145.0, 1144.0), (512.5, 515.4)
@@ -120,6 +122,22 @@ def test_other_detections_are_brought_into_the_crop(tmp_path, labels):
     np.testing.assert_allclose(
         samples.keypoints_crop[0], labels[0]["joints_2d_cpn_crop"], atol=1e-2
     )
+
+
+def test_the_command_scores_on_other_detections(tmp_path, labels):
+    for sample in labels:
+        sample["joints_2d_hrnet"] = sample["joints_2d_gt"]
+    path, out = write(tmp_path / "h36m.pkl", labels), tmp_path / "out.json"
+    errors = {}
+    for detector, name in (("cpn", "human36m h36m.pkl"), ("hrnet", "human36m h36m.pkl, hrnet")):
+        of = ["--dataset", "human36m", "--data", str(path), "--keypoints", "given"]
+        options = ["--detector", detector, "--out", str(out), "--threads", "1"]
+        assert main.main(["evaluate", *of, *options]) == 0
+        record = json.loads(out.read_text())
+        assert record["dataset"]["name"] == name
+        errors[detector] = record["keypoint_error_px"]
+    assert errors["cpn"] > 0.5
+    assert errors["hrnet"] < 0.3  # true ones are without the distortion of the lens
 
 
 def test_challenging_samples_are_found(tmp_path, labels):

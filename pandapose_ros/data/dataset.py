@@ -175,13 +175,13 @@ def rendered_clips(videos: Sequence[Path]) -> Dataset:
 
 
 def human36m(pickles: Sequence[Path], images: Path | None, detector: str = "cpn") -> Dataset:
-    """Take Human3.6M as `read_human36m` reads it."""
+    """Take Human3.6M as `read_human36m` reads it; the name tells another detector than CPN."""
     parts = [read_human36m(path, images, detector) for path in pickles]
     takes = [partial(_human36m_sample, part, images is not None) for part in parts]
     take = one_after_another([len(part.images) for part in parts], takes)
     actions = tuple(_action(number) for part in parts for number in part.actions)
     return Dataset(
-        name=_name("human36m", pickles),
+        name=_name("human36m", pickles) + ("" if detector == "cpn" else f", {detector}"),
         actions=actions,
         subjects=tuple(f"S{number}" for part in parts for number in part.subjects),
         read=lambda: map(take, range(len(actions))),
