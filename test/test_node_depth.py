@@ -2,8 +2,6 @@
 
 import array
 import functools
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import Image
 
 from pandapose_ros.msg import Skeleton3D
-from pandapose_ros.node.depth import DepthBuffer, depth_from_message
+from pandapose_ros.node.depth import depth_from_message
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
 from pandapose_ros.node.stamps import nanoseconds
 
@@ -57,62 +55,6 @@ def test_other_depth_images_are_refused_with_the_reason():
         values = {name: getattr(good, name) for name in ("width", "height", "step", "data")}
         with pytest.raises(ValueError, match=text):
             depth_from_message(Image(**{"encoding": "16UC1", **values, **changes}))
-
-
-def stamped(milliseconds):
-    return depth_message(np.ones((1, 1)), "16UC1", stamp_ns=milliseconds * 10**6)
-
-
-def test_the_buffer_finds_the_nearest_within_the_window():
-    buffer = DepthBuffer()
-    assert not buffer.is_alive
-    for milliseconds in (1000, 1033, 1066):
-        buffer.add(stamped(milliseconds))
-    assert buffer.is_alive
-    found = buffer.find(1040 * 10**6, 0.02)
-    assert nanoseconds(found.header.stamp) == 1033 * 10**6
-    buffer.add(stamped(1000 * 1000))
-    started = time.monotonic()
-    assert buffer.find(900 * 10**9, 60.0) is None  # later ones have come: no use in waiting
-    assert time.monotonic() - started < 30
-
-
-def test_the_buffer_waits_for_what_may_still_come():
-    buffer = DepthBuffer()
-    buffer.add(stamped(1000))
-    late = stamped(2000)
-    timer = threading.Timer(0.05, buffer.add, [late])
-    timer.start()
-    assert buffer.find(2 * 10**9, 0.5) is late
-    waited = []
-    for _ in range(5):  # a busy machine may wake it late
-        started = time.monotonic()
-        assert buffer.find(3 * 10**9, 0.1) is None
-        waited.append(time.monotonic() - started)
-    assert 0.09 < min(waited) < 0.3
-    timer.join()
-
-
-def test_the_depth_before_an_images_own_is_the_last_resort(monkeypatch):
-    buffer = DepthBuffer()
-    before, own = stamped(967), stamped(1000)
-    for message in (stamped(934), before):
-        buffer.add(message)
-    started = time.monotonic()
-    # The next one comes at 1000, which is further away.
-    assert buffer.find(980 * 10**6, 60.0) is before
-    assert time.monotonic() - started < 30
-    started = time.monotonic()
-    assert buffer.find(1000 * 10**6, 0.1) is before  # its own is lost
-    assert time.monotonic() - started > 0.09
-    timer = threading.Timer(0.05, buffer.add, [own])
-    timer.start()
-    assert buffer.find(1000 * 10**6, 5.0) is own
-    timer.join()
-    monkeypatch.setattr("pandapose_ros.node.depth._ALIVE", 0.0)
-    started = time.monotonic()
-    assert buffer.find(1033 * 10**6, 60.0) is own  # nobody sends any more
-    assert time.monotonic() - started < 30
 
 
 class DepthCamera:

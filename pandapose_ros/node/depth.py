@@ -21,6 +21,8 @@ _ENCODINGS = {"16UC1": ("u2", 0.001), "mono16": ("u2", 0.001), "32FC1": ("f4", 1
 _KEPT = 4
 # A depth camera that has been silent for longer is not waited for [s].
 _ALIVE = 1.0
+# A depth image may come so much before it is due, as a share of the gap between two.
+_EARLY = 0.1
 
 
 def depth_from_message(message: Image) -> NDArray[np.float32]:
@@ -112,7 +114,7 @@ class DepthBuffer:
         return self.silence < _ALIVE
 
     def find(self, stamp_ns: int, window: float) -> Image | None:
-        """Return the depth image nearest to a stamp, after waiting for it if it may still come.
+        """Return the depth image nearest to a stamp, after waiting for it if it is due by then.
 
         The previous one may be within the window too, but shows people where they were before: it
         is returned only if a nearer one cannot come, or did not come in time.
@@ -131,18 +133,21 @@ class DepthBuffer:
                 if best is not None and _distance(best, stamp_ns) > window * 1e9:
                     best = None
                 left = deadline - time.monotonic()
-                if left <= 0 or not self.is_alive or self._is_final(best, stamp_ns):
+                if left <= 0 or not self.is_alive or self._is_final(best, stamp_ns, window):
                     return best
                 self._condition.wait(left)
 
-    def _is_final(self, best: Image | None, stamp_ns: int) -> bool:
-        """Return whether no image to come can be nearer to a stamp than the best one."""
+    def _is_final(self, best: Image | None, stamp_ns: int, window: float) -> bool:
+        """Return whether no image to come is in the window and nearer than the best one."""
         stamps = sorted({nanoseconds(m.header.stamp) for m in self._messages})
         if stamps and stamps[-1] >= stamp_ns:
             return True
-        # The next one will be further away. Some may have been lost, so the smallest gap counts.
+        # Some may have been lost, so the smallest gap tells when the next one is due.
         gap = min((after - before for before, after in pairwise(stamps)), default=0)
-        return best is not None and 2 * _distance(best, stamp_ns) <= gap
+        if best is not None:
+            return 2 * _distance(best, stamp_ns) <= gap
+        early = min(_EARLY * gap, window * 1e9)
+        return gap > 0 and stamps[-1] + gap - early > stamp_ns + window * 1e9
 
 
 class DepthReader:

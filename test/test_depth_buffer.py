@@ -1,0 +1,104 @@
+"""Which depth image belongs to which image, and how long an image waits for it."""
+
+import threading
+import time
+
+import pytest
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from pandapose_ros.node.depth import DepthBuffer
+from pandapose_ros.node.stamps import nanoseconds
+
+
+def stamped(milliseconds):
+    sec, nanosec = divmod(round(milliseconds * 10**6), 10**9)
+    return Image(header=Header(stamp=Time(sec=sec, nanosec=nanosec)))
+
+
+def test_the_buffer_finds_the_nearest_within_the_window():
+    buffer = DepthBuffer()
+    assert not buffer.is_alive
+    for milliseconds in (1000, 1033, 1066):
+        buffer.add(stamped(milliseconds))
+    assert buffer.is_alive
+    found = buffer.find(1040 * 10**6, 0.02)
+    assert nanoseconds(found.header.stamp) == 1033 * 10**6
+    buffer.add(stamped(1000 * 1000))
+    started = time.monotonic()
+    assert buffer.find(900 * 10**9, 60.0) is None  # later ones have come: no use in waiting
+    assert time.monotonic() - started < 30
+
+
+def test_the_buffer_waits_for_what_may_still_come():
+    buffer = DepthBuffer()
+    buffer.add(stamped(1000))
+    late = stamped(2000)
+    timer = threading.Timer(0.05, buffer.add, [late])
+    timer.start()
+    assert buffer.find(2 * 10**9, 0.5) is late
+    waited = []
+    for _ in range(5):  # a busy machine may wake it late
+        started = time.monotonic()
+        assert buffer.find(3 * 10**9, 0.1) is None
+        waited.append(time.monotonic() - started)
+    assert 0.09 < min(waited) < 0.3
+    timer.join()
+
+
+def test_the_depth_before_an_images_own_is_the_last_resort(monkeypatch):
+    buffer = DepthBuffer()
+    before, own = stamped(967), stamped(1000)
+    for message in (stamped(934), before):
+        buffer.add(message)
+    started = time.monotonic()
+    # The next one comes at 1000, which is further away.
+    assert buffer.find(980 * 10**6, 60.0) is before
+    assert time.monotonic() - started < 30
+    started = time.monotonic()
+    assert buffer.find(1000 * 10**6, 0.1) is before  # its own is lost
+    assert time.monotonic() - started > 0.09
+    timer = threading.Timer(0.05, buffer.add, [own])
+    timer.start()
+    assert buffer.find(1000 * 10**6, 5.0) is own
+    timer.join()
+    monkeypatch.setattr("pandapose_ros.node.depth._ALIVE", 0.0)
+    started = time.monotonic()
+    assert buffer.find(1033 * 10**6, 60.0) is own  # nobody sends any more
+    assert time.monotonic() - started < 30
+
+
+def waits(buffer, milliseconds, window=0.2):
+    """Tell whether an image of this stamp, whose depth does not come, waits for it."""
+    started = time.monotonic()
+    assert buffer.find(round(milliseconds * 10**6), window) is None
+    return time.monotonic() - started > 0.9 * window
+
+
+@pytest.mark.parametrize("jitter", [0, 15])
+def test_an_image_between_two_depth_images_waits_for_neither(jitter):
+    buffer = DepthBuffer()
+    for milliseconds in (1000, 2000 + jitter, 3000 - jitter, 4000):
+        buffer.add(stamped(milliseconds))
+    started = time.monotonic()
+    for milliseconds in (4300, 4400, 4500, 4600):
+        assert buffer.find(milliseconds * 10**6, 0.2) is None
+    assert time.monotonic() - started < 0.2
+    # Depth may come a little early, or late.
+    assert waits(buffer, 4800)
+    assert waits(buffer, 5000)
+    assert waits(buffer, 5300)
+
+
+def test_nothing_is_due_for_sure_after_one_depth_image():
+    buffer = DepthBuffer()
+    buffer.add(stamped(1000))
+    assert waits(buffer, 1500)
+
+
+def test_depth_that_jitters_is_waited_for_in_a_narrow_window():
+    buffer = DepthBuffer()
+    for milliseconds in (1000, 1200, 1400):
+        buffer.add(stamped(milliseconds))
+    assert waits(buffer, 1585, 0.01)
