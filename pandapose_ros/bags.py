@@ -22,6 +22,8 @@ from rosbags.interfaces import (
 )
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
+from pandapose_ros.folder_lock import claim
+
 STORAGES = {"sqlite3": StoragePlugin.SQLITE3, "mcap": StoragePlugin.MCAP}
 _FOREVER = QosTime(2147483647, 4294967295)
 
@@ -136,27 +138,28 @@ def new_bag(path: Path, storage: str) -> Iterator[Writer]:
 
     Raises:
         FileExistsError: If there is something already.
-        OSError: With errno ENOSPC if the disk is full; nothing is left behind then.
+        OSError: If another process is writing it; with errno ENOSPC if the disk is full: nothing
+            is left behind then.
     """
     if path.exists():
         raise FileExistsError(f"{path} exists already; remove it or give another name")
     # The files in a bag are named after its folder.
     work = path.parent / f".{path.name}.part"
-    shutil.rmtree(work, ignore_errors=True)
-    try:
-        work.mkdir()
-        with Writer(work / path.name, version=9, storage_plugin=STORAGES[storage]) as writer:
-            yield writer
-        (work / path.name).rename(path)
-    except BaseException as error:
-        if is_disk_full(error):
-            with suppress(OSError):
-                shutil.rmtree(work)
-            text = f"no space left on the disk of {path}; nothing unfinished was kept there"
-            raise OSError(errno.ENOSPC, text) from error
-        raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with claim(work, path):
+        shutil.rmtree(work / path.name, ignore_errors=True)  # of one that was killed
+        try:
+            with Writer(work / path.name, version=9, storage_plugin=STORAGES[storage]) as writer:
+                yield writer
+            (work / path.name).rename(path)
+        except BaseException as error:
+            if is_disk_full(error):
+                with suppress(OSError):
+                    shutil.rmtree(work)
+                text = f"no space left on the disk of {path}; nothing unfinished was kept there"
+                raise OSError(errno.ENOSPC, text) from error
+            raise
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -191,6 +194,12 @@ def quality(*, depth: int, latched: bool = False) -> Qos:
     )
 
 
+def count_messages(bag: Path, ending: str) -> int:
+    """Return how many messages a recording holds on the topics with an ending of the name."""
+    with Reader(bag) as reader:
+        return sum(c.msgcount for c in reader.connections if c.topic.endswith(ending))
+
+
 def join_bags(parts: Sequence[Path], out: Path, storage: str) -> int:
     """Write the messages of several recordings into one, in the order of their times.
 
@@ -201,6 +210,9 @@ def join_bags(parts: Sequence[Path], out: Path, storage: str) -> int:
 
     Returns:
         How many messages were written.
+
+    Raises:
+        ValueError: If a part holds fewer messages than it says.
     """
     readers = [Reader(part) for part in parts]
     count = 0
@@ -217,6 +229,8 @@ def join_bags(parts: Sequence[Path], out: Path, storage: str) -> int:
             for time, number, connection, data in merge(*streams, key=lambda item: item[:2]):
                 writer.write(copies[number, connection], time, data)
                 count += 1
+            if count != (expected := sum(reader.message_count for reader in readers)):
+                raise ValueError(f"{out}: {count} messages could be joined, not {expected}")
     finally:
         for reader in readers:
             reader.close()

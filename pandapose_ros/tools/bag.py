@@ -12,7 +12,8 @@ from threading import Event
 
 from tqdm import tqdm
 
-from pandapose_ros.bags import STORAGES, BagJob, Losses, join_bags
+from pandapose_ros.bags import STORAGES, BagJob, Losses, count_messages, join_bags
+from pandapose_ros.folder_lock import claim
 from pandapose_ros.tools.bag_topics import (
     COMPRESSED,
     DEPTH_TYPE,
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: If the recording or a topic in it cannot be used, or a worker failed.
         FileExistsError: If the output is there already.
+        OSError: If another process is writing it.
     """
     if args.output.exists():
         raise FileExistsError(f"{args.output} exists already; remove it or give another name")
@@ -83,7 +85,21 @@ def run(args: argparse.Namespace) -> int:
     jobs = make_jobs(args, recorded, list(counts), folder)
     for job in jobs if args.params_file else ():
         check_parameters(args.params_file, f"{job.namespace}/pose_node")
-    folder.mkdir(exist_ok=True)
+    with claim(folder, args.output):
+        if args.output.exists():  # by now: another process had the folder until a moment ago
+            shutil.rmtree(folder)
+            raise FileExistsError(f"{args.output} has just been written by another process")
+        messages = write_output(jobs, counts, args)
+        for job in jobs:
+            for line in explain_losses(job, counts[job.image]):
+                print(line)
+        shutil.rmtree(folder)
+    print(f"{messages} messages written to {args.output}")
+    return 0
+
+
+def write_output(jobs: Sequence[BagJob], counts: dict[str, int], args: argparse.Namespace) -> int:
+    """Do the jobs that are left and join their parts; return the number of messages."""
     left = [job for job in jobs if not Path(job.out).exists()]
     if len(left) < len(jobs):
         print(f"{len(jobs) - len(left)} of {len(jobs)} topics are already done")
@@ -92,13 +108,26 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("interrupted: run the same command again to continue with the remaining topics")
         raise
-    messages = join_bags([Path(job.out) for job in jobs], args.output, args.storage)
     for job in jobs:
-        for line in explain_losses(job, counts[job.image]):
-            print(line)
-    shutil.rmtree(folder)
-    print(f"{messages} messages written to {args.output}")
-    return 0
+        check_part(job, counts[job.image])
+    return join_bags([Path(job.out) for job in jobs], args.output, args.storage)
+
+
+def check_part(job: BagJob, images: int) -> None:
+    """Remove a job's part and raise ValueError if it lacks skeletons of images.
+
+    Args:
+        job: That is done.
+        images: How many images there are.
+    """
+    expected = images - sum(Losses.load(job.losses).lost.values())
+    found = count_messages(Path(job.out), "/skeletons")
+    if found < expected:
+        shutil.rmtree(job.out)
+        raise ValueError(
+            f"{job.image}: skeletons of {found} images were kept, not of {expected}: run the same "
+            "command again"
+        )
 
 
 def make_jobs(

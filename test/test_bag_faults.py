@@ -1,0 +1,81 @@
+"""The bag tool with a second run at the same time."""
+
+import pytest
+from rclpy.serialization import serialize_message
+from recordings import STORE, clip_frames, messages, run_tool, write_recording
+from rosbags.rosbag2 import Reader
+
+from pandapose_ros.bags import BagJob, Losses, join_bags, new_bag
+from pandapose_ros.folder_lock import claim
+from pandapose_ros.tools import bag
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return clip_frames(6)
+
+
+def copy_to(frames, writer):
+    """Write images as a recording that `writer` has opened."""
+    topic = writer.add_connection("/image", "sensor_msgs/msg/Image", typestore=STORE)
+    for number, (image, _) in enumerate(messages(frames), start=1):
+        writer.write(topic, number, serialize_message(image))
+
+
+def test_a_recording_is_written_by_one_process_only(frames, tmp_path):
+    out = tmp_path / "out"
+    with new_bag(out, "sqlite3") as writer:
+        taken = "out is being written by another process"
+        with pytest.raises(OSError, match=taken), new_bag(out, "sqlite3"):
+            pass
+        copy_to(frames, writer)
+    with Reader(out) as reader:
+        assert reader.message_count == len(frames)
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_what_a_killed_process_left_does_not_hinder(tmp_path):
+    work = tmp_path / ".out.part"
+    (work / "out").mkdir(parents=True)
+    (work / "lock").touch()
+    (work / "out" / "out.db3").write_bytes(b"half")
+    with new_bag(tmp_path / "out", "sqlite3"):
+        pass
+    with Reader(tmp_path / "out") as reader:
+        assert reader.message_count == 0
+
+
+def test_a_second_run_is_refused_while_the_first_one_works(frames, tmp_path):
+    write_recording(tmp_path / "in", frames[:1])
+    made = tmp_path / ".out.parts-0"
+    with claim(made, tmp_path / "out"):
+        made.rename(tmp_path / f".out.parts-{fingerprint(tmp_path)}")
+        done = run_tool(tmp_path / "in", tmp_path / "out")
+    assert done.returncode == 1
+    assert "out is being written by another process" in done.stderr
+    done = run_tool(tmp_path / "in", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.glob(".*"))
+
+
+def fingerprint(folder):
+    parser = bag.argparse.ArgumentParser()
+    bag.add_arguments(parser)
+    return bag.fingerprint(parser.parse_args([str(folder / "in"), str(folder / "out")]))
+
+
+def test_a_part_without_its_skeletons_is_no_success(frames, tmp_path):
+    write_recording(tmp_path / "part", frames)
+    job = BagJob("in", "/cam/image_raw", str(tmp_path / "part"), "mcap", "msg", False)
+    Losses({"dropped_old": 2}, {}).save(job.losses)
+    with pytest.raises(ValueError, match="skeletons of 0 images were kept, not of 4"):
+        bag.check_part(job, 6)
+    assert not (tmp_path / "part").exists()
+
+
+def test_messages_that_get_lost_while_joining_are_missed(frames, tmp_path, monkeypatch):
+    write_recording(tmp_path / "in", frames)
+    monkeypatch.setattr(Reader, "message_count", 13)
+    with pytest.raises(ValueError, match="12 messages could be joined, not 13"):
+        join_bags([tmp_path / "in"], tmp_path / "out", "mcap")
+    assert not (tmp_path / "out").exists()
