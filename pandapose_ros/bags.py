@@ -5,7 +5,7 @@ import json
 import shutil
 import sqlite3
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from heapq import merge
@@ -92,6 +92,30 @@ class Losses:
     def load(path: Path) -> "Losses":
         """Read what `save` wrote."""
         return Losses(**json.loads(path.read_text()))
+
+
+class DamagedRecordingError(Exception):
+    """Say that a recording cannot be read any further."""
+
+
+class CheckedReader(Reader):
+    """A reader of rosbag2 with one kind of error for damaged messages."""
+
+    def messages(
+        self,
+        connections: Collection[Connection] = (),
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> Generator[tuple[Connection, int, bytes], None, None]:
+        """Yield the messages; arguments as of `Reader.messages`.
+
+        Raises:
+            DamagedRecordingError: If the next one cannot be read.
+        """
+        try:
+            yield from super().messages(connections, start, stop)
+        except Exception as error:  # SQLite, MCAP and the codecs each have their own
+            raise DamagedRecordingError(str(error)) from error
 
 
 class TopicQueues:

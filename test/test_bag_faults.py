@@ -1,9 +1,9 @@
-"""The bag tool with a second run at the same time."""
+"""The bag tool with damaged recordings, empty topics and a second run at the same time."""
 
 import pytest
 from rclpy.serialization import serialize_message
 from recordings import STORE, clip_frames, messages, run_tool, write_recording
-from rosbags.rosbag2 import Reader
+from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
 from pandapose_ros.bags import BagJob, Losses, join_bags, new_bag
 from pandapose_ros.folder_lock import claim
@@ -79,3 +79,41 @@ def test_messages_that_get_lost_while_joining_are_missed(frames, tmp_path, monke
     with pytest.raises(ValueError, match="12 messages could be joined, not 13"):
         join_bags([tmp_path / "in"], tmp_path / "out", "mcap")
     assert not (tmp_path / "out").exists()
+
+
+def damaged(path, frames):
+    with Writer(path, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        copy_to(frames, writer)
+    file = next(path.glob("*.db3"))
+    data = bytearray(file.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 200_000] = bytes(200_000)
+    file.write_bytes(data)
+
+
+def shortened(path, frames):
+    with Writer(path, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        copy_to(frames[:2], writer)
+    index = path / "metadata.yaml"
+    index.write_text(index.read_text().replace("message_count: 2", "message_count: 6"))
+
+
+@pytest.mark.parametrize("damage", [damaged, shortened])
+def test_a_damaged_recording_is_told_with_the_place(frames, tmp_path, damage):
+    damage(tmp_path / "in", frames)
+    done = run_tool(tmp_path / "in", tmp_path / "out")
+    assert done.returncode == 1
+    assert "/image failed: the recording is damaged after 2 images" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_topic_is_refused_before_the_work(frames, tmp_path):
+    with Writer(tmp_path / "in", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        copy_to(frames[:1], writer)
+        writer.add_connection("/empty", "sensor_msgs/msg/Image", typestore=STORE)
+    for options in (("--image", "/image", "/empty"), ("--depth", "/empty")):
+        done = run_tool(tmp_path / "in", tmp_path / "out", *options)
+        assert done.returncode == 1
+        assert "is empty" in done.stderr
+        assert not list(tmp_path.glob("*out*"))

@@ -7,7 +7,7 @@ is busy.
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rclpy.executors import SingleThreadedExecutor
@@ -19,7 +19,14 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from pandapose_ros.bags import BagJob, Losses, new_bag, quality
+from pandapose_ros.bags import (
+    BagJob,
+    CheckedReader,
+    DamagedRecordingError,
+    Losses,
+    new_bag,
+    quality,
+)
 from pandapose_ros.config import NodeConfig
 from pandapose_ros.node.bag_player import BagPlayer, class_of, spin_until
 from pandapose_ros.node.pose_node import PoseNode
@@ -81,34 +88,42 @@ class BagWorker:
 
         Raises:
             TimeoutError: If the node does not finish an image.
+            ValueError: If the recording is damaged.
             OSError: If the disk is full; see `new_bag`.
         """
         bag = Path(self._job.bag)
         with (
-            Reader(bag) as reader,
-            Reader(bag) as beside,
+            CheckedReader(bag) as reader,
+            CheckedReader(bag) as beside,
             new_bag(Path(self._job.out), self._job.storage) as writer,
         ):
-            player = BagPlayer(
-                self._player,
-                self._node,
-                self._executor,
-                beside,
-                self._job.image,
-                self._needed(),
-            )
-            outputs = self._outputs(writer)
-            for count, time_ns in enumerate(player.play(reader), start=1):
-                spin_until(
-                    self._executor,
-                    lambda count=count: self._has_done(count),
-                    "pose_node has not finished an image",
-                )
-                self._write(writer, outputs, time_ns)
-                on_image()
-                if self._is_ending():
-                    raise KeyboardInterrupt
+            done = 0
+            try:
+                for done in self._play(reader, beside, writer):  # noqa: B007  for the message
+                    on_image()
+                    if self._is_ending():
+                        raise KeyboardInterrupt
+            except DamagedRecordingError as error:
+                raise ValueError(_damage(done, str(error))) from error
+            images = sum(c.msgcount for c in reader.connections if c.topic == self._job.image)
+            if done < images:
+                raise ValueError(_damage(done, f"{images} should be there"))
             self._losses().save(self._job.losses)
+
+    def _play(self, reader: Reader, beside: Reader, writer: Writer) -> Iterator[int]:
+        """Play image by image; yield how many are done."""
+        needed = self._needed()
+        topic = self._job.image
+        player = BagPlayer(self._player, self._node, self._executor, beside, topic, needed)
+        outputs = self._outputs(writer)
+        for count, time_ns in enumerate(player.play(reader), start=1):
+            spin_until(
+                self._executor,
+                lambda count=count: self._has_done(count),
+                "pose_node has not finished an image",
+            )
+            self._write(writer, outputs, time_ns)
+            yield count
 
     def _needed(self) -> list[str]:
         """Return what the node cannot do without beside the images, as it was asked for."""
@@ -162,6 +177,14 @@ class BagWorker:
             self._received[name].clear()
 
 
+def _damage(images: int, reason: str) -> str:
+    """Say up to where a recording can be read."""
+    return (
+        f"the recording is damaged after {images} images ({reason}): save what is left of it with "
+        "`sqlite3 FILE .recover` or `mcap recover FILE`, then `ros2 bag reindex`"
+    )
+
+
 def _tell(text: str) -> None:
     """Print a line for the tool that started this process."""
     sys.stdout.write(f"{text}\n")
@@ -179,7 +202,7 @@ def main() -> int:
     try:
         worker = BagWorker(job, ending.is_set)
         worker.run(lambda: _tell("image"))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         _tell(f"error {getattr(error, 'strerror', None) or error}")
         return 1
     except KeyboardInterrupt:

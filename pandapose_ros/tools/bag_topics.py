@@ -37,7 +37,7 @@ class RecordedTopics:
             depths: Topics of depth images, which are left out.
 
         Raises:
-            ValueError: If a topic is missing or ambiguous.
+            ValueError: If a topic is missing, empty or ambiguous.
         """
         found = {
             c.topic: c.msgcount
@@ -52,6 +52,11 @@ class RecordedTopics:
                 )
         if not topics and len(found) != 1:
             raise ValueError(f"choose topics with --image; image topics of {self._bag}: {listing}")
+        for topic in topics or found:
+            if not found[topic]:
+                raise ValueError(
+                    f"{topic} of {self._bag} is empty: leave it out; its image topics: {listing}"
+                )
         return {topic: found[topic] for topic in topics or found}
 
     def choose_beside(
@@ -66,7 +71,7 @@ class RecordedTopics:
             kind: Their type.
 
         Raises:
-            ValueError: If their number differs, or one is missing or of another type.
+            ValueError: If their number differs, or one is missing, empty or of another type.
         """
         if not topics:
             return dict.fromkeys(images, "")
@@ -76,6 +81,7 @@ class RecordedTopics:
                 f"{len(images)} image topics, {len(topics)} for {option}"
             )
         kinds = {c.topic: c.msgtype for c in self._connections}
+        filled = {c.topic for c in self._connections if c.msgcount}
         others = [t for t in sorted(kinds) if kinds[t] == kind and t not in images]
         listing = f"its other topics of {kind}: {', '.join(others) or 'none'}"
         for topic in topics:
@@ -86,6 +92,8 @@ class RecordedTopics:
                     f"{topic} of {self._bag} is of {kinds[topic]}, but {option} needs {kind}; "
                     f"{listing}"
                 )
+            if topic not in filled:
+                raise ValueError(f"{topic} of {self._bag} for {option} is empty; {listing}")
         return dict(zip(images, topics, strict=True))
 
     def is_compressed(self, topic: str) -> bool:
