@@ -22,7 +22,6 @@ from pandapose_ros.model.hrnet import HRNet
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.tools import main
-from pandapose_ros.training.batches import BatchSource
 from pandapose_ros.training.distribution import Share
 from pandapose_ros.training.loop import WEIGHTS_FILE, Trainer
 from pandapose_ros.training.photograph_batches import PhotographBatches, open_photographs
@@ -217,6 +216,20 @@ def test_cut_off_and_resumed_equals_uninterrupted_and_is_evaluated(data, tmp_pat
     assert evaluate(data, whole, ["human36m", "--data", data.human36m]) == 0
 
 
+def test_a_run_goes_on_with_the_same_labels_and_hrnet_wherever_they_are(data, tmp_path, capsys):
+    run, moved = tmp_path / "run", tmp_path / "moved.pth"
+    assert train(data, run, "--minutes", "1e-9") == 0
+    shutil.copy(data.backbone_weights, moved)
+    same = replace(data, backbone_weights=str(moved))
+    assert train(same, run, "--resume", "--minutes", "1e-9") == 0
+    torch.save(HRNet(8).state_dict(), moved)
+    others = replace(same, human36m="", mpi_inf_3dhp=str(write_3dhp(tmp_path, 3)))
+    assert train(others, run, "--resume") == 1
+    told = capsys.readouterr().err
+    for key in ("backbone_sha256", "human36m", "mpi_inf_3dhp", "samples"):
+        assert f"{key}: expected" in told
+
+
 def test_kept_views_are_of_these_images_and_this_backbone(data, tmp_path):
     run, cache, elsewhere = tmp_path / "run", tmp_path / "cache", tmp_path / "elsewhere"
     run.mkdir()
@@ -277,9 +290,3 @@ def test_few_samples_and_unknown_joints_are_refused(data, tmp_path, labels):
     write_human36m(tmp_path, labels)
     with pytest.raises(ValueError, match=r"some are unknown of the sample .*_000001\.jpg"):
         batches(data, replace(CONFIG, image_batch=4)).batch(0)
-
-
-def test_weights_of_hrnet_are_not_for_blazepose(data, tmp_path):
-    data = TrainDataConfig(motion="walk.bvh", backbone_weights=data.backbone_weights)
-    with pytest.raises(ValueError, match="--backbone-weights is for networks on HRNet"):
-        BatchSource(data, CONFIG, tmp_path, Share())

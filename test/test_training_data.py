@@ -133,6 +133,12 @@ def test_runs_on_images_alone_are_not_scored_without(images, motion, tmp_path):
     assert BatchSource(TrainDataConfig(motion), config, tmp_path, Share()).held_out is not None
 
 
+def test_weights_of_hrnet_are_not_for_blazepose(motion, tmp_path):
+    data = TrainDataConfig(motion=motion, backbone_weights="pose_hrnet_w32_256x192.pth")
+    with pytest.raises(ValueError, match="--backbone-weights is for networks on HRNet"):
+        BatchSource(data, CONFIG, tmp_path, Share())
+
+
 def test_clips_of_which_none_is_held_apart_cannot_be_scored(motion, tmp_path):
     clip = tmp_path / "one.npz"
     with np.load(motion) as clips:

@@ -15,15 +15,12 @@ from pandapose_ros.config import (
     TrainConfig,
     TrainDataConfig,
 )
-from pandapose_ros.data.image_features import (
-    check_features,
-    landmarks_sha256,
-    make_features,
-)
+from pandapose_ros.data.image_features import check_features, make_features
 from pandapose_ros.data.image_samples import ImageSamples, ImageSampleSet
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
 from pandapose_ros.data.skeleton_samples import SkeletonSampler
 from pandapose_ros.synthetic.poses import read_pool
+from pandapose_ros.training.data_identity import data_identity, has_images
 from pandapose_ros.training.distribution import Share
 from pandapose_ros.training.loop import Batch
 from pandapose_ros.training.photograph_batches import open_photographs
@@ -49,8 +46,8 @@ class BatchSource:
         model: The network; of HRNet the features are made step by step, and nothing is held out.
 
     Attributes:
-        about: What there is beside the skeletons, and through which landmark net it is seen: of
-            all data what a command that resumes a run forgets without an error.
+        about: Which data these are, how many samples with images, and through which frozen net
+            they are seen; not where they are.
         held_out: Skeletons of clips held apart to score on; None if there are none, or if no step
             is done without images.
 
@@ -69,16 +66,13 @@ class BatchSource:
         for size in (config.batch, config.image_batch):
             share.of(size)  # must divide
         self._steps = config.steps
-        self.about = {
-            "images": has_images(data) or bool(data.features),
-            "bodies": bool(data.bodies),
-            "landmarks_sha256": landmarks_sha256(data),
-        }
         self.held_out: SkeletonSampler | None = None
         if model.backbone == "blazepose":
-            self._draw, self.held_out = _with_blazepose(data, config, features, share)
+            self._draw, self.held_out, samples = _with_blazepose(data, config, features, share)
         else:
-            self._draw = open_photographs(data, config, model, share).batch
+            photographs = open_photographs(data, config, model, share)
+            self._draw, samples = photographs.batch, len(photographs)
+        self.about = data_identity(data) | {"samples": samples}
         self._ahead = ThreadPoolExecutor(1)
         self._next: tuple[int, Future[Batch]] | None = None
 
@@ -108,21 +102,20 @@ def skeleton_samplers(
     return SkeletonSampler(take_apart(np.concatenate(train)), samples), held_out
 
 
-def has_images(data: TrainDataConfig) -> bool:
-    """Say whether there are images to look at."""
-    return bool(data.images or data.human36m or data.mpi_inf_3dhp)
-
-
 def _with_blazepose(
     data: TrainDataConfig, config: TrainConfig, features: Path, share: Share
-) -> tuple[Draw, SkeletonSampler | None]:
-    """Return what draws the batch of a step, and skeletons to score on, if there are any."""
+) -> tuple[Draw, SkeletonSampler | None, int]:
+    """Return what draws the batch of a step, skeletons to score on if any, and how many samples.
+
+    Those are counted whose features are in files.
+    """
     if not data.motion:
         raise ValueError("nothing to train on: give --motion, or data: {motion: FILE}")
     if data.backbone_weights:
         raise ValueError("--backbone-weights is for networks on HRNet, this is one on BlazePose")
     sampler, held_out = skeleton_samplers(Path(data.motion), config)
     take: Take | None = None
+    count = 0
     if data.bodies:
         take = _render(data, config, share)
     elif has_images(data) or data.features:
@@ -132,7 +125,7 @@ def _with_blazepose(
         elif share.rank == 0:
             make_features(data, folder)
         share.wait()
-        take = _read(folder, config, share)
+        take, count = _read(folder, config, share)
     if take is not None and config.skeleton_steps == 0:
         held_out = None  # lifting without images is never learnt
     part, period = share.of(config.batch), 1 + config.skeleton_steps
@@ -146,17 +139,17 @@ def _with_blazepose(
         keypoints, joints = drawn.keypoints[part], drawn.joints[part]
         return Batch(torch.from_numpy(keypoints), torch.from_numpy(joints), None)
 
-    return draw, held_out
+    return draw, held_out, count
 
 
-def _read(folder: Path, config: TrainConfig, share: Share) -> Take:
-    """Take images from files of features."""
+def _read(folder: Path, config: TrainConfig, share: Share) -> tuple[Take, int]:
+    """Take images from files of features; tell how many there are."""
     samples, part = ImageSampleSet(folder), share.of(config.image_batch)
 
     def take(number: int) -> ImageSamples:
         return samples.take(samples.indices(number, config.image_batch, config.seed)[part])
 
-    return take
+    return take, len(samples)
 
 
 def _render(data: TrainDataConfig, config: TrainConfig, share: Share) -> Take:

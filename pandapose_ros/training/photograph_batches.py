@@ -64,6 +64,10 @@ class PhotographBatches:
         self._config, self._share = config, share
         self._readers = ThreadPoolExecutor(readers)
 
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return self._count
+
     def batch(self, number: int) -> Batch:
         """Return this process' part of a batch, its features on the backbone's device.
 

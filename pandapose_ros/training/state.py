@@ -14,7 +14,7 @@ from pandapose_ros.checkpoint import replace_file
 
 STATE_FILE = "state.safetensors"
 _STEP = "step"
-# What states of older versions do not tell.
+# What states of older versions do not tell, or not all of it.
 _LATER = {"data"}
 
 
@@ -41,7 +41,7 @@ def read_state(
 
     Args:
         folder: Holds the state.
-        about: The configurations that the state must be of.
+        about: The configurations that the state must be of; of the data only what both tell.
 
     Returns:
         Steps done, and the tensors.
@@ -121,7 +121,9 @@ def _check_same(
 ) -> None:
     """Raise ValueError unless two configurations agree."""
     given = json.loads(json.dumps(given))  # tuples become lists, as in the file
-    keys = [key for key in {**given, **stored} if stored.get(key) != given.get(key)]
+    both = stored.keys() & given.keys()
+    compared = [key for key in {**given, **stored} if key in both or name not in _LATER]
+    keys = [key for key in compared if stored.get(key) != given.get(key)]
     differences = "; ".join(f"{k}: expected {given.get(k)}, got {stored.get(k)}" for k in keys)
     if keys:
         raise ValueError(f"{path} is of another {name} configuration: {differences}")

@@ -1,0 +1,94 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+from walkers import walkers
+
+from pandapose_ros.config import TrainDataConfig
+from pandapose_ros.data.file_identity import identity
+from pandapose_ros.tools import main
+from pandapose_ros.training.data_identity import data_identity
+from pandapose_ros.training.state import STATE_FILE
+
+SMALL = ("width=32", "heads=2", "layers=1", "local_anchors=4", "feedforward=32", "depth_bins=8")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def write_motion(path, seed=0):
+    rng = np.random.default_rng(seed)
+    joints = walkers(140)[0].joints * (1, -1, -1)
+    clips = {f"c{i}": (joints + rng.normal(0, 0.03, (9, 17, 3))).astype("f4") for i in range(3)}
+    path.parent.mkdir(exist_ok=True)
+    np.savez(path, **clips)
+    return path
+
+
+def train(motion, out, *more):
+    small = [part for value in SMALL for part in ("--set", f"model.{value}")]
+    sizes = ("--batch", "4", "--steps", "3", "--save-every", "1", "--held-out-share", "0.4")
+    speed = ("--threads", "1", "--device", "cpu", "--quarter-anchors")
+    return main.main(
+        ["train", "--motion", str(motion), "--out", str(out), *small, *sizes, *speed, *more]
+    )
+
+
+def test_a_run_goes_on_with_the_same_motion_wherever_it_is(tmp_path, capsys):
+    motion, out = write_motion(tmp_path / "a" / "motion.npz"), tmp_path / "out"
+    assert train(motion, out, "--minutes", "1e-9") == 0
+    other = write_motion(tmp_path / "b" / "motion.npz", seed=1)
+    assert other.stat().st_size == motion.stat().st_size
+    assert train(other, out, "--resume") == 1
+    assert "of another data configuration: motion: expected 1 file, " in capsys.readouterr().err
+    (tmp_path / "c").mkdir()
+    moved = shutil.move(motion, tmp_path / "c" / "walk.npz")
+    assert train(moved, out, "--resume", "--minutes", "1e-9") == 0
+    path = out / STATE_FILE
+    with safe_open(path, framework="pt") as file:
+        told = file.metadata()
+    told["data"] = json.dumps({"images": False, "bodies": False, "landmarks_sha256": ""})
+    path.write_bytes(save(load_file(path), told))  # as older versions wrote it
+    assert train(other, out, "--resume") == 0
+
+
+def test_files_are_known_by_what_is_in_them(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        (folder / "below").mkdir(parents=True)
+        for name in ("1.bin", "below/2.bin"):
+            (folder / name).write_bytes(name.encode())
+
+    def told(folder):
+        return identity([file for file in folder.rglob("*") if file.is_file()], folder)
+
+    assert told(first) == told(second)
+    assert told(first).startswith("2 files, 16 bytes, digest ")
+    (second / "1.bin").write_bytes(b"other")
+    assert told(first) != told(second)
+    (second / "1.bin").write_bytes(b"1.bin")
+    (second / "1.bin").rename(second / "3.bin")
+    assert told(first) != told(second)
+    large = [tmp_path / name for name in ("a.bin", "b.bin")]
+    for path in large:
+        with path.open("wb") as file:
+            file.truncate(2**30)
+    large[1].open("r+b").write(b"not read")
+    assert identity(large[:1], large[0]) == identity(large[1:], large[1])
+
+
+def test_features_alone_do_not_tell_of_which_images_they_are(tmp_path):
+    (tmp_path / "chunk_0000.npz").write_bytes(b"people")
+    images = data_identity(TrainDataConfig(images=str(tmp_path)))
+    features = data_identity(TrainDataConfig(features=str(tmp_path)))
+    assert images["images"] == features["images"] is True
+    assert images["image_files"].startswith("1 file, 6 bytes")
+    assert "image_files" not in features
