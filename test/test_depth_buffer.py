@@ -1,20 +1,25 @@
 """Which depth image belongs to which image, and how long an image waits for it."""
 
+import array
 import threading
 import time
 
 import pytest
 from builtin_interfaces.msg import Time
+from rclpy.logging import get_logger
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from pandapose_ros.node.depth import DepthBuffer
+from pandapose_ros.node.depth import DepthBuffer, DepthReader
+from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.stamps import nanoseconds
+from pandapose_ros.node.statistics import NodeStatistics
 
 
-def stamped(milliseconds):
+def stamped(milliseconds, data=()):
     sec, nanosec = divmod(round(milliseconds * 10**6), 10**9)
-    return Image(header=Header(stamp=Time(sec=sec, nanosec=nanosec)))
+    header = Header(stamp=Time(sec=sec, nanosec=nanosec))
+    return Image(header=header, data=array.array("B", data))
 
 
 def test_the_buffer_finds_the_nearest_within_the_window():
@@ -102,3 +107,54 @@ def test_depth_that_jitters_is_waited_for_in_a_narrow_window():
     for milliseconds in (1000, 1200, 1400):
         buffer.add(stamped(milliseconds))
     assert waits(buffer, 1585, 0.01)
+
+
+@pytest.mark.parametrize("rate", [15, 30, 90])
+def test_an_image_finds_its_own_depth_though_it_comes_late(rate):
+    buffer = DepthBuffer()
+    for number in range(rate):  # of a second
+        buffer.add(stamped(10_000 + 1000 * number / rate))
+    found = buffer.find(10_200 * 10**6, 0.01)
+    assert abs(nanoseconds(found.header.stamp) - 10_200 * 10**6) <= 0.5e9 / rate + 1
+
+
+def test_depth_is_forgotten_after_a_second_and_by_its_size():
+    buffer = DepthBuffer()
+    for milliseconds in range(1000, 4000, 100):
+        buffer.add(stamped(milliseconds))
+    assert buffer.oldest_ns == 2900 * 10**6
+    image = bytes(8 << 20)
+    for milliseconds in range(4000, 4900, 50):
+        buffer.add(stamped(milliseconds, image))
+    assert buffer.oldest_ns == 4500 * 10**6  # eight of them
+    # As many as are needed to tell when the next one is due stay in any case.
+    for milliseconds in range(10_000, 90_000, 10_000):
+        buffer.add(stamped(milliseconds))
+    assert buffer.oldest_ns == 50 * 10**9
+
+
+def test_depth_that_jumps_back_or_stands_still_is_kept():
+    buffer = DepthBuffer()
+    for milliseconds in (8000, 8500, 9000, 9500):
+        buffer.add(stamped(milliseconds))
+    restarted = [stamped(milliseconds) for milliseconds in range(1000, 2000, 250)]
+    for message in restarted:
+        buffer.add(message)
+    assert [buffer.find(n * 10**6, 0.01) for n in range(1000, 2000, 250)] == restarted
+    latest = stamped(1750)
+    buffer.add(latest)
+    assert buffer.find(1750 * 10**6, 0.01) is latest
+
+
+def test_it_is_said_whether_depth_is_missing_or_gone(capfd):
+    buffer, counts = DepthBuffer(), NodeStatistics()
+    reader = DepthReader(buffer, counts, Notices(get_logger("depth")))
+    for milliseconds in range(5000, 8000, 100):
+        buffer.add(stamped(milliseconds))
+    assert reader.read(8050 * 10**6, (1, 1), "", 0.01) is None
+    assert reader.state == "none within 0.01 s of an image (depth_window)"
+    assert reader.read(6500 * 10**6, (1, 1), "", 0.01) is None
+    assert "already gone: the oldest one kept is 0.4 s later than the image" in reader.state
+    assert reader.fault == reader.state
+    assert counts.missed_depth == 2
+    assert "already gone" in capfd.readouterr().err

@@ -3,7 +3,6 @@
 import math
 import threading
 import time
-from collections import deque
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +17,11 @@ from pandapose_ros.node.statistics import NodeStatistics
 
 # Encoding -> (type of a value, metres of one unit), as REP 118 has it.
 _ENCODINGS = {"16UC1": ("u2", 0.001), "mono16": ("u2", 0.001), "32FC1": ("f4", 1.0)}
-_KEPT = 4
+# Depth is kept for images that come later than it: so long by the stamps [s], in so many bytes.
+_KEPT_FOR = 1.0
+_MOST_BYTES = 64 << 20
+# So many are kept in any case: they tell when the next one is due.
+_LEAST_KEPT = 4
 # A depth camera that has been silent for longer is not waited for [s].
 _ALIVE = 1.0
 # A depth image may come so much before it is due, as a share of the gap between two.
@@ -67,22 +70,26 @@ def check_registered(message: Image, frame_id: str) -> None:
 
 
 class DepthBuffer:
-    """Keep the last few depth images; filled by the executor, read by the worker.
+    """Keep the depth images of the last second; filled by the executor, read by the worker.
 
     Attributes:
         received: Number of depth images so far.
     """
 
     def __init__(self) -> None:
-        self._messages: deque[Image] = deque(maxlen=_KEPT)
+        # By stamp, in the order in which they came.
+        self._messages: dict[int, Image] = {}
         self._condition = threading.Condition()
         self.received = 0
         self._silent_since = 0.0
 
     def add(self, message: Image) -> None:
-        """Add a depth image."""
+        """Add a depth image, and forget old ones."""
+        stamp_ns = nanoseconds(message.header.stamp)
         with self._condition:
-            self._messages.append(message)
+            self._messages.pop(stamp_ns, None)
+            self._messages[stamp_ns] = message
+            self._forget_old(stamp_ns)
             self._silent_since = time.monotonic()
             self.received += 1
             self._condition.notify_all()
@@ -99,9 +106,7 @@ class DepthBuffer:
             stamp_ns: Of the last one to keep, nanoseconds.
         """
         with self._condition:
-            kept = [m for m in self._messages if nanoseconds(m.header.stamp) <= stamp_ns]
-            self._messages.clear()
-            self._messages.extend(kept)
+            self._messages = {t: m for t, m in self._messages.items() if t <= stamp_ns}
 
     @property
     def silence(self) -> float:
@@ -112,6 +117,12 @@ class DepthBuffer:
     def is_alive(self) -> bool:
         """Whether depth images have come lately."""
         return self.silence < _ALIVE
+
+    @property
+    def oldest_ns(self) -> int | None:
+        """Stamp of the oldest depth image that is kept, nanoseconds; None without any."""
+        with self._condition:
+            return min(self._messages, default=None)
 
     def find(self, stamp_ns: int, window: float) -> Image | None:
         """Return the depth image nearest to a stamp, after waiting for it if it is due by then.
@@ -129,23 +140,32 @@ class DepthBuffer:
         with self._condition:
             deadline = time.monotonic() + window
             while True:
-                best = min(self._messages, key=lambda m: _distance(m, stamp_ns), default=None)
-                if best is not None and _distance(best, stamp_ns) > window * 1e9:
+                best = min(self._messages, key=lambda t: abs(t - stamp_ns), default=None)
+                if best is not None and abs(best - stamp_ns) > window * 1e9:
                     best = None
                 left = deadline - time.monotonic()
                 if left <= 0 or not self.is_alive or self._is_final(best, stamp_ns, window):
-                    return best
+                    return None if best is None else self._messages[best]
                 self._condition.wait(left)
 
-    def _is_final(self, best: Image | None, stamp_ns: int, window: float) -> bool:
+    def _forget_old(self, newest_ns: int) -> None:
+        """Forget those that came first, if they are too old or all together too many."""
+        size = sum(len(message.data) for message in self._messages.values())
+        for stamp_ns in list(self._messages)[:-_LEAST_KEPT]:
+            # A stamp may be later too, if time has jumped back.
+            if size <= _MOST_BYTES and abs(newest_ns - stamp_ns) <= _KEPT_FOR * 1e9:
+                break
+            size -= len(self._messages.pop(stamp_ns).data)
+
+    def _is_final(self, best_ns: int | None, stamp_ns: int, window: float) -> bool:
         """Return whether no image to come is in the window and nearer than the best one."""
-        stamps = sorted({nanoseconds(m.header.stamp) for m in self._messages})
+        stamps = sorted(self._messages)
         if stamps and stamps[-1] >= stamp_ns:
             return True
         # Some may have been lost, so the smallest gap tells when the next one is due.
         gap = min((after - before for before, after in pairwise(stamps)), default=0)
-        if best is not None:
-            return 2 * _distance(best, stamp_ns) <= gap
+        if best_ns is not None:
+            return 2 * abs(best_ns - stamp_ns) <= gap
         early = min(_EARLY * gap, window * 1e9)
         return gap > 0 and stamps[-1] + gap - early > stamp_ns + window * 1e9
 
@@ -154,7 +174,7 @@ class DepthReader:
     """Find the depth image of each image, or say why there is none; for the worker's thread.
 
     Attributes:
-        state: In use, none and since when, late, or refused, and why.
+        state: In use, none and since when or when not, or refused, and why.
         fault: The same, of the last image without the depth that it should have had.
     """
 
@@ -184,7 +204,7 @@ class DepthReader:
         """
         message = self._buffer.find(stamp_ns, window)
         if message is None:
-            self._miss(window)
+            self._miss(stamp_ns, window)
             return None
         try:
             check_registered(message, frame_id)
@@ -204,23 +224,21 @@ class DepthReader:
             self.state = self.fault = "not used without camera_info"
             self._statistics.missed_depth += 1
 
-    def _miss(self, window: float) -> None:
+    def _miss(self, stamp_ns: int, window: float) -> None:
         """Count and log that an image has no depth, unless no depth image ever came."""
         silence = self._buffer.silence
         if math.isinf(silence):
             self.state = "none"
             return
-        self.state, when = "late", f"within {window:g} s of an image (depth_window)"
+        when, oldest_ns = f"within {window:g} s of an image (depth_window)", self._buffer.oldest_ns
         if not self._buffer.is_alive:
             when = f"for {silence:.1f} s"
-            self.state = f"none {when}"
-        self.fault = self.state
+        elif oldest_ns is not None and oldest_ns > stamp_ns:
+            gone = (oldest_ns - stamp_ns) / 1e9
+            when += f", already gone: the oldest one kept is {gone:.2g} s later than the image"
+        self.state = self.fault = f"none {when}"
         self._statistics.missed_depth += 1
         self._notices.warn(
             f"no depth image {when}: distances are estimated from people's size",
             again_after=10.0,
         )
-
-
-def _distance(message: Image, stamp_ns: int) -> int:
-    return abs(nanoseconds(message.header.stamp) - stamp_ns)
