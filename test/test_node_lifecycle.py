@@ -14,7 +14,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PACKAGED_WEIGHTS
-from pandapose_ros.msg import AnchorSet3DArray, SkeletonInfo
+from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D, SkeletonInfo
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 
@@ -119,6 +119,34 @@ def test_deactivation_deletes_the_markers(graph, make_node, make_camera, walker)
     graph.spin_until(lambda: arrays and anchor_arrays)
     last = [m for a in (*arrays, *anchor_arrays) for m in a.markers]
     assert {(m.ns, m.id) for m in last if m.action == Marker.DELETE} == drawn
+
+
+@pytest.mark.parametrize("transition", ["deactivate", "shutdown", "error"])
+@pytest.mark.parametrize("tracking", [True, False])
+def test_nobody_is_left_in_the_last_message(
+    graph, make_node, make_camera, walker, blank, transition, tracking
+):
+    node, camera = make_node(tracking=tracking), make_camera()
+    assert node.start()
+    camera.wait_for_node()
+    first = camera.exchange(camera.message(walker))
+    if transition == "error":
+        node.cameras[0].outputs.clear_markers = lambda: 1 / 0
+        assert node.trigger_deactivate() == TransitionCallbackReturn.ERROR
+    else:
+        assert getattr(node, f"trigger_{transition}")() == SUCCESS
+    graph.spin_until(lambda: len(camera.skeletons) == 2)
+    last = camera.skeletons[-1]
+    assert last.header == first.header
+    states = [(s.id, s.tracking_state) for s in last.skeletons]
+    assert states == ([("person_0", Skeleton3D.TRACKING_LOST)] if tracking else [])
+    if transition == "deactivate":
+        assert node.trigger_activate() == SUCCESS
+        camera.wait_for_node()
+        assert camera.exchange(camera.message(blank)).skeletons == []
+        assert node.trigger_deactivate() == SUCCESS
+        graph.spin_for(0.3)
+        assert len(camera.skeletons) == 3
 
 
 def test_skeleton_info_is_latched(graph, make_node, make_camera):

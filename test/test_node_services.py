@@ -1,5 +1,6 @@
 import threading
 
+import numpy as np
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -86,6 +87,11 @@ def test_a_disabled_node_works_on_nothing(graph, node, camera, caller, walker):
     graph.spin_until(lambda: len(arrays) == 2)
     assert actions(arrays[1]) == {Marker.DELETE}
     assert {(m.ns, m.id) for m in arrays[1].markers} == drawn
+    # Or a robot would wait for ever for somebody who may be gone.
+    graph.spin_until(lambda: len(camera.skeletons) == 2)
+    assert people(camera.skeletons[1]) == [("person_0", Skeleton3D.TRACKING_LOST)]
+    assert camera.skeletons[1].header == camera.skeletons[0].header
+    assert np.isnan(camera.skeletons[1].skeletons[0].joints[0].position.x)
 
     assert caller.enable(False) == "already disabled"
     # Images are not even received: that would cost more than all else a disabled node does.
@@ -94,15 +100,13 @@ def test_a_disabled_node_works_on_nothing(graph, node, camera, caller, walker):
     for _ in range(5):
         camera.images.publish(camera.message(walker))
     graph.spin_for(0.7)
-    assert (len(camera.skeletons), len(arrays)) == (1, 2)
+    assert (len(camera.skeletons), len(arrays)) == (2, 2)
     assert (node.statistics.received, node.statistics.processed) == (1, 1)
 
     assert caller.enable(True) == "enabled"
     camera.wait_for_node()
-    assert people(camera.exchange(camera.message(walker))) == [
-        ("person_1", Skeleton3D.TRACKING_NEW),
-        ("person_0", Skeleton3D.TRACKING_LOST),
-    ]
+    second = only_skeleton(camera.exchange(camera.message(walker)))
+    assert second == ("person_1", Skeleton3D.TRACKING_NEW)
     graph.spin_until(lambda: len(arrays) == 3)
     assert actions(arrays[2]) == {Marker.ADD}
 
@@ -126,8 +130,10 @@ def test_a_waiting_image_is_dropped_when_disabled(graph, node, camera, walker):
         assert in_estimator.wait(60)
     assert node.enable(False) == "disabled"
     go_on.set()
-    graph.spin_until(lambda: len(camera.skeletons) == 2)
+    graph.spin_until(lambda: len(camera.skeletons) == 3)
     graph.spin_for(0.2)
+    states = [[state for _, state in people(message)] for message in camera.skeletons]
+    assert states[1:] == [[Skeleton3D.TRACKING_TRACKED], [Skeleton3D.TRACKING_LOST]]
     counts = node.statistics
     assert (counts.processed, counts.dropped_disabled, counts.failed) == (2, 1, 0)
 

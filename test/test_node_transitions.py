@@ -90,7 +90,9 @@ def test_a_worker_that_wakes_up_in_an_inactive_node_publishes_nothing(
     go_on()
     graph.spin_until(lambda: node.statistics.processed == 2)
     graph.spin_for(0.5)
-    assert (len(frames), len(camera.skeletons)) == (1, 1)
+    (_, lost) = camera.skeletons
+    assert [s.tracking_state for s in lost.skeletons] == [Skeleton3D.TRACKING_LOST]
+    assert len(frames) == 1
 
 
 def test_an_activation_that_fails_says_why_and_leaves_nothing_behind(

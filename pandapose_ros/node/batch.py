@@ -78,7 +78,7 @@ class Batch:
         """Forget all people, including those not yet published, as the node is disabled."""
         for pipeline in self._pipelines.values():
             pipeline.statistics.dropped_disabled += pipeline.delivery.drop()
-        self.forget()
+            pipeline.forget(is_last=True)
 
     def end(self) -> None:
         """Drop and count what is still unpublished, as the node is deactivated."""

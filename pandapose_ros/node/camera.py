@@ -140,6 +140,7 @@ class Camera:
     def clear(self) -> None:
         """Delete all markers and people; to be called after the last image."""
         self.outputs.clear_markers()
+        self.outputs.release()
         self._world.close()
 
     def destroy(self) -> None:

@@ -48,6 +48,8 @@ class Outputs:
         self._prefix = f"~/{camera}/" if camera else "~/"
         self._skeleton = skeleton
         self._people: list[Pose] = []
+        # Of the last message with somebody who is not lost, until nobody is.
+        self._header: Header | None = None
         # Reliable: RViz requests it and would receive nothing from a best-effort publisher.
         # As deep as that: what a network loses of those that come at once can be sent again.
         self._skeletons = self._create(Skeleton3DArray, "~/skeletons", MOST_AT_ONCE)
@@ -93,6 +95,8 @@ class Outputs:
             send: Called with a publisher and its message, as soon as that is made.
         """
         poses, header = [*placed.poses, *self._vanished(placed.poses)], placed.header
+        is_anybody = any(pose.state is not TrackState.LOST for pose in placed.poses)
+        self._header = header if is_anybody else None
         send(self._skeletons, skeletons_message(poses, header, self._skeleton.name))
         for publisher, draw, living in self._drawings:
             if publisher.get_subscription_count():
@@ -100,6 +104,17 @@ class Outputs:
                 send(publisher, living.replace(markers, header))
         if self._anchors.get_subscription_count():
             send(self._anchors, anchors_message(poses, header))
+
+    def release(self) -> None:
+        """Publish the people of the last message as lost, with its header, and forget them.
+
+        For when no image follows: subscribers would keep them for ever. Nothing is published if
+        nobody was left. Without tracking, people have no ids: then the message is empty.
+        """
+        header, self._header = self._header, None
+        lost = self._vanished([])
+        if header is not None:
+            self._skeletons.publish(skeletons_message(lost, header, self._skeleton.name))
 
     def _vanished(self, poses: Sequence[Pose]) -> list[Pose]:
         """Return those missing since the last message, as lost; remember those present."""
@@ -118,7 +133,8 @@ class Outputs:
                 publisher.publish(living.replace([], header))
 
     def destroy(self) -> None:
-        """Remove the publishers."""
+        """Remove the publishers, after the people."""
+        self.release()
         for publisher in (self._info, *self._results):
             self._node.destroy_lifecycle_publisher(publisher)
 

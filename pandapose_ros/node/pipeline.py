@@ -117,11 +117,17 @@ class FramePipeline:
         self.statistics.failed += 1
         self._notices.error(f"image dropped, {type(error).__name__}: {error}", again_after=10.0)
 
-    def forget(self) -> None:
-        """Forget all people and delete their markers; their ids are not used again."""
+    def forget(self, *, is_last: bool = False) -> None:
+        """Forget all people and delete their markers; their ids are not used again.
+
+        Args:
+            is_last: No image follows: publish people as lost now instead of with the next one.
+        """
         try:
             self._forget_people()
             self.outputs.clear_markers()
+            if is_last:
+                self.outputs.release()
         except Exception as error:  # the worker's thread must survive
             self._notices.error(f"reset failed, {type(error).__name__}: {error}")
 
