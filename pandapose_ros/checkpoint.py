@@ -21,6 +21,8 @@ from pandapose_ros.model_files import LANDMARK_NET, find_model_file
 
 CONFIG_KEY = "config"
 SKELETON_KEY = "skeleton"
+# Of weights on HRNet, which is not stored with them.
+HRNET_KEY = "backbone_sha256"
 # Landmark nets that were fine-tuned before 0.6 know nothing of turns.
 TURNS_KEY = "landmark_turns"
 # Nets that were not taught to refine or verify keypoints, as older ones, have no such tensors.
@@ -89,6 +91,18 @@ def backbone_sha256(path: Path) -> str:
     """Return a digest of the fine-tuned landmark net in a file; empty if it has none."""
     state = _stored_backbone(path)
     return _digest(state) if state else ""
+
+
+def hrnet_sha256(path: Path) -> str:
+    """Return the sha256 of the HRNet file that weights were trained on; empty if it is not told.
+
+    Of BlazePose it is empty, and of weights that were trained before it was stored.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a file that `save_weights` wrote.
+    """
+    return read_metadata(path).get(HRNET_KEY, "")
 
 
 def net_sha256(net: nn.Module) -> str:

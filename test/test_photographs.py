@@ -1,5 +1,6 @@
 # Training as the paper does: on photographs, through a frozen HRNet. All is small: four images, an
 # HRNet a quarter as wide with random weights, a lifter of width 32.
+import hashlib
 import json
 import re
 import shutil
@@ -13,7 +14,7 @@ from photographed_people import COLOURS, human36m_label, write_3dhp, write_human
 from safetensors.torch import load_file
 from torch import nn
 
-from pandapose_ros.checkpoint import save_weights
+from pandapose_ros.checkpoint import hrnet_sha256, save_weights
 from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
 from pandapose_ros.data.dataset import human36m, mpi_inf_3dhp
 from pandapose_ros.data.photographs import look_as_paper, mirror
@@ -220,6 +221,11 @@ def test_a_run_goes_on_with_the_same_labels_and_hrnet_wherever_they_are(data, tm
     run, moved = tmp_path / "run", tmp_path / "moved.pth"
     assert train(data, run, "--minutes", "1e-9") == 0
     shutil.copy(data.backbone_weights, moved)
+    digest = hashlib.sha256(moved.read_bytes()).hexdigest()
+    assert hrnet_sha256(run / WEIGHTS_FILE) == digest
+    out = ["--out", str(tmp_path / "out.safetensors"), "--name", "n", "--version", "1"]
+    assert main.main(["export-weights", str(run), *out]) == 0
+    assert hrnet_sha256(tmp_path / "out.safetensors") == digest
     same = replace(data, backbone_weights=str(moved))
     assert train(same, run, "--resume", "--minutes", "1e-9") == 0
     torch.save(HRNet(8).state_dict(), moved)

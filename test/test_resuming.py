@@ -8,10 +8,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from walkers import walkers
 
+from pandapose_ros.checkpoint import hrnet_sha256
 from pandapose_ros.config import TrainDataConfig
 from pandapose_ros.data.file_identity import identity
 from pandapose_ros.tools import main
 from pandapose_ros.training.data_identity import data_identity
+from pandapose_ros.training.loop import WEIGHTS_FILE
 from pandapose_ros.training.state import STATE_FILE
 
 SMALL = ("width=32", "heads=2", "layers=1", "local_anchors=4", "feedforward=32", "depth_bins=8")
@@ -45,6 +47,7 @@ def train(motion, out, *more):
 def test_a_run_goes_on_with_the_same_motion_wherever_it_is(tmp_path, capsys):
     motion, out = write_motion(tmp_path / "a" / "motion.npz"), tmp_path / "out"
     assert train(motion, out, "--minutes", "1e-9") == 0
+    assert hrnet_sha256(out / WEIGHTS_FILE) == ""
     other = write_motion(tmp_path / "b" / "motion.npz", seed=1)
     assert other.stat().st_size == motion.stat().st_size
     assert train(other, out, "--resume") == 1

@@ -13,6 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from pandapose_ros.checkpoint import (
+    HRNET_KEY,
     has_backbone,
     load_weights,
     open_landmark_net,
@@ -194,7 +195,10 @@ def _train(
 
 def _save(trainer: Trainer, out: Path, source: BatchSource, log: TrainLog) -> None:
     """Write weights and state; add the scores of the averaged weights to the history."""
-    trainer.save(out, {"name": "pandapose", "version": f"unreleased, step {trainer.step}"})
+    told = {"name": "pandapose", "version": f"unreleased, step {trainer.step}"}
+    if backbone := source.about["backbone_sha256"]:
+        told[HRNET_KEY] = str(backbone)
+    trainer.save(out, told)
     scores: dict[str, float] = {}
     if source.held_out is not None:
         drawn = source.held_out.sample(_SCORED_SAMPLES, np.random.default_rng(0))
