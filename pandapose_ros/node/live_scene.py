@@ -1,6 +1,7 @@
 """The 3D scene that a browser shows, and the check-boxes for its layers."""
 
 import logging
+import socket
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,6 +29,34 @@ class _Server(viser.ViserServer):
         return None
 
 
+def _check_host(host: str) -> None:
+    """Raise OSError if nothing can be served on an address: viser would try it for ever."""
+    reason: OSError | UnicodeError | None = None
+    try:
+        places = socket.getaddrinfo(
+            host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError) as error:
+        reason, places = error, []
+    for family, kind, protocol, _, address in places:
+        try:
+            with socket.socket(family, kind, protocol) as trial:
+                trial.bind(address)
+            return  # localhost may be two addresses, of which IPv4 alone is there
+        except OSError as error:
+            reason = error
+    raise OSError(
+        f"cannot serve on host '{host}': {getattr(reason, 'strerror', None) or reason}; use an "
+        "address of this computer, 127.0.0.1 for itself only, or 0.0.0.0 for all"
+    )
+
+
+def _shown(host: str) -> str:
+    """Return a host as it stands in a URL; none can be opened that means all addresses."""
+    name = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{name}]" if ":" in name else name
+
+
 class LiveScene:
     """Serve one scene to any number of browsers, with the same check-boxes for all."""
 
@@ -37,13 +66,15 @@ class LiveScene:
         Args:
             host: Address to bind to.
             port: If it is taken, the next free one; see `url`.
+
+        Raises:
+            OSError: If this computer does not have the address.
         """
+        _check_host(host)
         # Browsers open sockets ahead of need and drop them; each would be logged with a traceback.
         logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
         self._server = _Server(host=host, port=port, label="PandaPose", verbose=False)
-        # The host may be 0.0.0.0, which no browser can open.
-        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
-        self.url = f"http://{shown}:{self._server.get_port()}"
+        self.url = f"http://{_shown(host)}:{self._server.get_port()}"
         self._server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
         self._server.scene.world_axes.visible = False
         # Shadows cost a weak computer more than all the rest.
