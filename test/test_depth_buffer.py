@@ -158,3 +158,36 @@ def test_it_is_said_whether_depth_is_missing_or_gone(capfd):
     assert reader.fault == reader.state
     assert counts.missed_depth == 2
     assert "already gone" in capfd.readouterr().err
+
+
+def test_slow_depth_is_waited_for_and_dead_depth_is_not(monkeypatch):
+    monkeypatch.setattr("pandapose_ros.node.depth._ALIVE", 0.1)
+    buffer = DepthBuffer()
+    for milliseconds in (1000, 1400, 1800):
+        buffer.add(stamped(milliseconds))
+        time.sleep(0.4)
+    own = stamped(2200)
+    timer = threading.Timer(0.05, buffer.add, [own])
+    timer.start()
+    assert buffer.find(2200 * 10**6, 0.5) is own
+    timer.join()
+    time.sleep(1.1)
+    assert not buffer.is_alive
+    started = time.monotonic()
+    assert buffer.find(3300 * 10**6, 60.0) is own  # nobody sends any more
+    assert time.monotonic() - started < 30
+
+
+def test_a_pause_of_depth_is_no_period_of_it(monkeypatch):
+    buffer, clock = DepthBuffer(), iter(())
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    # Two come, a quarter of an hour apart, and are waited for 10 s, not for longer.
+    clock = iter((100.0, 1000.0, 1009.0, 1011.0))
+    for milliseconds in (1000, 900_000):
+        buffer.add(stamped(milliseconds))
+    assert buffer.is_alive
+    assert not buffer.is_alive
+    clock = iter((1012.0, 1012.033, 1013.5))
+    for milliseconds in (912_000, 912_033):
+        buffer.add(stamped(milliseconds))
+    assert not buffer.is_alive

@@ -3,6 +3,8 @@
 import math
 import threading
 import time
+from collections import deque
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -22,8 +24,12 @@ _KEPT_FOR = 1.0
 _MOST_BYTES = 64 << 20
 # So many are kept in any case: they tell when the next one is due.
 _LEAST_KEPT = 4
-# A depth camera that has been silent for longer is not waited for [s].
+# A depth camera that has been silent for longer is not waited for: seconds, or periods of its own,
+# which are taken from the last few arrivals; the latter in seconds at most.
 _ALIVE = 1.0
+_ALIVE_PERIODS = 2.5
+_ALIVE_AT_MOST = 10.0
+_ARRIVALS = 4
 # A depth image may come so much before it is due, as a share of the gap between two.
 _EARLY = 0.1
 
@@ -82,6 +88,8 @@ class DepthBuffer:
         self._condition = threading.Condition()
         self.received = 0
         self._silent_since = 0.0
+        self._arrivals: deque[float] = deque(maxlen=_ARRIVALS)
+        self._period = 0.0
 
     def add(self, message: Image) -> None:
         """Add a depth image, and forget old ones."""
@@ -91,6 +99,8 @@ class DepthBuffer:
             self._messages[stamp_ns] = message
             self._forget_old(stamp_ns)
             self._silent_since = time.monotonic()
+            self._arrivals.append(self._silent_since)
+            self._period = _smallest_gap(self._arrivals)
             self.received += 1
             self._condition.notify_all()
 
@@ -115,8 +125,8 @@ class DepthBuffer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether depth images have come lately."""
-        return self.silence < _ALIVE
+        """Whether depth images have come lately, given how often they come."""
+        return self.silence < max(_ALIVE, min(_ALIVE_PERIODS * self._period, _ALIVE_AT_MOST))
 
     @property
     def oldest_ns(self) -> int | None:
@@ -163,7 +173,7 @@ class DepthBuffer:
         if stamps and stamps[-1] >= stamp_ns:
             return True
         # Some may have been lost, so the smallest gap tells when the next one is due.
-        gap = min((after - before for before, after in pairwise(stamps)), default=0)
+        gap = _smallest_gap(stamps)
         if best_ns is not None:
             return 2 * abs(best_ns - stamp_ns) <= gap
         early = min(_EARLY * gap, window * 1e9)
@@ -242,3 +252,8 @@ class DepthReader:
             f"no depth image {when}: distances are estimated from people's size",
             again_after=10.0,
         )
+
+
+def _smallest_gap(times: Iterable[float]) -> float:
+    """Return the shortest time from one to the next; 0 for less than two."""
+    return min((after - before for before, after in pairwise(times)), default=0)
