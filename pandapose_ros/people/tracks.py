@@ -18,25 +18,36 @@ _LONGEST_GAP = 10.0
 _NEAR = 0.25
 # Between images without stamps, or with stamps that stand still [s].
 _FRAME = 1 / 30
+# For an image that comes after a later one, and how much later that is at most: what is stamped
+# further back is of another recording, or of the same one restarted [s].
+_LEAST_STEP = 0.001
+_OUT_OF_ORDER = 0.5
 
 
 class FrameClock:
     """Tell the time of a camera's images, which goes on even if their stamps do not."""
 
     def __init__(self) -> None:
+        # The latest stamp, and the time that was told for it.
         self._stamp: float | None = None
+        self._stamp_time = 0.0
         self._time = 0.0
 
     def tick(self, stamp: float | None) -> float:
         """Return the time of the next image in seconds, greater than that of the last.
 
         Args:
-            stamp: Of the image, seconds; None, or one that is not after the last: a thirtieth of
-                a second after it.
+            stamp: Of the image, seconds; None, one that stands still, or one that is more than
+                half a second before the latest: a thirtieth of a second after the last. One that
+                is less before it is out of order, and time hardly goes on.
         """
         step = 0.0 if stamp is None or self._stamp is None else stamp - self._stamp
-        self._time += step if step > 0 else _FRAME
-        self._stamp = stamp
+        if -_OUT_OF_ORDER <= step < 0:
+            self._time += _LEAST_STEP
+            return self._time
+        due = self._stamp_time + step if step > 0 else self._time + _FRAME
+        self._time = max(due, self._time + _LEAST_STEP)
+        self._stamp, self._stamp_time = stamp, self._time
         return self._time
 
 
