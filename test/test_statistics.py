@@ -12,9 +12,9 @@ def test_rates_and_durations():
     assert np.isnan(durations.percentiles()).all()
     started = time.monotonic()
     for _ in range(11):
-        rate.count()
         with durations.measure():
             time.sleep(0.01)
+        rate.count()
     elapsed = time.monotonic() - started
     assert 10 / elapsed <= rate.hz <= 100
     with pytest.raises(KeyError), durations.measure():
@@ -26,6 +26,33 @@ def test_rates_and_durations():
         with durations.measure():
             pass
     assert durations.percentiles()[1] < 0.01  # only the last 100 count
+
+
+@pytest.mark.parametrize("hz", [0.12, 0.5, 1.0, 2.0, 15.0])
+def test_a_rate_is_steady_and_falls_to_zero(monkeypatch, hz):
+    rate, now = Rate(), 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    rate.count()
+    assert rate.hz == 0.0
+    told = []
+    for _ in range(round(20 * hz)):
+        for step in range(10):  # between two events
+            now += 0.1 / hz
+            if step == 9:
+                rate.count()
+            told.append(rate.hz)
+    assert told[9:] == pytest.approx([hz] * len(told[9:]))
+    last, falling = now, []
+    for number in range(1200):
+        now = last + 0.01 * number
+        falling.append(rate.hz)
+    assert falling == sorted(falling, reverse=True)
+    assert falling[-1] == 0.0
+    if hz > 2:
+        now = last + 1.0
+        assert rate.hz == pytest.approx(1.0)
+        now = last + 3.1
+        assert rate.hz == 0.0
 
 
 def test_the_longest_of_the_last_pauses_counts(monkeypatch):

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from rclpy.publisher import Publisher
 
-# Rates cover this many seconds, so that they fall to zero soon after the camera stops.
+# Rates cover this many seconds, or the last two events if those come more slowly, and fall to zero
+# after as many seconds, or periods, without an event.
 _RATE_WINDOW = 3.0
+_RATE_PERIODS = 2.5
 # A longer pause between messages means that the node did not work, not that it was slow.
 _PAUSE_WINDOW = 10.0
 _PAUSES = 3
@@ -103,13 +105,22 @@ class Rate:
 
     @property
     def hz(self) -> float:
-        """Events per second during the last three; 0 if there were less than two."""
-        start = time.monotonic() - _RATE_WINDOW
+        """Events per second during the last three, or from one to the next if they are slower.
+
+        After two periods without an event it falls. It is 0 after 2.5 of them, at least three
+        seconds and at most ten, and before the second event.
+        """
+        now = time.monotonic()
         with self._lock:
-            times = [moment for moment in self._times if moment >= start]
+            times = list(self._times)
+        recent = [moment for moment in times if now - moment <= _RATE_WINDOW]
+        times = recent if len(recent) > 1 else times[-2:]
         if len(times) < 2 or times[-1] == times[0]:
             return 0.0
-        return (len(times) - 1) / (times[-1] - times[0])
+        period, silence = (times[-1] - times[0]) / (len(times) - 1), now - times[-1]
+        if silence > min(max(_RATE_WINDOW, _RATE_PERIODS * period), _PAUSE_WINDOW):
+            return 0.0
+        return 1 / (silence if silence > 2 * period else period)
 
     @property
     def pause(self) -> float:
