@@ -1,0 +1,99 @@
+"""What `pandapose estimate` leaves where something cannot be read or written."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pandapose_ros.tools import estimate, main
+
+CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pictures") / "person.png"
+    cv2.imwrite(str(path), cv2.VideoCapture(str(CLIP)).read()[1])
+    return path
+
+
+def run(*arguments):
+    return main.main(["estimate", *map(str, arguments)])
+
+
+def test_a_missing_picture_is_told_before_the_work(picture, tmp_path, capsys):
+    assert run(picture, tmp_path / "none.png", "--out", tmp_path / "out") == 1
+    assert "none.png" in capsys.readouterr().err
+    assert run(picture.parent, "--out", tmp_path / "out") == 1
+    assert "is a folder: name the pictures" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unreadable_picture_does_not_cost_the_others(picture, tmp_path, capsys):
+    broken, last = tmp_path / "broken.png", tmp_path / "last.png"
+    broken.write_bytes(b"no picture")
+    last.write_bytes(picture.read_bytes())
+    assert run(picture, broken, last, "--out", tmp_path / "out") == 1
+    told = capsys.readouterr()
+    assert "2 frames, 2 skeletons" in told.out
+    assert f"1 pictures cannot be read: {broken}" in told.err
+    records = json.loads((tmp_path / "out" / "poses.json").read_text())
+    assert [record["frame"] for record in records] == ["person", "last"]
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"poses.json", "person.jpg", "last.jpg"}
+
+
+def test_poses_are_there_though_the_picture_cannot_be_written(picture, tmp_path, capsys):
+    (tmp_path / "person.jpg").mkdir()
+    assert run(picture, "--out", tmp_path) == 1
+    told = capsys.readouterr()
+    assert f"cannot write {tmp_path / 'person.jpg'}" in told.err
+    assert "written to" not in told.out
+    (record,) = json.loads((tmp_path / "poses.json").read_text())
+    assert len(record["people"]) == 1
+
+
+def test_a_video_that_cannot_be_written_is_an_error(tmp_path):
+    (tmp_path / "annotated.mp4").mkdir()
+    frames = [("0", np.zeros((48, 64, 3), np.uint8))]
+    with pytest.raises(OSError, match=r"cannot write .*annotated.mp4 of 128x48 pixels"):
+        estimate.write_pictures(iter(frames), [[]], tmp_path, 10.0)
+
+
+def test_a_full_disk_is_an_error(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], check=False
+    ).returncode:
+        pytest.skip("only root may mount a small disk")
+    noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
+    try:
+        with pytest.raises(OSError, match=r"00.jpg: No space left"):
+            estimate.write_pictures(iter([("00", noise)]), [[]], disk, None)
+        assert not list(disk.iterdir())
+        frames = [("00", np.zeros((48, 64, 3), np.uint8))]
+        frames += [(f"{i}", noise[:48, :64]) for i in range(1, 100) if i % 10]
+        frames = [(name, cv2.resize(image, (640, 480))) for name, image in frames]
+        with pytest.raises(OSError, match=r"annotated.mp4 lacks frames|cannot write"):
+            estimate.write_pictures(iter(frames), [[]] * len(frames), disk, 10.0)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize(
+    ("rate", "name", "widest"), [(10.0, "annotated.mp4", 8190), (None, "0.jpg", 65500)]
+)
+def test_what_is_too_wide_for_the_codec_is_shrunk(tmp_path, rate, name, widest):
+    image = np.full((100, widest // 2 + 500, 3), 90, np.uint8)
+    estimate.write_pictures(iter([("0", image)]), [[]], tmp_path, rate)
+    seen = (
+        cv2.VideoCapture(str(tmp_path / name)).read()[1]
+        if rate
+        else cv2.imread(str(tmp_path / name))
+    )
+    assert seen is not None
+    assert seen.shape[1] == widest
