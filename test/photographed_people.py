@@ -1,10 +1,17 @@
 # Tiny data sets of photographs, in the formats of Human3.6M and MPI-INF-3DHP.
+# And a network small enough for them: its HRNet is a quarter as wide, with random weights.
 import pickle
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
+from pandapose_ros.config import ModelConfig, TrainDataConfig
 from pandapose_ros.geometry import project
+from pandapose_ros.model.hrnet import HRNet
+from pandapose_ros.tools import main
 
 K = np.array(((1145.0, 0, 512.5), (0, 1144.0, 515.4), (0, 0, 1)))
 HEIGHTS = (0.0, 0.0, 0.45, 0.85, 0.0, 0.45, 0.85, -0.25, -0.5, -0.62, -0.74, -0.45, -0.2, 0.05)
@@ -13,6 +20,11 @@ SIDES = (0, -0.15, -0.16, -0.18, 0.15, 0.16, 0.18, 0, 0, 0, 0, 0.2, 0.4, 0.55, -
 COLOURS = np.random.default_rng(3).permutation(np.linspace(40, 250, 17)).astype(int)
 # Where H36M-17's joints are in files of MPI-INF-3DHP.
 IN_3DHP = (14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4)
+PAPER = str(Path(__file__).parents[1] / "config" / "train" / "paper.yaml")
+SMALL = {"width": 32, "heads": 2, "layers": 1, "feedforward": 32, "depth_feedforward": 32}
+SMALL |= {"local_anchors": 2, "global_anchor_rows": 4, "global_anchor_columns": 4}
+SMALL |= {"depth_bins": 8, "depth_blocks": 1, "level_kernel": 1}
+MODEL = replace(ModelConfig.paper(), **SMALL, level_channels=(8, 16, 32, 64), dropout=0.0)
 
 
 def person(rng):
@@ -70,3 +82,31 @@ def write_3dhp(folder, count):
     label["data_3d"] = joints[:, order] * 1000
     np.savez(folder / "data_train_3dhp.npz", data={"S1 Seq2": [{"4": label}, 25]})
     return folder / "data_train_3dhp.npz"
+
+
+def small_data(folder, labels):
+    write_human36m(folder, labels)
+    weights = folder / "pose_hrnet_w8.pth"
+    torch.manual_seed(0)
+    head = {"weight": torch.zeros(17, 8, 1, 1), "bias": torch.zeros(17)}  # of the public file
+    extra = {f"final_layer.{key}": value for key, value in head.items()}
+    torch.save({**HRNet(8).state_dict(), **extra}, weights)
+    return TrainDataConfig(
+        human36m=str(folder / "h36m_train.pkl"),
+        photographs=str(folder),
+        backbone_weights=str(weights),
+        readers=2,
+    )
+
+
+def train(data, out, *more, steps=3):
+    changes = {key: value for key, value in vars(MODEL).items() if key in SMALL}
+    changes |= {"level_channels": list(MODEL.level_channels)}
+    small = [p for key, value in changes.items() for p in ("--set", f"model.{key}={value}")]
+    given = {key: str(value) for key, value in vars(data).items() if value and key != "views"}
+    paths = [p for key, value in given.items() for p in (f"--{key.replace('_', '-')}", value)]
+    sizes = ["--batch", "2", "--image-batch", "2", "--steps", str(steps), "--save-every", "1"]
+    speed = ["--threads", "1", "--device", "cpu"]
+    return main.main(
+        ["train", "--config", PAPER, "--out", str(out), *small, *paths, *sizes, *speed, *more]
+    )

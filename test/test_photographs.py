@@ -2,7 +2,6 @@
 # HRNet a quarter as wide with random weights, a lifter of width 32.
 import hashlib
 import json
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from photographed_people import COLOURS, human36m_label, write_3dhp, write_human36m
+from photographed_people import (
+    COLOURS,
+    MODEL,
+    human36m_label,
+    small_data,
+    train,
+    write_3dhp,
+    write_human36m,
+)
 from safetensors.torch import load_file
 from torch import nn
 
 from pandapose_ros.checkpoint import hrnet_sha256, save_weights
-from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
+from pandapose_ros.config import TrainConfig
 from pandapose_ros.data.dataset import human36m, mpi_inf_3dhp
 from pandapose_ros.data.photographs import look_as_paper, mirror
 from pandapose_ros.evaluation.views import KeypointSource, Viewer
@@ -28,12 +35,6 @@ from pandapose_ros.training.loop import WEIGHTS_FILE, Trainer
 from pandapose_ros.training.photograph_batches import PhotographBatches, open_photographs
 from pandapose_ros.training.state import STATE_FILE
 
-ROOT = Path(__file__).parents[1]
-PAPER = str(ROOT / "config" / "train" / "paper.yaml")
-SMALL = {"width": 32, "heads": 2, "layers": 1, "feedforward": 32, "depth_feedforward": 32}
-SMALL |= {"local_anchors": 2, "global_anchor_rows": 4, "global_anchor_columns": 4}
-SMALL |= {"depth_bins": 8, "depth_blocks": 1, "level_kernel": 1}
-MODEL = replace(ModelConfig.paper(), **SMALL, level_channels=(8, 16, 32, 64), dropout=0.0)
 CONFIG = TrainConfig(batch=2, image_batch=2, skeleton_steps=0, steps=30, warm_up=3)
 
 
@@ -53,18 +54,7 @@ def labels(tmp_path):
 
 @pytest.fixture
 def data(tmp_path, labels):
-    write_human36m(tmp_path, labels)
-    weights = tmp_path / "pose_hrnet_w8.pth"
-    torch.manual_seed(0)
-    head = {"weight": torch.zeros(17, 8, 1, 1), "bias": torch.zeros(17)}  # of the public file
-    extra = {f"final_layer.{key}": value for key, value in head.items()}
-    torch.save({**HRNet(8).state_dict(), **extra}, weights)
-    return TrainDataConfig(
-        human36m=str(tmp_path / "h36m_train.pkl"),
-        photographs=str(tmp_path),
-        backbone_weights=str(weights),
-        readers=2,
-    )
+    return small_data(tmp_path, labels)
 
 
 def batches(data, config=CONFIG, share=None):
@@ -74,19 +64,6 @@ def batches(data, config=CONFIG, share=None):
 def lifter(seed=0):
     torch.manual_seed(seed)
     return PandaPose(MODEL, nn.Identity())
-
-
-def train(data, out, *more, steps=3):
-    changes = {key: value for key, value in vars(MODEL).items() if key in SMALL}
-    changes |= {"level_channels": list(MODEL.level_channels)}
-    small = [p for key, value in changes.items() for p in ("--set", f"model.{key}={value}")]
-    given = {key: str(value) for key, value in vars(data).items() if value and key != "views"}
-    paths = [p for key, value in given.items() for p in (f"--{key.replace('_', '-')}", value)]
-    sizes = ["--batch", "2", "--image-batch", "2", "--steps", str(steps), "--save-every", "1"]
-    speed = ["--threads", "1", "--device", "cpu"]
-    return main.main(
-        ["train", "--config", PAPER, "--out", str(out), *small, *paths, *sizes, *speed, *more]
-    )
 
 
 def evaluate(data, run, dataset):
@@ -260,33 +237,6 @@ def test_mpi_inf_3dhp_trains_too(data, tmp_path):
     path = str(write_3dhp(tmp_path, 3))
     assert train(replace(data, human36m="", mpi_inf_3dhp=path), tmp_path, steps=2) == 0
     assert evaluate(data, tmp_path, ["mpi-inf-3dhp", "--data", path, "--keypoints", "true"]) == 0
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"backbone_weights": ""}, "on hrnet_w32 need its COCO file: --backbone-weights"),
-        ({"backbone_weights": "none.pth"}, r"none\.pth"),
-        ({"human36m": ""}, "nothing to train on: give --human36m or --mpi-inf-3dhp"),
-        ({"motion": "walk.bvh"}, "on photographs alone: leave out --motion"),
-        ({"images": "renders"}, "on photographs alone"),
-        ({"photographs": "elsewhere"}, r"no image elsewhere/s_01.*expected the image tree"),
-    ],
-)
-def test_what_is_missing_or_too_much_is_named(data, tmp_path, capsys, changes, message):
-    assert train(replace(data, **changes), tmp_path / "run") == 1
-    assert re.search(message, capsys.readouterr().err)
-
-
-def test_lost_images_and_fields_are_named(data, tmp_path, labels, capsys):
-    lost = tmp_path / labels[3]["image"]
-    lost.unlink()
-    assert train(data, tmp_path / "run", "--image-batch", "4") == 1
-    assert f"no image {lost}" in capsys.readouterr().err
-    del labels[2]["joints_2d_cpn"]
-    write_human36m(tmp_path, labels)
-    assert train(data, tmp_path / "run") == 1
-    assert "sample 2: expected the field 'joints_2d_cpn'" in capsys.readouterr().err
 
 
 def test_few_samples_and_unknown_joints_are_refused(data, tmp_path, labels):

@@ -63,6 +63,15 @@ def test_a_run_goes_on_with_the_same_motion_wherever_it_is(tmp_path, capsys):
     assert train(other, out, "--resume") == 0
 
 
+def test_a_start_is_refused_where_a_run_goes_on(tmp_path, capsys):
+    motion, out = write_motion(tmp_path / "motion.npz"), tmp_path / "out"
+    assert train(motion, out, "--minutes", "1e-9") == 0
+    state = (out / STATE_FILE).read_bytes()
+    assert train(motion, out, "--resume", "--start", str(out / WEIGHTS_FILE)) == 1
+    assert "--start is without effect with --resume" in capsys.readouterr().err
+    assert (out / STATE_FILE).read_bytes() == state
+
+
 def test_files_are_known_by_what_is_in_them(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):

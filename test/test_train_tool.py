@@ -163,6 +163,13 @@ def test_people_are_rendered_while_training(motion, tmp_path):
     assert source(1).features is None
     assert (source.about["images"], source.about["bodies"]) == (False, True)
     assert source.about["body_file"].startswith("1 file, ")
+    odd, two = replace(config, batch=3), Share(1, 2)
+    with pytest.raises(ValueError, match="2 processes can share equally, got 3"):
+        BatchSource(data, odd, tmp_path, two)
+    alone = BatchSource(data, replace(odd, skeleton_steps=0), tmp_path, two)
+    assert alone(1).features is not None
+    with pytest.raises(ValueError, match="2 processes can share equally, got 3"):
+        BatchSource(data, replace(config, image_batch=3), tmp_path, two)
     with pytest.raises(ValueError, match="bodies to render, or images and features, got both"):
         BatchSource(replace(data, images="images"), config, tmp_path, Share())
 

@@ -133,6 +133,14 @@ def test_runs_on_images_alone_are_not_scored_without(images, motion, tmp_path):
     assert BatchSource(TrainDataConfig(motion), config, tmp_path, Share()).held_out is not None
 
 
+def test_batches_of_images_need_not_be_shared_if_there_are_none(motion, tmp_path):
+    data, two = TrainDataConfig(motion), Share(1, 2)
+    source = BatchSource(data, replace(CONFIG, image_batch=3), tmp_path, two)
+    assert len(source(0).joints) == 1
+    with pytest.raises(ValueError, match="2 processes can share equally, got 3"):
+        BatchSource(data, replace(CONFIG, batch=3), tmp_path, two)
+
+
 def test_weights_of_hrnet_are_not_for_blazepose(motion, tmp_path):
     data = TrainDataConfig(motion=motion, backbone_weights="pose_hrnet_w32_256x192.pth")
     with pytest.raises(ValueError, match="--backbone-weights is for networks on HRNet"):

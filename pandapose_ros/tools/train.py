@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for weights, state and history; needs --resume if it contains a training",
     )
     parser.add_argument(
-        "--start", default="", help="weights to start from; may have a quarter of the anchors"
+        "--start",
+        default="",
+        help="weights to start from; may have a quarter of the anchors; not with --resume",
     )
     parser.add_argument(
         "--quarter-anchors",
@@ -92,6 +94,11 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     if not args.resume:
         refuse_started(out)
+    elif args.start:
+        raise ValueError(
+            f"--start is without effect with --resume, which goes on with the weights in {out}: "
+            "leave one of them out"
+        )
     out.mkdir(parents=True, exist_ok=True)
     with shared_training(args.device) as share:
         source = BatchSource(recipe.data, recipe.train, out / "features", share, recipe.model)

@@ -52,7 +52,8 @@ class BatchSource:
             is done without images.
 
     Raises:
-        ValueError: If there is nothing to train on, or kept features are of something else.
+        ValueError: If there is nothing to train on, too little for a batch, or kept features are
+            of something else; or if the processes cannot share a batch equally.
     """
 
     def __init__(
@@ -63,8 +64,6 @@ class BatchSource:
         share: Share,
         model: ModelConfig = ModelConfig(),
     ) -> None:
-        for size in (config.batch, config.image_batch):
-            share.of(size)  # must divide
         self._steps = config.steps
         self.held_out: SkeletonSampler | None = None
         if model.backbone == "blazepose":
@@ -113,12 +112,14 @@ def _with_blazepose(
         raise ValueError("nothing to train on: give --motion, or data: {motion: FILE}")
     if data.backbone_weights:
         raise ValueError("--backbone-weights is for networks on HRNet, this is one on BlazePose")
+    sees = bool(data.bodies) or has_images(data) or bool(data.features)
+    _check_shares(config, share, sees_images=sees)
     sampler, held_out = skeleton_samplers(Path(data.motion), config)
     take: Take | None = None
     count = 0
     if data.bodies:
         take = _render(data, config, share)
-    elif has_images(data) or data.features:
+    elif sees:
         folder = Path(data.features) if data.features else features
         if not has_images(data):
             check_features(data, folder)
@@ -128,7 +129,7 @@ def _with_blazepose(
         take, count = _read(folder, config, share)
     if take is not None and config.skeleton_steps == 0:
         held_out = None  # lifting without images is never learnt
-    part, period = share.of(config.batch), 1 + config.skeleton_steps
+    period = 1 + config.skeleton_steps
 
     def draw(step: int) -> Batch:
         if take is not None and step % period == 0:
@@ -136,10 +137,19 @@ def _with_blazepose(
             return Batch(some.keypoints, some.joints, [some.fine, some.middle, some.coarse])
         # Drawn whole by every process, as chance cannot be divided; it costs little.
         drawn = sampler.sample(config.batch, np.random.default_rng((config.seed, step)))
+        part = share.of(config.batch)
         keypoints, joints = drawn.keypoints[part], drawn.joints[part]
         return Batch(torch.from_numpy(keypoints), torch.from_numpy(joints), None)
 
     return draw, held_out, count
+
+
+def _check_shares(config: TrainConfig, share: Share, *, sees_images: bool) -> None:
+    """Raise ValueError if the processes cannot share equally a batch that there will be."""
+    if sees_images:
+        share.of(config.image_batch)
+    if config.skeleton_steps or not sees_images:
+        share.of(config.batch)
 
 
 def _read(folder: Path, config: TrainConfig, share: Share) -> tuple[Take, int]:

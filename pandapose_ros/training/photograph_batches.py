@@ -36,7 +36,7 @@ class PhotographBatches:
         readers: Threads that read and crop.
 
     Raises:
-        ValueError: If there are fewer samples than in a batch.
+        ValueError: If there are fewer samples than in a batch, or the processes cannot share it.
 
     Source:
         Section 4.1: HRNet is frozen; the 2D poses are the detections that come with the data, of
@@ -60,6 +60,7 @@ class PhotographBatches:
                 f"expected at least the {config.image_batch} samples of a batch, got "
                 f"{self._count}; lower --image-batch"
             )
+        share.of(config.image_batch)  # must divide
         self._backbone = backbone.requires_grad_(False).eval()
         self._config, self._share = config, share
         self._readers = ThreadPoolExecutor(readers)
@@ -121,12 +122,7 @@ def open_photographs(
         ValueError: If there is nothing to train on, or something that HRNet is not trained on, or
             a file lacks what is needed.
     """
-    others = (data.motion, data.images, data.bodies, data.landmarks, data.features)
-    if any(others) or config.skeleton_steps:
-        raise ValueError(
-            f"networks on {model.backbone} are trained on photographs alone: leave out --motion, "
-            "--images, --bodies, --landmarks and --features, and give --skeleton-steps 0"
-        )
+    _refuse_without_effect(data, config, model)
     if not (data.human36m or data.mpi_inf_3dhp):
         raise ValueError("nothing to train on: give --human36m or --mpi-inf-3dhp")
     if not data.backbone_weights:
@@ -139,3 +135,24 @@ def open_photographs(
     if data.mpi_inf_3dhp:
         datasets.append(mpi_inf_3dhp([Path(data.mpi_inf_3dhp)], folder))
     return PhotographBatches(datasets, backbone.to(share.device), config, share, data.readers)
+
+
+def _refuse_without_effect(data: TrainDataConfig, config: TrainConfig, model: ModelConfig) -> None:
+    """Raise ValueError if something is given that networks on HRNet are not trained on."""
+    others = (data.motion, data.images, data.bodies, data.landmarks, data.features)
+    if any(others) or config.skeleton_steps:
+        raise ValueError(
+            f"networks on {model.backbone} are trained on photographs alone: leave out --motion, "
+            "--images, --bodies, --landmarks and --features, and give --skeleton-steps 0"
+        )
+    given = {
+        "--views": data.views != TrainDataConfig().views,
+        "--held-out-share": config.held_out_share != TrainConfig().held_out_share,
+        "--final-learning-rate": config.schedule == "exponential"
+        and config.final_learning_rate != TrainConfig().final_learning_rate,
+    }
+    if in_vain := ", ".join(name for name, is_given in given.items() if is_given):
+        raise ValueError(
+            f"{in_vain}: without effect on networks on {model.backbone} with the "
+            f"{config.schedule} schedule; leave it out"
+        )

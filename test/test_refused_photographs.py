@@ -1,0 +1,74 @@
+# What is refused of photographs to train on, and how it is told.
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from photographed_people import MODEL, human36m_label, small_data, train, write_human36m
+
+from pandapose_ros.config import TrainConfig
+from pandapose_ros.training.distribution import Share
+from pandapose_ros.training.photograph_batches import open_photographs
+
+CONFIG = TrainConfig(batch=2, image_batch=2, skeleton_steps=0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def labels(tmp_path):
+    rng = np.random.default_rng(0)
+    return [human36m_label(rng, tmp_path, frame) for frame in range(1, 5)]
+
+
+@pytest.fixture
+def data(tmp_path, labels):
+    return small_data(tmp_path, labels)
+
+
+def batches(data, config, share=None):
+    return open_photographs(data, config, MODEL, share or Share())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone_weights": ""}, "on hrnet_w32 need its COCO file: --backbone-weights"),
+        ({"backbone_weights": "none.pth"}, r"none\.pth"),
+        ({"human36m": ""}, "nothing to train on: give --human36m or --mpi-inf-3dhp"),
+        ({"motion": "walk.bvh"}, "on photographs alone: leave out --motion"),
+        ({"images": "renders"}, "on photographs alone"),
+        ({"photographs": "elsewhere"}, r"no image elsewhere/s_01.*expected the image tree"),
+    ],
+)
+def test_what_is_missing_or_too_much_is_named(data, tmp_path, capsys, changes, message):
+    assert train(replace(data, **changes), tmp_path / "run") == 1
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_lost_images_and_fields_are_named(data, tmp_path, labels, capsys):
+    lost = tmp_path / labels[3]["image"]
+    lost.unlink()
+    assert train(data, tmp_path / "run", "--image-batch", "4") == 1
+    assert f"no image {lost}" in capsys.readouterr().err
+    del labels[2]["joints_2d_cpn"]
+    write_human36m(tmp_path, labels)
+    assert train(data, tmp_path / "run") == 1
+    assert "sample 2: expected the field 'joints_2d_cpn'" in capsys.readouterr().err
+
+
+def test_what_would_be_without_effect_is_refused_or_not_asked_for(data):
+    two = Share(0, 2)
+    assert len(batches(data, replace(CONFIG, batch=3), two).batch(0).joints) == 1
+    with pytest.raises(ValueError, match="2 processes can share equally, got 3"):
+        batches(data, replace(CONFIG, image_batch=3), two)
+    config = replace(CONFIG, held_out_share=0.5, schedule="exponential", final_learning_rate=0.5)
+    with pytest.raises(ValueError, match=r"--views, --held-out-share, --final-learning-rate: wi"):
+        batches(replace(data, views=5), config)
