@@ -69,7 +69,7 @@ class DepthCamera:
         if not is_calibrated:
             return
         camera.infos.publish(camera_info_from_field_of_view(1.0, self.width, self.height))
-        graph.spin_until(lambda: node.cameras[0].input._camera_info is not None)
+        graph.spin_until(lambda: node.cameras[0].input.camera_info is not None)
 
     def wait_for_node(self):
         self.camera.wait_for_node()

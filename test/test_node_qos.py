@@ -13,6 +13,7 @@ IMAGE = "qos_overrides./image.subscription"
     [
         ("reliability", "relable", "must be one of system_default, reliable, best_effort"),
         ("reliability", True, "must be one of system_default, reliable, best_effort"),
+        ("durability", "latched", "must be one of system_default, transient_local, volatile"),
         ("history", "unknown", "must be one of system_default, keep_last, keep_all; got"),
         ("depth", "10", "must be a whole number from 0 on; got '10'"),
         ("depth", -1, "must be a whole number from 0 on; got -1"),
@@ -29,7 +30,7 @@ def test_a_wrong_value_is_refused_at_once(make_node, log, policy, value, text, l
     ("overrides", "ignored", "hint"),
     [
         ({}, "qos_overrides./imag.subscription.reliability", f"read: {IMAGE}.reliability"),
-        ({}, f"{IMAGE}.durability", f"{IMAGE}.reliability"),
+        ({}, f"{IMAGE}.durabilty", f"{IMAGE}.durability"),
         ({}, "qos_overrides./image.publisher.depth", f"read: {IMAGE}.depth"),
         ({"depth_window": 0.0}, "qos_overrides./depth.subscription.depth", "read: "),
         (

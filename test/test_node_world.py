@@ -55,7 +55,7 @@ def test_everything_is_published_in_the_target_frame(graph, make_node, make_came
     height, width = walker.shape[:2]
     info = camera_info_from_field_of_view(1.0, width, height)
     camera.infos.publish(info)
-    graph.spin_until(lambda: node.cameras[0].input._camera_info is not None)
+    graph.spin_until(lambda: node.cameras[0].input.camera_info is not None)
     graph.spin_until(lambda: is_placed(node, "lens", camera.message(walker).header))
     message = camera.message(walker)
     answer = camera.exchange(message)

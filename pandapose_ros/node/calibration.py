@@ -2,12 +2,14 @@
 
 import time
 
+from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from pandapose_ros.camera.lens import Distortion
 from pandapose_ros.geometry import Array
 from pandapose_ros.node.intrinsics import intrinsics_from_message
 from pandapose_ros.node.notices import Notices
+from pandapose_ros.node.qos_report import explain_missing
 from pandapose_ros.node.statistics import NodeStatistics
 
 # camera_info may arrive this much later than the first image, without a warning [s].
@@ -21,19 +23,25 @@ class Calibration:
         state: In use, none, or refused, and why.
     """
 
-    def __init__(self, topic: str, statistics: NodeStatistics, notices: Notices) -> None:
+    def __init__(
+        self, node: Node, topic: str, statistics: NodeStatistics, notices: Notices
+    ) -> None:
         """Start without any.
 
         Args:
+            node: Knows the topic's publishers.
             topic: Of camera_info, resolved.
             statistics: Counts the images for which it was refused.
             notices: Where to log that.
         """
         self.state = "none yet"
+        self._node = node
         self._topic = topic
         self._statistics = statistics
         self._notices = notices
         self._first_time: float | None = None
+        self._hint, self._asked = "", -float("inf")
+        self._is_assumed = False
         self._last: CameraInfo | None = None
 
     def read(
@@ -73,16 +81,22 @@ class Calibration:
         return intrinsics
 
     def _miss(self, fallback: str) -> None:
-        self.state = f"none, {fallback}"
         now = time.monotonic()
         self._first_time = now if self._first_time is None else self._first_time
-        if now - self._first_time > _GRACE:
-            self._notices.warn(
-                f"no camera_info on {self._topic}: {fallback} (remap with camera_info:=TOPIC)"
-            )
+        if now - self._first_time <= _GRACE:
+            self.state = f"none, {fallback}"
+            return
+        if now - self._asked > _GRACE:  # not with every image
+            self._hint, self._asked = explain_missing(self._node, self._topic, "camera_info"), now
+        self.state = f"none, {fallback} ({self._hint})"
+        self._is_assumed = True
+        self._notices.warn(f"no camera_info on {self._topic}: {fallback} ({self._hint})")
 
     def _follow(self, message: CameraInfo) -> None:
-        """Log when the intrinsics change, as after a zoom or a new calibration."""
+        """Log when the intrinsics come late, or change, as after a zoom or a new calibration."""
+        if self._is_assumed:
+            self._is_assumed = False
+            self._notices.info(f"camera_info on {self._topic} has come and is in use")
         before, self._last = self._last, message
         if before is None or before is message or _lens(before) == _lens(message):
             return

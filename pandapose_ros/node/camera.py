@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import CameraInfo
 
 from pandapose_ros.config import EstimatorConfig, NodeConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
@@ -68,6 +69,7 @@ class Camera:
         self.pipeline: FramePipeline | None = None
         self.input: ImageInput | None = None
         self.is_enabled = True
+        self._camera_info: CameraInfo | None = None
         self._node = node
         self._parameters = parameters
         self._world = World(node, parameters.get(WorldConfig), shared, name)
@@ -107,6 +109,8 @@ class Camera:
             self._parameters,
             lambda: not self.why_paused,
         )
+        if self.input.camera_info is None:
+            self.input.camera_info = self._camera_info
         return self.pipeline
 
     @property
@@ -132,9 +136,10 @@ class Camera:
             self.input.follow_demand()
 
     def deactivate(self) -> None:
-        """Unsubscribe."""
+        """Unsubscribe; camera_info is kept, as it may not be sent again."""
         if self.input is not None:
             self.input.destroy()
+            self._camera_info = self.input.camera_info
         self.input = self.pipeline = None
 
     def clear(self) -> None:

@@ -16,6 +16,7 @@ from pandapose_ros.node.detections import DetectionBuffer, detections_type
 from pandapose_ros.node.distributions import SubscriptionEventCallbacks, steady_clock
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.parameters import Parameters
+from pandapose_ros.node.qos_overrides import OVERRIDDEN_POLICIES
 from pandapose_ros.node.qos_report import endpoint_names, explain_publishers
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.worker import Frame
@@ -60,6 +61,7 @@ class ImageInput:
     Attributes:
         topic: Resolved name of the images' topic.
         image_age: From stamp to arrival of the last image, seconds; None without a stamp.
+        camera_info: The newest; None before the first.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class ImageInput:
         self._on_frame, self._depths, self._detections = on_frame, depths, detections
         self._parameters = parameters
         self._is_wanted = is_wanted
-        self._camera_info: CameraInfo | None = None
+        self.camera_info: CameraInfo | None = None
         self._camera = camera
         self._prefix = f"{camera}/" if camera else ""
         self._base = f"{self._prefix}image"
@@ -171,10 +173,10 @@ class ImageInput:
         stamp_ns = nanoseconds(message.header.stamp)
         age_ns = self._node.get_clock().now().nanoseconds - stamp_ns
         self.image_age = age_ns / 1e9 if stamp_ns else None  # zero: the driver gives no stamp
-        self._on_frame(Frame(message, self._camera_info, self._camera))
+        self._on_frame(Frame(message, self.camera_info, self._camera))
 
     def _on_camera_info(self, message: CameraInfo) -> None:
-        self._camera_info = message
+        self.camera_info = message
 
     def _listen(self) -> None:
         self._last_image = time.monotonic()
@@ -270,5 +272,5 @@ class ImageInput:
             callback,
             qos,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=report),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            qos_overriding_options=QoSOverridingOptions(OVERRIDDEN_POLICIES),
         )

@@ -74,7 +74,10 @@ class FramePipeline:
         self._notices = Notices(self.node.get_logger())
         prefix = f"{self.camera}/" if self.camera else ""
         self.calibration = Calibration(
-            self.node.resolve_topic_name(f"{prefix}camera_info"), self.statistics, self._notices
+            self.node,
+            self.node.resolve_topic_name(f"{prefix}camera_info"),
+            self.statistics,
+            self._notices,
         )
         self.depth = DepthReader(self.depths, self.statistics, self._notices)
         self.boxes = DetectionReader(

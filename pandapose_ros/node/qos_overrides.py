@@ -4,11 +4,16 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rclpy.qos import HistoryPolicy, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, ReliabilityPolicy
 
-# Policies that may be set to one of several names; the third, depth, is a number.
-_CHOICES = {"history": HistoryPolicy, "reliability": ReliabilityPolicy}
+# Policies that may be set to one of several names; the last, depth, is a number.
+_CHOICES = {
+    "history": HistoryPolicy,
+    "reliability": ReliabilityPolicy,
+    "durability": DurabilityPolicy,
+}
 _POLICIES = (*_CHOICES, "depth")
+OVERRIDDEN_POLICIES = tuple(QoSPolicyKind[name.upper()] for name in _POLICIES)
 
 
 def override_names(topics: Iterable[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Explain why a publisher and a subscription do not connect, with the profiles of both sides."""
 
 from rclpy.node import Node
-from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 
@@ -21,8 +21,29 @@ def explain_publishers(node: Node, topic: str, qos: QoSProfile) -> str:
     return (
         f"incompatible QoS on {topic}, no messages will arrive: this node requests "
         f"{_profile(qos)}, but {'; '.join(reports) or 'a publisher does not offer it'}. Set "
-        f"qos_overrides.{topic}.subscription.reliability or the publisher's profile"
+        f"qos_overrides.{topic}.subscription.reliability (or durability) or the publisher's "
+        "profile"
     )
+
+
+def explain_missing(node: Node, topic: str, remap: str) -> str:
+    """Say why nothing has come on a topic: nobody publishes, or perhaps it was sent before.
+
+    Args:
+        node: Where the subscription is.
+        topic: Resolved name.
+        remap: The name to remap, for the case that there is no publisher.
+    """
+    publishers = node.get_publishers_info_by_topic(topic)
+    if not publishers:
+        return f"remap with {remap}:=TOPIC"
+    text = f"{len(publishers)} publishers: {endpoint_names(publishers)}, but no message has come"
+    if any(p.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL for p in publishers):
+        text += (
+            "; a transient-local publisher may send it once only: set qos_overrides."
+            f"{topic}.subscription.durability to transient_local and reliability to reliable"
+        )
+    return text
 
 
 def explain_subscriptions(node: Node, topic: str, qos: QoSProfile) -> str:

@@ -1,0 +1,101 @@
+"""Calibrations that come once only, late, or for another size of image."""
+
+import pytest
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import CameraInfo
+
+from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
+
+SUCCESS = TransitionCallbackReturn.SUCCESS
+IN_USE = "camera_info on /camera_info has come and is in use"
+OVERRIDE = "qos_overrides./camera_info.subscription"
+
+
+def calibration_of(image):
+    return camera_info_from_field_of_view(1.0, image.shape[1], image.shape[0])
+
+
+@pytest.fixture
+def latched_camera(make_camera, blank):
+    """A camera that has sent its camera_info before the node is there."""
+    camera = make_camera()
+    camera.node.destroy_publisher(camera.infos)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    camera.infos = camera.node.create_publisher(CameraInfo, "camera_info", latched)
+    camera.infos.publish(calibration_of(blank))
+    return camera
+
+
+def test_a_latched_camera_info_is_told_how_to_receive(
+    graph, make_node, latched_camera, blank, log
+):
+    node, camera = make_node(threads=1), latched_camera
+    assert node.start()
+    camera.wait_for_node()
+    camera.exchange(camera.message(blank))
+    graph.spin_for(1.1)
+    camera.exchange(camera.message(blank))
+    told = (
+        "(1 publishers: /camera, but no message has come; a transient-local publisher may send it "
+        f"once only: set {OVERRIDE}.durability to transient_local and reliability to reliable)"
+    )
+    graph.spin_until(lambda: told in log.text)
+    assert "remap with" not in log.text
+    assert told in node.cameras[0].pipeline.calibration.state
+    camera.infos.publish(calibration_of(blank))
+    graph.spin_for(0.2)
+    for _ in range(3):
+        camera.exchange(camera.message(blank))
+    graph.spin_until(lambda: IN_USE in log.text)
+    assert log.text.count(IN_USE) == 1
+
+
+def test_a_latched_camera_info_is_received_with_its_qos(
+    graph, make_node, latched_camera, blank, log
+):
+    qos = {f"{OVERRIDE}.durability": "transient_local", f"{OVERRIDE}.reliability": "reliable"}
+    node, camera = make_node(threads=1, **qos), latched_camera
+    assert node.start()
+    camera.wait_for_node()
+    graph.spin_until(lambda: node.cameras[0].input.camera_info is not None)
+    camera.exchange(camera.message(blank))
+    assert node.cameras[0].pipeline.calibration.state == "in use"
+    assert "qos_overrides" not in log.text
+
+
+def test_without_a_publisher_of_camera_info_a_remap_is_proposed(
+    graph, make_node, make_camera, blank, log
+):
+    node, camera = make_node(threads=1), make_camera()
+    assert node.start()
+    camera.wait_for_node()
+    camera.node.destroy_publisher(camera.infos)
+    graph.spin_until(lambda: node.count_publishers("/camera_info") == 0)
+    camera.exchange(camera.message(blank))
+    graph.spin_for(1.1)
+    camera.exchange(camera.message(blank))
+    graph.spin_until(lambda: "(remap with camera_info:=TOPIC)" in log.text)
+
+
+def test_camera_info_is_kept_until_cleanup(graph, make_node, make_camera, blank):
+    node, camera = make_node(threads=1), make_camera()
+
+    def state():
+        camera.wait_for_node()
+        camera.exchange(camera.message(blank))
+        return node.cameras[0].pipeline.calibration.state
+
+    assert node.start()
+    camera.wait_for_node()
+    camera.infos.publish(calibration_of(blank))
+    graph.spin_until(lambda: node.cameras[0].input.camera_info is not None)
+    assert state() == "in use"
+    for _ in range(2):
+        assert node.trigger_deactivate() == SUCCESS
+        assert node.trigger_activate() == SUCCESS
+        assert state() == "in use"
+    assert node.trigger_deactivate() == SUCCESS
+    assert node.trigger_cleanup() == SUCCESS
+    assert node.start()
+    assert state().startswith("none")
