@@ -192,10 +192,15 @@ def test_clocks_that_jump_to_and_fro(make_node, make_camera, blank):
         message.header.stamp = stamp
         camera.skeletons.clear()
         camera.exchange(message)
-    for stamp in (Time(), Time(sec=-(2**31)), Time(sec=-5, nanosec=9)):
+    for stamp in (Time(nanosec=1), Time(sec=-(2**31)), Time(sec=-5, nanosec=9)):
         message = camera.message(blank)
         message.header.stamp = stamp
         before = node.statistics.dropped_old
         camera.images.publish(message)
         camera.graph.spin_until(lambda n=before: node.statistics.dropped_old == n + 1)
     assert (node.statistics.processed, node.statistics.failed) == (4, 0)
+    unstamped = camera.message(blank)
+    unstamped.header.stamp = Time()
+    camera.images.publish(unstamped)
+    camera.graph.spin_until(lambda: node.statistics.processed == 5)
+    assert node.statistics.dropped_old == 3

@@ -60,7 +60,7 @@ class NodeConfig:
     )
     max_image_age: float = option(
         0.0,
-        "Drop images that are older than this when processing starts; 0: never [s]",
+        "Drop images whose stamp is older than this when processing starts; 0: never [s]",
         low=0.0,
         high=3600.0,
         live=True,

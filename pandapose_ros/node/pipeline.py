@@ -186,9 +186,10 @@ class FramePipeline:
         return Header(stamp=header.stamp, frame_id=frame_id)
 
     def _is_too_old(self, header: Header, max_age: float) -> bool:
-        if max_age <= 0:
+        stamp_ns = nanoseconds(header.stamp)
+        if max_age <= 0 or stamp_ns == 0:  # zero: the driver gives no stamp
             return False
-        age = (self.node.get_clock().now().nanoseconds - nanoseconds(header.stamp)) / 1e9
+        age = (self.node.get_clock().now().nanoseconds - stamp_ns) / 1e9
         if age > max_age:
             self._notices.warn(
                 f"image dropped: it is {age:.3f} s old, max_image_age is {max_age:g} s (are the "
