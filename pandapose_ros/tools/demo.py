@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from pandapose_ros.evaluation import metrics
 from pandapose_ros.pose import Pose, TrackState
 from pandapose_ros.recording import Recording, Result
+from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.tools.estimate import FRAME_DIGITS, frame_name, write_pictures
 from pandapose_ros.tools.processes import find_shared, start_node, stop, wait_for_first_end
 
@@ -43,10 +45,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the processes, then draw and summarise what the recorder kept."""
+    """Run the processes, then draw and summarise what the recorder kept.
+
+    Args:
+        args: As declared by `add_arguments`.
+
+    Returns:
+        Exit code: 1 if there are no skeletons.
+
+    Raises:
+        ValueError: If the video or the truth cannot be used; nothing has been removed then.
+    """
     source = args.input or str(find_shared(_CLIP))
     truth_file = args.truth or (None if args.input else find_shared(_CLIP.with_suffix(".npz")))
-    truth = dict(np.load(truth_file, allow_pickle=False)) if truth_file else None
+    frames = count_frames(source)
+    truth = read_truth(truth_file, frames) if truth_file else None
     if args.view:
         return show(source, truth, args.rate)
     recording_file = args.out / "recording.npz"
@@ -58,13 +71,57 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     for old in before:
         old.unlink(missing_ok=True)
-    run_processes(source, truth, args, recording_file)
+    run_processes(source, frames, truth, args, recording_file)
     recording = Recording.load(recording_file)
     summary = summarise(recording, truth)
     (args.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     draw(recording, args.out)
     print(describe(summary, args.out))
     return 0 if summary["skeletons"] else 1
+
+
+def count_frames(source: str) -> int:
+    """Return how many images a video has; 0 of a webcam or if the container does not say.
+
+    Args:
+        source: Video file or webcam index.
+
+    Raises:
+        ValueError: If it is no video.
+    """
+    if source.isdigit():
+        return 0
+    capture = cv2.VideoCapture(source)
+    if not capture.isOpened():
+        raise ValueError(f"cannot read images from {source}: not a video, or not there")
+    return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+
+
+def read_truth(file: Path, frames: int) -> dict[str, NDArray]:
+    """Read a clip's exact joints [T, 17, 3] and K [3, 3].
+
+    Args:
+        file: .npz
+        frames: How many images the clip has; 0: unknown.
+
+    Raises:
+        ValueError: If it is another file, or of another clip.
+    """
+    needed = f"expected a .npz with joints [T, {len(H36M_17.joint_names)}, 3] and K [3, 3]"
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            truth = {name: arrays[name] for name in ("joints", "K")}
+    except (KeyError, ValueError, TypeError, BadZipFile) as error:
+        raise ValueError(f"{file} is no truth of a clip: {needed}") from error
+    shape = truth["joints"].shape
+    if shape[1:] != (len(H36M_17.joint_names), 3) or truth["K"].shape != (3, 3):
+        shapes = f"{list(shape)} and {list(truth['K'].shape)}"
+        raise ValueError(f"{file} has joints and K of shapes {shapes}: {needed}")
+    if frames and len(truth["joints"]) != frames:
+        raise ValueError(
+            f"{file} is not of this clip: joints of {shape[0]} images, but it has {frames}"
+        )
+    return truth
 
 
 def show(source: str, truth: dict[str, NDArray] | None, rate: float) -> int:
@@ -96,18 +153,21 @@ def describe_camera(source: str, truth: dict[str, NDArray] | None, rate: float) 
 
 
 def run_processes(
-    source: str, truth: dict[str, NDArray] | None, args: argparse.Namespace, recording_file: Path
+    source: str,
+    frames: int,
+    truth: dict[str, NDArray] | None,
+    args: argparse.Namespace,
+    recording_file: Path,
 ) -> None:
     """Run the three nodes until the camera or the recorder is done; ValueError if one fails."""
     namespace = f"/pandapose_demo_{os.getpid()}"
     is_webcam = source.isdigit()
     camera = describe_camera(source, truth, args.rate) | {"wait_for_subscribers": 2}
-    frames = 0 if is_webcam else int(cv2.VideoCapture(source).get(cv2.CAP_PROP_FRAME_COUNT))
     images = {"image": "image_raw"}
     topics = {name: f"pose_node/{name}" for name in ("skeletons", "anchors")}
     hearing = {
         "out": str(recording_file),
-        "frames": max(frames, 0),  # -1 if the container does not say
+        "frames": frames,
         "seconds": args.seconds if is_webcam else 0.0,
     }
     recorder = start_node("recorder", namespace, hearing, images | topics)

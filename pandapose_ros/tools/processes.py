@@ -52,7 +52,7 @@ def node_command(
         command += ["-r", f"{old}:={new}"]
     for key, value in parameters.items():
         # Quoted, so that YAML does not turn a text such as a webcam's index into a number.
-        text = f"'{value}'" if isinstance(value, str) else str(value)
+        text = "'{}'".format(value.replace("'", "''")) if isinstance(value, str) else str(value)
         command += ["-p", f"{key}:={text}"]
     return command
 

@@ -1,0 +1,80 @@
+"""What `pandapose demo` makes of its arguments, before and while it runs."""
+
+import json
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from pandapose_ros.tools import main
+from pandapose_ros.tools.processes import node_command
+
+CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
+
+
+@pytest.fixture
+def short(tmp_path):
+    """Five images of the clip, in a file whose name has an apostrophe."""
+    capture = cv2.VideoCapture(str(CLIP))
+    path = tmp_path / "it's short.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10.0, (640, 480))
+    for _ in range(5):
+        writer.write(capture.read()[1])
+    writer.release()
+    return path
+
+
+@pytest.fixture
+def old(tmp_path):
+    """Results of an earlier run."""
+    out = tmp_path / "o'ut"
+    out.mkdir()
+    files = [out / name for name in ("recording.npz", "00000.jpg", "annotated.mp4")]
+    for file in files:
+        file.write_text("old")
+    return files
+
+
+def run(*arguments):
+    return main.main(["demo", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("text", ["it's", "''", "plain", "0", "a: b # c"])
+def test_a_node_reads_any_text(text):
+    argument = node_command("viewer", "", {"source": text}, {})[-1]
+    assert yaml.safe_load(argument.removeprefix("source:=")) == text
+
+
+def test_names_with_an_apostrophe_are_read_and_written(short, old):
+    out = old[0].parent
+    assert run(short, "--out", out) == 0
+    assert json.loads((out / "summary.json").read_text())["frames"] == 5
+    assert all(file.read_bytes() != b"old" for file in old)
+
+
+def test_nothing_is_removed_for_a_video_that_is_not_there(old, tmp_path, capsys):
+    assert run(tmp_path / "none.mp4", "--out", old[0].parent) == 1
+    assert "none.mp4: not a video, or not there" in capsys.readouterr().err
+    assert [file.read_text() for file in old] == ["old"] * 3
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({"joints": np.zeros((5, 17, 3))}, "is no truth of a clip: expected a .npz with joints"),
+        ({"joints": np.zeros((5, 17)), "K": np.eye(3)}, "shapes [5, 17] and [3, 3]: expected"),
+        ({"joints": np.zeros((4, 17, 3)), "K": np.eye(3)}, "of 4 images, but it has 5"),
+        (None, "is no truth of a clip: expected a .npz with joints"),
+    ],
+)
+def test_a_truth_of_another_kind_is_told_before_the_work(short, old, capsys, arrays, reason):
+    truth = short.with_name("truth.npz")
+    truth.write_text("no arrays")
+    if arrays is not None:
+        np.savez(truth, **arrays)
+    assert run(short, "--truth", truth, "--out", old[0].parent) == 1
+    assert re.search(re.escape(reason), capsys.readouterr().err)
+    assert [file.read_text() for file in old] == ["old"] * 3
