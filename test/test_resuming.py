@@ -1,12 +1,13 @@
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
-from walkers import walkers
+from walkers import walkers, write_chunk
 
 from pandapose_ros.checkpoint import hrnet_sha256
 from pandapose_ros.config import TrainDataConfig
@@ -70,6 +71,29 @@ def test_a_start_is_refused_where_a_run_goes_on(tmp_path, capsys):
     assert train(motion, out, "--resume", "--start", str(out / WEIGHTS_FILE)) == 1
     assert "--start is without effect with --resume" in capsys.readouterr().err
     assert (out / STATE_FILE).read_bytes() == state
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("--resume", "nothing to resume: no "), ("--tensorboard", "--tensorboard needs TensorBoard")],
+)
+def test_what_would_fail_in_the_end_is_said_before_features_are_made(
+    tmp_path, capsys, monkeypatch, option, message
+):
+    write_chunk(tmp_path / "images" / "chunk_0000.npz", walkers(70))
+    motion, features = write_motion(tmp_path / "motion.npz"), tmp_path / "features"
+    folders = ("--images", str(tmp_path / "images"), "--features", str(features))
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as if not installed
+    assert train(motion, tmp_path / "out", *folders, option) == 1
+    assert message in capsys.readouterr().err
+    assert not features.exists()
+
+
+def test_a_landmark_net_without_a_state_is_not_gone_on_with(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main.main(["train-landmarks", str(tmp_path), "--out", str(out), "--resume"]) == 1
+    assert f"nothing to resume: no {out / STATE_FILE}" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_files_are_known_by_what_is_in_them(tmp_path):

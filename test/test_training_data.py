@@ -141,6 +141,13 @@ def test_batches_of_images_need_not_be_shared_if_there_are_none(motion, tmp_path
         BatchSource(data, replace(CONFIG, batch=3), tmp_path, two)
 
 
+def test_fewer_people_than_in_a_batch_are_refused(images, motion, tmp_path):
+    make_features(TrainDataConfig(images=str(images)), tmp_path / "features")
+    data = TrainDataConfig(motion, features=str(tmp_path / "features"))
+    with pytest.raises(ValueError, match=r"at least the 4 samples .* got 2; lower --image-batch"):
+        BatchSource(data, replace(CONFIG, image_batch=4), tmp_path, Share())
+
+
 def test_weights_of_hrnet_are_not_for_blazepose(motion, tmp_path):
     data = TrainDataConfig(motion=motion, backbone_weights="pose_hrnet_w32_256x192.pth")
     with pytest.raises(ValueError, match="--backbone-weights is for networks on HRNet"):

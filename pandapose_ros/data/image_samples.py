@@ -118,6 +118,19 @@ def batch_indices(count: int, number: int, size: int, seed: int) -> NDArray[np.i
     return order[first : first + size]
 
 
+def check_enough(count: int, size: int) -> None:
+    """Raise ValueError if there are fewer samples than in a batch.
+
+    Args:
+        count: Of all samples.
+        size: Samples in a batch, of all processes together.
+    """
+    if count < size:
+        raise ValueError(
+            f"expected at least the {size} samples of a batch, got {count}; lower --image-batch"
+        )
+
+
 def save_image_samples(path: Path, samples: ImageSamples) -> None:
     """Write samples to a file, whole or not at all."""
     unfinished = path.with_name(path.name + ".part")

@@ -25,10 +25,10 @@ from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.training.anchor_growth import grow_anchors, quarter_anchors
 from pandapose_ros.training.batches import BatchSource
 from pandapose_ros.training.distribution import Share, shared_training
-from pandapose_ros.training.log import TrainLog
+from pandapose_ros.training.log import TrainLog, require_tensorboard
 from pandapose_ros.training.loop import Trainer, learning_rate, silence_image_branches
 from pandapose_ros.training.recipe import Recipe, read_recipe
-from pandapose_ros.training.state import refuse_started
+from pandapose_ros.training.state import refuse_started, require_started
 
 _SCORED_SAMPLES = 512
 _SECTIONS = {"train": TrainConfig, "data": TrainDataConfig}
@@ -92,15 +92,11 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     recipe = _recipe(args)
     out = Path(args.out)
-    if not args.resume:
-        refuse_started(out)
-    elif args.start:
-        raise ValueError(
-            f"--start is without effect with --resume, which goes on with the weights in {out}: "
-            "leave one of them out"
-        )
+    _check_folder(out, args)
     out.mkdir(parents=True, exist_ok=True)
     with shared_training(args.device) as share:
+        if args.tensorboard and share.rank == 0:
+            require_tensorboard()  # before features are made, which can take hours
         source = BatchSource(recipe.data, recipe.train, out / "features", share, recipe.model)
         net = _network(recipe, args.start)
         trainer = Trainer(net, recipe.train, source, recipe.loss, share, source.about)
@@ -116,6 +112,19 @@ def run(args: argparse.Namespace) -> int:
         finally:
             log.close()
     return 0
+
+
+def _check_folder(out: Path, args: argparse.Namespace) -> None:
+    """Raise ValueError or FileNotFoundError unless a training can start, or go on, in a folder."""
+    if not args.resume:
+        refuse_started(out)
+        return
+    require_started(out)
+    if args.start:
+        raise ValueError(
+            f"--start is without effect with --resume, which goes on with the weights in {out}: "
+            "leave one of them out"
+        )
 
 
 def _add_option(group: argparse._ArgumentGroup, option: Field[Any]) -> None:

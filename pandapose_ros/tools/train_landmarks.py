@@ -23,7 +23,7 @@ from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.training.landmarks import LandmarkTrainer
 from pandapose_ros.training.log import add_to_history
-from pandapose_ros.training.state import refuse_started
+from pandapose_ros.training.state import refuse_started, require_started
 
 _SHOWN_STEPS = 50  # over which numbers are averaged
 _SCORED_CROPS = 240
@@ -83,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.threads > 0:
         torch.set_num_threads(args.threads)
-    if not args.resume:
+    if args.resume:
+        require_started(args.out)
+    else:
         refuse_started(args.out)
     values: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(LandmarkTrainConfig)}
     config = LandmarkTrainConfig(**values)

@@ -16,7 +16,7 @@ from pandapose_ros.config import (
     TrainDataConfig,
 )
 from pandapose_ros.data.image_features import check_features, make_features
-from pandapose_ros.data.image_samples import ImageSamples, ImageSampleSet
+from pandapose_ros.data.image_samples import ImageSamples, ImageSampleSet, check_enough
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
 from pandapose_ros.data.skeleton_samples import SkeletonSampler
 from pandapose_ros.synthetic.poses import read_pool
@@ -155,6 +155,7 @@ def _check_shares(config: TrainConfig, share: Share, *, sees_images: bool) -> No
 def _read(folder: Path, config: TrainConfig, share: Share) -> tuple[Take, int]:
     """Take images from files of features; tell how many there are."""
     samples, part = ImageSampleSet(folder), share.of(config.image_batch)
+    check_enough(len(samples), config.image_batch)
 
     def take(number: int) -> ImageSamples:
         return samples.take(samples.indices(number, config.image_batch, config.seed)[part])

@@ -35,7 +35,7 @@ class TrainLog:
         self._folder = folder
         self._recent: deque[StepResult] = deque(maxlen=_SHOWN_STEPS)
         self._ends: deque[float] = deque([time.monotonic()], maxlen=_SHOWN_STEPS + 1)
-        self._writer = _open_writer(folder / SCALARS_FOLDER) if scalars else None
+        self._writer = require_tensorboard()(str(folder / SCALARS_FOLDER)) if scalars else None
 
     def add(self, step: int, result: StepResult, learning_rate: float) -> None:
         """Take in the result of a step, which is done now.
@@ -112,8 +112,12 @@ def add_to_history(
     replace_file(path, json.dumps(history, indent=1).encode())
 
 
-def _open_writer(folder: Path) -> "SummaryWriter":
-    """Return what writes scalars for TensorBoard."""
+def require_tensorboard() -> type["SummaryWriter"]:
+    """Return what writes scalars for TensorBoard.
+
+    Raises:
+        ValueError: If it is not installed; the message says how to.
+    """
     try:
         # Takes a second to load, and is not there for everyone.
         from torch.utils.tensorboard import SummaryWriter
@@ -121,4 +125,4 @@ def _open_writer(folder: Path) -> "SummaryWriter":
         raise ValueError(
             f"--tensorboard needs TensorBoard ({error}): pip install -r requirements-train.txt"
         ) from error
-    return SummaryWriter(str(folder))
+    return SummaryWriter

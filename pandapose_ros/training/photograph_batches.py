@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pandapose_ros.config import ModelConfig, SkeletonSampleConfig, TrainConfig, TrainDataConfig
 from pandapose_ros.data.dataset import Dataset, human36m, mpi_inf_3dhp, one_after_another
-from pandapose_ros.data.image_samples import batch_indices
+from pandapose_ros.data.image_samples import batch_indices, check_enough
 from pandapose_ros.data.photographs import PaperView, look_as_paper, mirror
 from pandapose_ros.model.hrnet import HRNet, load_coco_weights
 from pandapose_ros.training.distribution import Share
@@ -55,11 +55,7 @@ class PhotographBatches:
         counts = [len(dataset) for dataset in datasets]
         self._take = one_after_another(counts, [dataset.at for dataset in datasets])
         self._count = sum(counts)
-        if self._count < config.image_batch:
-            raise ValueError(
-                f"expected at least the {config.image_batch} samples of a batch, got "
-                f"{self._count}; lower --image-batch"
-            )
+        check_enough(self._count, config.image_batch)
         share.of(config.image_batch)  # must divide
         self._backbone = backbone.requires_grad_(False).eval()
         self._config, self._share = config, share

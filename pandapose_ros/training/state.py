@@ -50,9 +50,8 @@ def read_state(
         FileNotFoundError: If there is no state.
         ValueError: If it is none, or of another training; the message names the keys.
     """
+    require_started(folder)
     path = folder / STATE_FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"nothing to resume: no {path}; start without --resume")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -74,6 +73,13 @@ def refuse_started(folder: Path) -> None:
         raise ValueError(
             f"{folder} holds a training already: go on with it by --resume, or give another --out"
         )
+
+
+def require_started(folder: Path) -> None:
+    """Raise FileNotFoundError if a folder holds no state of a training to go on with."""
+    path = folder / STATE_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"nothing to resume: no {path}; start without --resume")
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
