@@ -1,5 +1,6 @@
 """Calibrations that come once only, late, or for another size of image."""
 
+import numpy as np
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -99,3 +100,43 @@ def test_camera_info_is_kept_until_cleanup(graph, make_node, make_camera, blank)
     assert node.trigger_cleanup() == SUCCESS
     assert node.start()
     assert state().startswith("none")
+
+
+def test_a_camera_of_another_size_has_time_to_send_its_calibration(
+    graph, make_node, make_camera, blank, log
+):
+    node, camera = make_node(threads=1), make_camera()
+    assert node.start()
+    camera.wait_for_node()
+
+    def send(image, info=None):
+        camera.exchange(camera.message(image))
+        if info is not None:
+            camera.infos.publish(info)
+            graph.spin_for(0.2)
+        return node.cameras[0].pipeline.calibration.state
+
+    small = np.full((120, 160, 3), 90, np.uint8)
+    send(blank, calibration_of(blank))
+    assert send(blank) == "in use"
+    # Each image is sent before its camera_info.
+    assert send(small, calibration_of(small)).startswith("none for images of 160x120 yet, assum")
+    assert send(small) == "in use"
+    # The same after a pause in which the camera was started again.
+    assert node.trigger_deactivate() == SUCCESS
+    assert node.trigger_activate() == SUCCESS
+    camera.wait_for_node()
+    assert send(blank, calibration_of(blank)).startswith("none for images of 320x240 yet")
+    assert send(blank) == "in use"
+    assert node.statistics.refused_camera_info == 0
+    assert "ignored" not in log.text
+
+    # An old one is refused in the end, a new one at once.
+    assert send(small).startswith("none for")
+    graph.spin_for(1.1)
+    assert send(small).startswith("refused, assuming")
+    assert "image has 160x120; remap camera_info" in log.text
+    camera.infos.publish(calibration_of(small))
+    graph.spin_for(0.2)
+    assert send(small, calibration_of(blank)) == "in use"
+    assert send(small).startswith("refused, assuming")

@@ -7,12 +7,12 @@ from sensor_msgs.msg import CameraInfo
 
 from pandapose_ros.camera.lens import Distortion
 from pandapose_ros.geometry import Array
-from pandapose_ros.node.intrinsics import intrinsics_from_message
+from pandapose_ros.node.intrinsics import OtherSizeError, intrinsics_from_message
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.qos_report import explain_missing
 from pandapose_ros.node.statistics import NodeStatistics
 
-# camera_info may arrive this much later than the first image, without a warning [s].
+# camera_info may arrive this much later than the first image of a size, without a warning [s].
 _GRACE = 1.0
 
 
@@ -42,6 +42,9 @@ class Calibration:
         self._first_time: float | None = None
         self._hint, self._asked = "", -float("inf")
         self._is_assumed = False
+        self._size = (0, 0)
+        self._since = -float("inf")
+        self._earlier: CameraInfo | None = None
         self._last: CameraInfo | None = None
 
     def read(
@@ -66,12 +69,16 @@ class Calibration:
         )
         if field_of_view <= 0:
             fallback = "people get no 3D position (root_source NONE)"
+        self._follow_size(size, message)
         if message is None:
             self._miss(fallback)
             return None, None
         try:
             intrinsics = intrinsics_from_message(message, *size, rectified=rectified)
         except ValueError as error:
+            if isinstance(error, OtherSizeError) and self._may_be_replaced(message):
+                self.state = f"none for images of {size[0]}x{size[1]} yet, {fallback}"
+                return None, None
             self.state = f"refused, {fallback}: {error}"
             self._statistics.refused_camera_info += 1
             self._notices.error(f"camera_info on {self._topic} ignored, {fallback}: {error}")
@@ -79,6 +86,15 @@ class Calibration:
         self.state = "in use"
         self._follow(message)
         return intrinsics
+
+    def _follow_size(self, size: tuple[int, int], message: CameraInfo | None) -> None:
+        """Note when images of another size begin, as those of a camera that was restarted."""
+        if size != self._size:
+            self._size, self._since, self._earlier = size, time.monotonic(), message
+
+    def _may_be_replaced(self, message: CameraInfo) -> bool:
+        """Tell whether a message came before the images of this size, which are new."""
+        return message is self._earlier and time.monotonic() - self._since <= _GRACE
 
     def _miss(self, fallback: str) -> None:
         now = time.monotonic()

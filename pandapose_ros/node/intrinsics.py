@@ -13,6 +13,10 @@ _PINHOLE_MODELS = ("plumb_bob", "rational_polynomial")
 _FISHEYE_MODELS = ("equidistant", "fisheye")
 
 
+class OtherSizeError(ValueError):
+    """A calibration is for images of another size."""
+
+
 def intrinsics_from_message(
     message: CameraInfo, width: int, height: int, *, rectified: bool = False
 ) -> tuple[Array, Distortion | None]:
@@ -29,8 +33,9 @@ def intrinsics_from_message(
         K [3, 3] in pixels of the image, and the distortion of the lens, if any.
 
     Raises:
-        ValueError: If the camera is not calibrated (K zero or NaN), the sizes disagree, or the
-            distortion model is unknown.
+        OtherSizeError: If the sizes disagree.
+        ValueError: If the camera is not calibrated (K zero or NaN), or the distortion model is
+            unknown.
     """
     matrix = np.array(message.p).reshape(3, 4)[:, :3] if rectified else np.array(message.k)
     K = check_intrinsics(matrix.astype(np.float64).reshape(3, 3)).copy()
@@ -42,7 +47,7 @@ def intrinsics_from_message(
         width,
         height,
     ):
-        raise ValueError(
+        raise OtherSizeError(
             f"it is for images of {size[0]}x{size[1]} pixels with binning {binning[0]:.0f}x"
             f"{binning[1]:.0f}, but the image has {width}x{height}; remap camera_info to "
             "the topic of the same camera"
