@@ -1,4 +1,4 @@
-"""The browser view: its shapes, and what goes over the wire."""
+"""What the browser view sends over the wire."""
 
 import urllib.request
 from functools import partial
@@ -14,45 +14,10 @@ from sensor_msgs.msg import Image
 from talker import Talker, person
 
 from pandapose_ros.msg import Skeleton3DArray
-from pandapose_ros.node import scene_shapes
 from pandapose_ros.node.live_scene import LiveScene
 from pandapose_ros.node.sources import find_source, skeleton_topics
 from pandapose_ros.node.viewer import Viewer
 from pandapose_ros.people.track import lost_pose
-from pandapose_ros.skeleton import H36M_17
-
-
-def test_bones_reach_from_joint_to_joint():
-    pose = person()
-    shapes = scene_shapes.body(pose, H36M_17, 0.5)
-    assert len(shapes.positions) == 17 + 16
-    for number, (parent, joint) in enumerate(H36M_17.bones, start=17):
-        w, *vector = shapes.wxyzs[number]
-        axis = np.array([0.0, 0.0, shapes.scales[number, 2]])
-        turned = axis + 2 * np.cross(vector, np.cross(vector, axis) + w * axis)
-        ends = shapes.positions[number] + np.stack([-turned, turned])
-        assert np.allclose(ends, (pose.joints + pose.root)[[parent, joint]], atol=1e-9)
-
-
-def test_unknown_and_doubtful_joints_are_not_drawn():
-    pose = person()
-    pose.joints[16] = np.nan
-    pose.joint_scores[13] = 0.1
-    shapes = scene_shapes.body(pose, H36M_17, 0.5)
-    drawn = shapes.scales.any(-1)
-    assert not drawn[16]
-    assert not drawn[13]
-    assert drawn[:13].all()
-    touching = [bool({13, 16} & set(bone)) for bone in H36M_17.bones]
-    assert (drawn[17:] == ~np.array(touching)).all()
-    assert all(np.isfinite(part).all() for part in vars(shapes).values())
-
-
-def test_votes_of_one_joint_are_its_own_anchors():
-    lines, _colours = scene_shapes.votes(person(), H36M_17, 9)
-    lengths = np.linalg.norm(lines[:, 0] - lines[:, 1], axis=-1)
-    assert (lengths > 0).tolist() == [False, True, False]
-    assert (scene_shapes.anchors(person(), 9).scales[:, 0] > 0).tolist() == [False, True, True]
 
 
 class Browser:
@@ -265,6 +230,22 @@ def test_the_camera_is_at_the_origin_of_its_own_frame_only(graph, viewer, browse
         eye = np.array(shown["SetCameraPositionMessage"]["position"])
         assert 3 < np.linalg.norm(eye - look_at) < 6
         assert tuple(shown["SetCameraUpDirectionMessage"]["position"]) == (0, 0, 1)
+
+
+def test_people_who_come_slowly_stay_in_view(graph, viewer, browser, monkeypatch):
+    monkeypatch.setattr("pandapose_ros.node.viewer._SILENCE", 0.1)
+    talker = Talker(graph)
+
+    def stay_in_view():
+        talker.say_skeletons([person()])
+        graph.spin_for(0.4)
+        browser.messages.clear()
+        browser.receive()
+        said = str(browser.messages)
+        return "in view" in said and "no skeletons" not in said
+
+    # The viewer knows after two messages how slowly they come.
+    graph.spin_until(stay_in_view, timeout=20)
 
 
 def test_who_has_left_is_not_taken_for_somebody_without_a_place(graph, viewer, browser):
