@@ -1,5 +1,6 @@
 """An image of one camera with what is known of it: what the estimator takes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,9 @@ from numpy.typing import NDArray
 from pandapose_ros.camera.lens import Distortion
 
 Array = NDArray[np.floating]
+
+# In seconds, 30,000 years: a clock that has come so far would not go on by an image's thirtieth.
+_LATEST = 1e12
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +44,25 @@ def check_image(image: NDArray[np.uint8]) -> None:
         raise ValueError(f"expected an RGB image as a uint8 array, got {_describe(image)}")
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(f"expected an RGB image of shape [H, W, 3], got {list(image.shape)}")
+
+
+def check_stamp(stamp: float | None) -> None:
+    """Raise ValueError unless `stamp` is None or a time in seconds."""
+    if stamp is not None and not abs(stamp) < _LATEST:
+        raise ValueError(
+            f"expected a stamp in seconds, got {stamp}: divide nanoseconds by 1e9; None if unknown"
+        )
+
+
+def check_cameras(images: Sequence[CameraImage]) -> None:
+    """Raise ValueError if two images are of the same camera."""
+    names = [item.camera for item in images]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"two images of the camera '{name}' at once: give each camera a name of its own, "
+                "and images one after the other to a call each"
+            )
 
 
 def _describe(value: object) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,10 @@ from pandapose_ros import geometry
 from pandapose_ros.camera.depth_root import check_depth
 from pandapose_ros.camera.lens import Distortion, ImageUndistorter, check_distortion
 from pandapose_ros.camera.lens_boxes import undistort_boxes
-from pandapose_ros.camera_image import CameraImage, check_image
+from pandapose_ros.camera_image import CameraImage, check_cameras, check_image, check_stamp
 from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.config.options import check_options
 from pandapose_ros.lifting import PinholeImage, as_seen, lift, place
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
 from pandapose_ros.model.pandapose import PandaPose
@@ -75,8 +76,10 @@ class PoseEstimator:
         Raises:
             FileNotFoundError: If weights or BlazePose files are missing; the message names the
                 remedy.
-            ValueError: If a file is not what it should be, or the device does not exist.
+            ValueError: If a setting is out of its bounds, a file is not what it should be, or the
+                device does not exist.
         """
+        check_options(config)
         self.config = config
         self.device = select_device(config.device)
         if config.threads > 0:
@@ -107,7 +110,8 @@ class PoseEstimator:
     def reset(self, camera_name: str | None = None) -> None:
         """Forget all people, or those of one camera; its next image starts anew."""
         names = self._cameras if camera_name is None else {camera_name} & self._cameras.keys()
-        for camera in [self._cameras[name] for name in names]:
+        for name in list(names):
+            camera = self._cameras[name] = replace(self._cameras[name], clock=FrameClock())
             camera.people.reset()
             camera.tracks.reset()
             camera.smoother.reset()
@@ -132,7 +136,12 @@ class PoseEstimator:
         return self._detector.detect(image, self.config.detection_score)
 
     def update(self, config: EstimatorConfig) -> None:
-        """Take over the live settings of a configuration from the next image on."""
+        """Take over the live settings of a configuration from the next image on.
+
+        Raises:
+            ValueError: If a setting is out of its bounds; nothing changes then.
+        """
+        check_options(config)
         self.config = config
         for camera in self._cameras.values():
             camera.people.config = config
@@ -153,8 +162,8 @@ class PoseEstimator:
             K: Intrinsics [3, 3] of this image, pixels. None: a field of view is assumed
                 (`EstimatorConfig.field_of_view`), which scales the distances of the roots.
             distortion: Of the lens, with K; an array holds OpenCV's (k1, k2, p1, p2[, k3[, ...]]).
-            depth: [H, W], metres, registered to the image; 0 or not finite where unknown. Places
-                people only with K: without it the way across from the axis is not known.
+            depth: [H, W], floats, metres, registered to the image; 0 or not finite where unknown.
+                Places people only with K: without it the way across from the axis is not known.
             stamp: Time of the image, seconds; None: a thirtieth of a second after the last.
             boxes: [P, 4], xyxy, pixels: people found by a detector of your own, the surest first,
                 in place of the built-in one. None: the built-in one runs.
@@ -164,7 +173,7 @@ class PoseEstimator:
             or lost. Empty if nobody is seen.
 
         Raises:
-            ValueError: If the image, K, the distortion or a box is not as described.
+            ValueError: If an argument is not as described.
         """
         item = CameraImage(image, K, distortion, depth, stamp, boxes=boxes)
         return self.estimate_together([item])[0]
@@ -180,8 +189,9 @@ class PoseEstimator:
             The poses of each image, as `estimate` returns them.
 
         Raises:
-            ValueError: As `estimate`; no image is worked on then.
+            ValueError: As `estimate`, or two images of one camera; no image is worked on then.
         """
+        check_cameras(images)
         views = [self._as_pinhole(item) for item in images]
         cameras = [self._camera(item.camera) for item in images]
         times = []
@@ -225,6 +235,7 @@ class PoseEstimator:
     def _as_pinhole(self, item: CameraImage) -> PinholeImage:
         """Check an image and what is known of its camera, and take the distortion out."""
         check_image(item.image)
+        check_stamp(item.stamp)
         K, root_source = self._intrinsics(item.image, item.K)
         distortion = None if K is None else check_distortion(item.distortion)
         boxes = None if item.boxes is None else check_boxes(item.boxes)

@@ -28,7 +28,7 @@ class TrackState(IntEnum):
     LOST = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AnchorVotes:
     """Hold one person's anchors and how much each counted.
 
@@ -50,7 +50,7 @@ class AnchorVotes:
         return self.weights.mean(axis=1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DepthVotes:
     """Hold where one person's joints may be in depth: a distribution along each joint's ray.
 
@@ -64,7 +64,7 @@ class DepthVotes:
     probabilities: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pose:
     """Hold one person's skeleton, in the order of `H36M_17`.
 

@@ -73,8 +73,14 @@ def check_depth(depth: Array, image_size: tuple[int, int]) -> DepthImage:
         image_size: (width, height) of the image, pixels.
 
     Raises:
-        ValueError: If they have another shape than the image, and thus are not registered to it.
+        ValueError: If they have another shape than the image, and thus are not registered to it,
+            or are whole numbers, and thus not metres.
     """
+    if not np.issubdtype(depth.dtype, np.floating):
+        raise ValueError(
+            f"expected metres as floats, got depths of {depth.dtype}: if they are millimetres, "
+            "give depth / 1000"
+        )
     if depth.ndim != 2 or 0 in depth.shape:
         raise ValueError(f"expected depths of shape [H, W], got {list(depth.shape)}")
     height, width = depth.shape
