@@ -140,9 +140,21 @@ def test_marked_tables_are_redrawn_and_the_rest_is_left(tmp_path, report):
     path.write_text(json.dumps(report))
     with pytest.raises(ValueError, match="no numbers for 'noise'"):
         redraw(text, page.parent)
+    path.write_text("{broken")
+    with pytest.raises(ValueError, match=r"results/a\.json is no JSON"):
+        redraw(text, page.parent)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"no file results/a\.json"):
         redraw(text, page.parent)
+
+
+@pytest.mark.parametrize("after", ["", "<!-- table: scores b.json -->\n<!-- end of table -->\n"])
+def test_a_mark_without_an_end_swallows_no_text(tmp_path, report, after):
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(json.dumps(report))
+    text = f"<!-- table: scores a.json -->\nold\n\ntext\n{after}"
+    with pytest.raises(ValueError, match=r"no '<!-- end of table -->' after .*a\.json"):
+        redraw(text, tmp_path)
 
 
 def test_speed_tables_hold_what_was_measured():

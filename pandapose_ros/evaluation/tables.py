@@ -26,9 +26,10 @@ _WHOLE = {"anchors": "both", "lifting": "joint", "depth_head": "bins", "sampling
 # And what most of the networks have, as the whole one may have any number of these.
 _NUMBERS = ("depth_bins", "layers")
 _SUBSETS = ("all", "challenging", "rest")
-_MARK = re.compile(
-    r"(<!-- table: (?P<kind>\w+) (?P<file>\S+) -->\n).*?(<!-- end of table -->)", re.S
-)
+_BEGIN = r"<!-- table: (?P<kind>\w+) (?P<file>\S+) -->\n"
+_END = "<!-- end of table -->"
+# Up to the next mark of either kind: the end of another table is not this one's.
+_MARK = re.compile(rf"({_BEGIN})(?:(?!<!-- table: ).)*?({_END})", re.S)
 
 
 def redraw(text: str, folder: Path) -> str:
@@ -40,12 +41,20 @@ def redraw(text: str, folder: Path) -> str:
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If a kind of table is unknown, or a file lacks its numbers.
+        ValueError: If a mark has no end, a kind of table is unknown, or a file is no JSON or lacks
+            its numbers.
     """
+    ended = {match.start() for match in _MARK.finditer(text)}
+    for match in re.finditer(_BEGIN, text):
+        if match.start() not in ended:
+            raise ValueError(f"no '{_END}' after '{match[0].strip()}': write it below the table")
 
     def table(match: re.Match[str]) -> str:
         path = _find(match["file"], folder)
-        report = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is no JSON: {error}; write it anew") from error
         try:
             rows = draw_table(match["kind"], report)
         except (KeyError, TypeError, IndexError) as error:
