@@ -21,9 +21,10 @@ from photographed_people import (
 from safetensors.torch import load_file
 from torch import nn
 
-from pandapose_ros.checkpoint import hrnet_sha256, save_weights
+from pandapose_ros.checkpoint import HRNET_KEY, hrnet_sha256, save_weights
 from pandapose_ros.config import TrainConfig
 from pandapose_ros.data.dataset import human36m, mpi_inf_3dhp
+from pandapose_ros.data.file_identity import file_sha256
 from pandapose_ros.data.photographs import look_as_paper, mirror
 from pandapose_ros.evaluation.views import KeypointSource, Viewer
 from pandapose_ros.model.hrnet import HRNet
@@ -231,6 +232,15 @@ def test_kept_views_are_of_these_images_and_this_backbone(data, tmp_path):
     ):
         assert evaluate(replace(data, **changes), run, dataset) == 0
         assert len(list(cache.iterdir())) == folders, changes
+
+
+def test_another_hrnet_than_that_of_training_is_refused(data, tmp_path, capsys):
+    digest = file_sha256(Path(data.backbone_weights))
+    dataset = ["human36m", "--data", data.human36m]
+    for told, code in ((digest, 0), (digest[::-1], 1)):
+        save_weights(tmp_path / WEIGHTS_FILE, lifter(), {HRNET_KEY: told})
+        assert evaluate(data, tmp_path, dataset) == code
+    assert "was trained with another file than" in capsys.readouterr().err
 
 
 def test_mpi_inf_3dhp_trains_too(data, tmp_path):

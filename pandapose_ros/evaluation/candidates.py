@@ -10,10 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pandapose_ros.checkpoint import backbone_sha256, load_weights, read_config
+from pandapose_ros.checkpoint import (
+    backbone_sha256,
+    hrnet_sha256,
+    load_weights,
+    open_landmark_net,
+    read_config,
+)
 from pandapose_ros.config import EvaluationConfig
+from pandapose_ros.data.file_identity import file_sha256
 from pandapose_ros.evaluation.views import Views
 from pandapose_ros.model.anchors import AnchorKind
+from pandapose_ros.model.hrnet import HRNet, load_coco_weights
 from pandapose_ros.model.pandapose import PandaPose, PandaPoseOutput
 from pandapose_ros.skeleton import mirror_joints, mirror_keypoints
 
@@ -170,3 +178,31 @@ def load_candidates(
             "with --challenging-out and --challenging-in for the same subset"
         )
     return tuple(candidates)
+
+
+def open_backbone(candidates: Sequence[Candidate], coco_weights: Path | None) -> nn.Module:
+    """Build the backbone that all networks share.
+
+    Args:
+        candidates: As `load_candidates` returns them.
+        coco_weights: For networks on HRNet, its COCO file.
+
+    Returns:
+        The backbone in evaluation mode, without gradients.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If networks on HRNet get no file, or another than they were trained with.
+    """
+    config = candidates[0].net.config
+    if config.backbone == "blazepose":
+        return open_landmark_net(candidates[0].path)
+    if coco_weights is None:
+        raise ValueError(f"networks on {config.backbone} need its COCO file: --backbone-weights")
+    given = file_sha256(coco_weights)
+    for candidate in candidates:
+        if hrnet_sha256(candidate.path) not in ("", given):  # weights made elsewhere tell nothing
+            raise ValueError(f"{candidate.path} was trained with another file than {coco_weights}")
+    net = HRNet(width=config.level_channels[0])
+    load_coco_weights(net, coco_weights)
+    return net.requires_grad_(False).eval()

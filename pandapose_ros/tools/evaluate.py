@@ -28,7 +28,7 @@ from pandapose_ros.data.dataset import (
     threedpw,
 )
 from pandapose_ros.estimator import PACKAGED_WEIGHTS, select_device
-from pandapose_ros.evaluation.candidates import Candidate, load_candidates
+from pandapose_ros.evaluation.candidates import Candidate, load_candidates, open_backbone
 from pandapose_ros.evaluation.comparison import (
     BLAZEPOSE,
     Record,
@@ -43,7 +43,6 @@ from pandapose_ros.evaluation.tables import overview
 from pandapose_ros.evaluation.video import Image, follow_person, video_figures
 from pandapose_ros.evaluation.views import KeypointSource, Viewer
 from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model.hrnet import HRNet, load_coco_weights
 from pandapose_ros.tools.estimate import read_video
 
 _WITHOUT_EFFECT = ("help", "plots", "cache", "threads")  # on the numbers
@@ -116,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     device = select_device(args.device)
     candidates = load_candidates(_named(args.weights), device)
-    backbone = _backbone(candidates[0], args.backbone_weights).to(device)
+    backbone = open_backbone(candidates, args.backbone_weights).to(device)
     record: Record = {"command": _command(args)}
     if args.dataset:
         record |= _score_dataset(args, candidates, backbone, device)
@@ -241,18 +240,6 @@ def _frames(path: Path) -> Iterator[Image]:
     """Read a video, with a bar."""
     for _, image in tqdm(read_video(path), desc=path.name, unit="frame"):
         yield image
-
-
-def _backbone(candidate: Candidate, coco_weights: Path | None) -> nn.Module:
-    """Build the backbone that all networks share, from one of them."""
-    config = candidate.net.config
-    if config.backbone == "blazepose":
-        return open_landmark_net(candidate.path)
-    if coco_weights is None:
-        raise ValueError(f"networks on {config.backbone} need its COCO file: --backbone-weights")
-    net = HRNet(width=config.level_channels[0])
-    load_coco_weights(net, coco_weights)
-    return net.requires_grad_(False).eval()
 
 
 def _named(weights: list[str]) -> list[tuple[str, Path]]:
