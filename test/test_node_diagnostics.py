@@ -108,6 +108,14 @@ def test_levels_of_the_pipeline(recent, level, text):
     assert text in status.message
 
 
+def test_the_pipeline_of_a_dead_camera_is_stale():
+    silent = replace(CAMERA, input=replace(INPUT, silence=5.0))
+    status = judge(silent, NodeStatistics())["pipeline"]
+    assert (status.level, status.message) == (STALE, "no images any more")
+    assert values(status)["people"] == "0"
+    assert judge(silent, NodeStatistics(failed=1))["pipeline"].level == ERROR
+
+
 def test_camera_info_that_was_refused_is_a_warning():
     camera = replace(CAMERA, input=replace(INPUT, camera_info="refused: K is zero"))
     status = judge(camera, NodeStatistics(refused_camera_info=1))["input"]

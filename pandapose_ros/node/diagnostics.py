@@ -159,7 +159,7 @@ def _pipeline_status(camera: CameraReport, recent: NodeStatistics) -> Diagnostic
     values = {
         "pause": camera.pause or "none",
         "rate out [Hz]": f"{state.rate:.2f}",
-        "people": str(0 if camera.pause else state.people),
+        "people": str(0 if camera.pause or _is_silent(camera) else state.people),
         "processed": str(camera.counts.processed),
         "tf": state.transforms,
     }
@@ -185,7 +185,14 @@ def _judge_pipeline(
     if lost:
         reason = f"; {state.transforms}" if recent.dropped_untransformed else ""
         return _WARN, f"in the last second: {lost}{reason}"
+    if _is_silent(camera):
+        return _STALE, "no images any more"
     return _OK, f"{state.people} people, {state.rate:.1f} skeleton messages per second"
+
+
+def _is_silent(camera: CameraReport) -> bool:
+    """Return whether the people of the last image are no news any more."""
+    return camera.input is not None and camera.input.silence >= camera.input.timeout
 
 
 def _computer_status(report: Report) -> DiagnosticStatus:
