@@ -12,6 +12,7 @@ from pandapose_ros.node.body_frames import BodyFrames
 from pandapose_ros.node.estimate import Estimate, Placed
 from pandapose_ros.node.hri import HriBridge
 from pandapose_ros.node.notices import Notices
+from pandapose_ros.node.rivals import Rivals
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import Send
 from pandapose_ros.node.transforms import open_transforms
@@ -42,10 +43,14 @@ class SharedWorld:
         self.notices = Notices(node.get_logger())
         self.hri = HriBridge(node) if config.publish_hri else None
         self.transforms = open_transforms(node) if self.target else None
+        tf, hri = config.publish_tf, config.publish_hri
+        self._rivals = None
+        if tf or hri:
+            self._rivals = Rivals(node, self.notices, publish_tf=tf, publish_hri=hri)
 
     def destroy(self) -> None:
         """Unsubscribe and remove the publishers."""
-        for part in (self.transforms, self.hri):
+        for part in (self.transforms, self.hri, self._rivals):
             if part is not None:
                 part.destroy()
 
