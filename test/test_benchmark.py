@@ -92,6 +92,21 @@ def test_one_command_measures_one_five_and_ten_people():
     assert benchmark._settings(args)["max_people"] == 10
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("--sizes", "640"), ("--sizes", "0x480"), ("--people", "0"), ("--batches", "0"),
+     ("--frame-sizes", "axb"), ("--repeats", "-1"), ("--paper-batches", "two")],
+)  # fmt: skip
+def test_arguments_that_cannot_be_measured_are_refused(arguments, capsys):
+    parser = argparse.ArgumentParser()
+    benchmark.add_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--out", "result.json", *arguments])
+    assert (
+        f"expected a {'size' if 'sizes' in arguments[0] else 'whole'}" in capsys.readouterr().err
+    )
+
+
 def test_fast_runtime_is_not_slower_than_eager(estimator):
     told = measure_networks(estimator, people=1, repeats=5, seconds=60.0)
     ours = told["runtime_landmarks"]["min"] + told["runtime_lifter"]["min"]

@@ -4,6 +4,7 @@ import argparse
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -47,33 +48,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mediapipe", default="", help="Python interpreter with mediapipe 0.10.21, to compare"
     )
-    parser.add_argument("--people", type=int, nargs="+", default=[1, 5, 10])
-    parser.add_argument("--sizes", nargs="+", default=["640x480", "1280x720"])
+    parser.add_argument("--people", type=positive, nargs="+", default=[1, 5, 10])
+    parser.add_argument("--sizes", type=image_size, nargs="+", default=["640x480", "1280x720"])
     parser.add_argument(
         "--frame-sizes",
+        type=image_size,
         nargs="*",
         default=["320x240", "1920x1080"],
         help="additional image sizes, for one person and without ROS",
     )
     parser.add_argument(
-        "--batches", type=int, nargs="+", default=[1, 2, 5, 10, 16], help="people per batch"
+        "--batches", type=positive, nargs="+", default=[1, 2, 5, 10, 16], help="people per batch"
     )
     parser.add_argument(
         "--local-anchors", type=int, nargs="*", default=[2, 4, 8, 16], help="numbers per joint"
     )
     parser.add_argument(
         "--paper-batches",
-        type=int,
+        type=positive,
         nargs="*",
         default=[1],
         help="batch sizes of the paper's network; empty: skip it",
     )
-    parser.add_argument("--repeats", type=int, default=100, help="maximum per measurement")
+    parser.add_argument("--repeats", type=positive, default=100, help="maximum per measurement")
     parser.add_argument("--seconds", type=float, default=6.0, help="time limit per measurement")
     parser.add_argument("--device", default="auto", help="see the parameter device")
     parser.add_argument("--runtime", default="auto", help="see the parameter runtime")
     parser.add_argument("--precision", default="auto", help="see the parameter precision")
     parser.add_argument("--threads", type=int, default=0, help="see the parameter threads")
+
+
+def positive(text: str) -> int:
+    """Read a whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got '{text}'")
+    return int(text)
+
+
+def image_size(text: str) -> str:
+    """Check the size of an image."""
+    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"expected a size such as 640x480, got '{text}'")
+    return text
 
 
 def run(args: argparse.Namespace) -> int:
