@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -30,6 +31,8 @@ _COMMANDS = {
     "render-demo": "render the demo's clip again",
 }
 
+_SIGPIPE_CODE = 141  # of a program that the signal ends, in a shell
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand.
@@ -54,7 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         module = importlib.import_module(f"pandapose_ros.tools.{command.replace('-', '_')}")
         options = argparse.ArgumentParser(f"pandapose {command}", description=module.__doc__)
         module.add_arguments(options)
-        return module.run(options.parse_args(arguments[1:]))
+        code = module.run(options.parse_args(arguments[1:]))
+        sys.stdout.flush()  # here, where an error is still answered
+        return code
+    except BrokenPipeError:  # as of `pandapose doctor | head -1`
+        # Python would flush once more when it ends, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _SIGPIPE_CODE
     except ModuleNotFoundError as error:
         message = f"{error}: {packages_remedy()}"
     except (OSError, ValueError) as error:
