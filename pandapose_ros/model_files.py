@@ -46,11 +46,26 @@ BLAZEPOSE_FILES = (PERSON_DETECTOR, LANDMARK_NET)
 
 
 def default_model_dir() -> Path:
-    """Return where model files are kept: PANDAPOSE_MODEL_DIR, else the user's data directory."""
+    """Return where model files are kept: PANDAPOSE_MODEL_DIR, else the user's data directory.
+
+    Raises:
+        FileNotFoundError: If the user has no home directory.
+    """
     if chosen := os.environ.get("PANDAPOSE_MODEL_DIR"):
-        return Path(chosen).expanduser()
+        return _expanded(chosen)
     data_home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data_home).expanduser() / "pandapose_ros"
+    return _expanded(data_home) / "pandapose_ros"
+
+
+def _expanded(path: str | Path) -> Path:
+    """Return a path with the user's home directory in place of ~."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(
+            f"there is no home directory for {path}: set PANDAPOSE_MODEL_DIR to the folder of the "
+            "model files, as an absolute path"
+        ) from error
 
 
 def find_model_file(file: ModelFile, model_dir: str | Path = "") -> Path:
@@ -67,7 +82,7 @@ def find_model_file(file: ModelFile, model_dir: str | Path = "") -> Path:
         FileNotFoundError: If the file is not there; the message says how to get it.
         ValueError: If the content is not the one expected.
     """
-    directory = Path(model_dir).expanduser() if str(model_dir) else default_model_dir()
+    directory = _expanded(model_dir) if str(model_dir) else default_model_dir()
     path = directory / file.name
     remedy = f"get it with `{_fetch_command(directory)}`"
     if not path.is_file():
@@ -82,7 +97,10 @@ def _fetch_command(directory: Path) -> str:
     programs = {"pandapose": "pandapose", "ros2": "ros2 run pandapose_ros pandapose"}
     found = (text for name, text in programs.items() if shutil.which(name))
     program = next(found, "python3 -m pandapose_ros.tools.main")
-    option = f" --dir {directory}" if directory != default_model_dir() else ""
+    try:
+        option = f" --dir {directory}" if directory != default_model_dir() else ""
+    except FileNotFoundError:
+        option = f" --dir {directory}"
     return f"{program} fetch-models{option}"
 
 

@@ -12,7 +12,7 @@ from pandapose_ros.model_files import (
     install_from_wheel,
     is_installed,
 )
-from pandapose_ros.tools import fetch_models
+from pandapose_ros.tools import fetch_models, main
 
 
 def write_wheel(path, contents):
@@ -44,6 +44,24 @@ def test_the_environment_chooses_the_directory(monkeypatch, tmp_path):
     assert default_model_dir() == tmp_path / "pandapose_ros"
     monkeypatch.setenv("PANDAPOSE_MODEL_DIR", str(tmp_path / "mine"))
     assert default_model_dir() == tmp_path / "mine"
+
+
+def test_without_a_home_there_is_one_clear_line(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("PANDAPOSE_MODEL_DIR", "~nobody-of-this-name/models")
+    assert main.main(["fetch-models"]) == 1
+    assert "no home directory for ~nobody-of-this-name/models: set" in capsys.readouterr().err
+    # Who names a folder needs none.
+    with pytest.raises(FileNotFoundError, match=f"fetch-models --dir {tmp_path}`"):
+        find_model_file(PERSON_DETECTOR, tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["/50%x", "~nobody-of-this-name"])
+def test_any_folder_leaves_the_help_readable(monkeypatch, folder, capsys):
+    monkeypatch.setenv("PANDAPOSE_MODEL_DIR", folder)
+    with pytest.raises(SystemExit) as stopped:
+        main.main(["fetch-models", "--help"])
+    assert stopped.value.code == 0
+    assert "PANDAPOSE_MODEL_DIR" in capsys.readouterr().out
 
 
 def test_a_wheel_is_installed_and_found(wheel, tmp_path, contents):

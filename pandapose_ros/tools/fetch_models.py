@@ -16,7 +16,10 @@ PLATFORM = ("--platform", "manylinux_2_28_x86_64", "--python-version", "3.11")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `pandapose fetch-models`."""
     parser.add_argument(
-        "--dir", default="", help=f"where to put the files (default: {default_model_dir()})"
+        "--dir",
+        default="",
+        help="where to put the files (default: PANDAPOSE_MODEL_DIR, else ~/.local/share/"
+        "pandapose_ros)",
     )
     parser.add_argument(
         "--wheel", default="", help=f"take them from this wheel of {WHEEL} instead of the network"
