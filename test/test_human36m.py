@@ -131,7 +131,7 @@ def test_the_command_scores_on_other_detections(tmp_path, labels):
     errors = {}
     for detector, name in (("cpn", "human36m h36m.pkl"), ("hrnet", "human36m h36m.pkl, hrnet")):
         of = ["--dataset", "human36m", "--data", str(path), "--keypoints", "given"]
-        options = ["--detector", detector, "--out", str(out), "--threads", "1"]
+        options = ["--detections", detector, "--out", str(out), "--threads", "1"]
         assert main.main(["evaluate", *of, *options]) == 0
         record = json.loads(out.read_text())
         assert record["dataset"]["name"] == name

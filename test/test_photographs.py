@@ -234,6 +234,18 @@ def test_kept_views_are_of_these_images_and_this_backbone(data, tmp_path):
         assert len(list(cache.iterdir())) == folders, changes
 
 
+def test_training_takes_the_detections_that_are_chosen(data, tmp_path, labels):
+    for sample in labels:
+        sample["joints_2d_hrnet"] = sample["joints_2d_gt"]
+    write_human36m(tmp_path, labels)
+    drawn = [
+        batches(replace(data, detections=name)).batch(0).keypoints for name in ("cpn", "hrnet")
+    ]
+    assert (drawn[0] - drawn[1]).abs().max() > 0.5
+    assert train(replace(data, detections="hrnet"), tmp_path / "run", steps=1) == 0
+    assert train(data, tmp_path / "run", "--resume", steps=1) == 1
+
+
 def test_another_hrnet_than_that_of_training_is_refused(data, tmp_path, capsys):
     digest = file_sha256(Path(data.backbone_weights))
     dataset = ["human36m", "--data", data.human36m]

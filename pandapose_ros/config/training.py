@@ -66,6 +66,11 @@ class TrainDataConfig:
     backbone_weights: str = option(
         "", "COCO weights of HRNet, for networks that use it (pose_hrnet_w32_256x192.pth)"
     )
+    detections: str = option(
+        "cpn",
+        "Whose 2D poses of Human3.6M to train HRNet networks on (hrnet: Table 10)",
+        choices=("cpn", "hrnet"),
+    )
     readers: int = option(8, "Number of threads that read photographs for HRNet", low=1)
     bodies: str = option(
         "", "Output file of `pandapose bake`: people are rendered while training, without images"

@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     nets.add_argument("--keypoints", choices=[source.value for source in KeypointSource],
                       default="", help="2D pose to lift: detected by BlazePose, given by the "
                       "data set, or true (default: detected; with HRNet: given)")  # fmt: skip
-    nets.add_argument("--detector", choices=("cpn", "hrnet"), default="cpn",
+    nets.add_argument("--detections", choices=("cpn", "hrnet"), default="cpn",
                       help="whose 2D pose Human3.6M gives (hrnet: Table 10)")  # fmt: skip
     nets.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
     nets.add_argument("--noise", nargs="*", type=float, metavar="PX", help="lift with noise on "
@@ -188,7 +188,7 @@ def _dataset(args: argparse.Namespace) -> Dataset:
         case "motion":
             return skeleton_dataset(args.data)
         case "human36m":
-            return human36m(args.data, args.images, args.detector)
+            return human36m(args.data, args.images, args.detections)
         case "mpi-inf-3dhp":
             return mpi_inf_3dhp(args.data, args.images)
     return threedpw(args.data, args.images)

@@ -101,6 +101,14 @@ def skeleton_samplers(
     return SkeletonSampler(take_apart(np.concatenate(train)), samples), held_out
 
 
+def _refuse_options_of_hrnet(data: TrainDataConfig) -> None:
+    """Raise ValueError if something is given that has no effect on BlazePose."""
+    if data.backbone_weights:
+        raise ValueError("--backbone-weights is for networks on HRNet, this is one on BlazePose")
+    if data.detections != TrainDataConfig().detections:
+        raise ValueError("--detections is for networks on HRNet: BlazePose has its own")
+
+
 def _with_blazepose(
     data: TrainDataConfig, config: TrainConfig, features: Path, share: Share
 ) -> tuple[Draw, SkeletonSampler | None, int]:
@@ -110,8 +118,7 @@ def _with_blazepose(
     """
     if not data.motion:
         raise ValueError("nothing to train on: give --motion, or data: {motion: FILE}")
-    if data.backbone_weights:
-        raise ValueError("--backbone-weights is for networks on HRNet, this is one on BlazePose")
+    _refuse_options_of_hrnet(data)
     sees = bool(data.bodies) or has_images(data) or bool(data.features)
     _check_shares(config, share, sees_images=sees)
     sampler, held_out = skeleton_samplers(Path(data.motion), config)

@@ -36,6 +36,7 @@ def data_identity(data: TrainDataConfig) -> dict[str, bool | str]:
         "backbone_sha256": (
             file_sha256(Path(data.backbone_weights)) if data.backbone_weights else ""
         ),
+        "detections": data.detections,
     }
     if has_images(data) or not data.features:
         chunks = chunk_files(Path(data.images)) if data.images else []

@@ -127,7 +127,7 @@ def open_photographs(
     load_coco_weights(backbone, Path(data.backbone_weights))
     folder, datasets = Path(data.photographs), []
     if data.human36m:
-        datasets.append(human36m([Path(data.human36m)], folder))
+        datasets.append(human36m([Path(data.human36m)], folder, data.detections))
     if data.mpi_inf_3dhp:
         datasets.append(mpi_inf_3dhp([Path(data.mpi_inf_3dhp)], folder))
     return PhotographBatches(datasets, backbone.to(share.device), config, share, data.readers)
