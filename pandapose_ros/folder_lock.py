@@ -19,7 +19,7 @@ def claim(folder: Path, purpose: Path) -> Iterator[None]:
         OSError: If another process has it.
     """
     folder.mkdir(exist_ok=True)
-    path = folder / "lock"
+    path = folder / ".lock"  # no topic or recording begins with a dot
     with path.open("w") as file:
         is_ours = True
         try:

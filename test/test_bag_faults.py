@@ -22,10 +22,11 @@ def copy_to(frames, writer):
         writer.write(topic, number, serialize_message(image))
 
 
-def test_a_recording_is_written_by_one_process_only(frames, tmp_path):
-    out = tmp_path / "out"
+@pytest.mark.parametrize("name", ["out", "lock"])
+def test_a_recording_is_written_by_one_process_only(frames, tmp_path, name):
+    out = tmp_path / name
     with new_bag(out, "sqlite3") as writer:
-        taken = "out is being written by another process"
+        taken = f"{name} is being written by another process"
         with pytest.raises(OSError, match=taken), new_bag(out, "sqlite3"):
             pass
         copy_to(frames, writer)
@@ -37,7 +38,7 @@ def test_a_recording_is_written_by_one_process_only(frames, tmp_path):
 def test_what_a_killed_process_left_does_not_hinder(tmp_path):
     work = tmp_path / ".out.part"
     (work / "out").mkdir(parents=True)
-    (work / "lock").touch()
+    (work / ".lock").touch()
     (work / "out" / "out.db3").write_bytes(b"half")
     with new_bag(tmp_path / "out", "sqlite3"):
         pass
