@@ -162,7 +162,7 @@ class BagPlayer:
         for data in self._beside.take(self._depth, time_ns):
             self._send_depth(data)
         late = self._beside.take(self._depth, time_ns + window)
-        # No further than the node would wait, as it keeps only the last few.
+        # No further than the node would wait, as it keeps only those of a second.
         while self._last_depth_ns < stamp_ns and (data := next(late, None)) is not None:
             self._send_depth(data)
 
