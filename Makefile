@@ -16,7 +16,7 @@ COLCON := build/colcon
 # the tree, but who calls .venv/bin/pandapose after a git pull gets the installed ones.
 BUILT := setup.py pyproject.toml package.xml CMakeLists.txt \
   $(wildcard cmake/* cmake/*/* msg/* config/* config/*/* launch/*.py pandapose_ros/*.py \
-  pandapose_ros/*/*.py pandapose_ros/weights/* pandapose_ros/py.typed)
+  pandapose_ros/*/*.py pandapose_ros/weights/*)
 
 # What an interrupted installation left behind may look whole.
 $(shell scripts/install.sh discard)

@@ -109,12 +109,6 @@ def test_weights_are_installed(environment, tmp_path):
     assert (weights / "MODEL_CARD.md").exists()
 
 
-def test_type_checkers_learn_that_there_are_types(environment, tmp_path):
-    code = "import pandapose_ros.skeleton as c; print(c.__file__)"
-    result = run([sys.executable, "-c", code], environment, tmp_path)
-    assert (Path(result.stdout.strip()).parent / "py.typed").exists(), "reinstall"
-
-
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs_are_where_ros2_run_looks(prefix, name):
     for program in programs(prefix, name):
