@@ -59,6 +59,17 @@ def test_depth_in_whole_numbers_is_refused(estimator, walker, kind):
         estimator.estimate(walker, K, depth=depth)
 
 
+def test_depth_may_be_a_list(estimator, walker):
+    height, width = walker.shape[:2]
+    K = intrinsics_from_field_of_view(1.0, width, height)
+    depth = np.full((height, width), 3.0)
+    (first,), (second,) = (
+        estimator.estimate(walker, some_K, depth=some)
+        for some_K, some in ((K, depth), (K.tolist(), depth.tolist()))
+    )
+    assert second.root == pytest.approx(first.root, abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("option", "value", "reason"),
     [

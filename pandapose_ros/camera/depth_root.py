@@ -76,6 +76,7 @@ def check_depth(depth: Array, image_size: tuple[int, int]) -> DepthImage:
         ValueError: If they have another shape than the image, and thus are not registered to it,
             or are whole numbers, and thus not metres.
     """
+    depth = np.asarray(depth)
     if not np.issubdtype(depth.dtype, np.floating):
         raise ValueError(
             f"expected metres as floats, got depths of {depth.dtype}: if they are millimetres, "
