@@ -201,6 +201,17 @@ def landmark_net():
     return BlazePose(find_model_file(LANDMARK_NET).read_bytes())
 
 
+@pytest.fixture
+def one_thread():
+    """Small networks gain nothing from threads, and lose much on a busy machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def foreign_messages():
     """Messages of other packages than the node needs can be imported."""

@@ -12,7 +12,7 @@ import torch
 from photographed_people import (
     COLOURS,
     MODEL,
-    human36m_label,
+    human36m_labels,
     small_data,
     train,
     write_3dhp,
@@ -37,20 +37,12 @@ from pandapose_ros.training.photograph_batches import PhotographBatches, open_ph
 from pandapose_ros.training.state import STATE_FILE
 
 CONFIG = TrainConfig(batch=2, image_batch=2, skeleton_steps=0, steps=30, warm_up=3)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
 def labels(tmp_path):
-    rng = np.random.default_rng(0)
-    return [human36m_label(rng, tmp_path, frame) for frame in range(1, 5)]
+    return human36m_labels(tmp_path)
 
 
 @pytest.fixture

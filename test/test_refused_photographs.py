@@ -2,30 +2,20 @@
 import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
-import torch
-from photographed_people import MODEL, human36m_label, small_data, train, write_human36m
+from photographed_people import MODEL, human36m_labels, small_data, train, write_human36m
 
 from pandapose_ros.config import TrainConfig
 from pandapose_ros.training.distribution import Share
 from pandapose_ros.training.photograph_batches import open_photographs
 
 CONFIG = TrainConfig(batch=2, image_batch=2, skeleton_steps=0)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
 def labels(tmp_path):
-    rng = np.random.default_rng(0)
-    return [human36m_label(rng, tmp_path, frame) for frame in range(1, 5)]
+    return human36m_labels(tmp_path)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 from walkers import walkers, write_chunk
@@ -18,13 +17,7 @@ from pandapose_ros.training.loop import WEIGHTS_FILE
 from pandapose_ros.training.state import STATE_FILE
 
 SMALL = ("width=32", "heads=2", "layers=1", "local_anchors=4", "feedforward=32", "depth_bins=8")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def write_motion(path, seed=0):

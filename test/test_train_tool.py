@@ -40,13 +40,7 @@ ROOT = Path(__file__).parents[1]
 HEIGHTS = (0.9, 0.9, 0.5, 0.1, 0.9, 0.5, 0.1, 1.1, 1.3, 1.5, 1.6, 1.4, 1.1, 0.9, 1.4, 1.1, 0.9)
 SIDES = (0, -0.1, -0.1, -0.1, 0.1, 0.1, 0.1, 0, 0, 0, 0, 0.2, 0.3, 0.3, -0.2, -0.3, -0.3)
 SMALL = ("width=32", "heads=2", "layers=1", "local_anchors=4", "feedforward=32", "depth_bins=8")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -27,15 +27,7 @@ MODEL = replace(
     ModelConfig(), width=32, heads=2, layers=1, local_anchors=4, feedforward=32, dropout=0.1
 )
 CONFIG = TrainConfig(steps=10, warm_up=2, learning_rate=1e-3)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    # Small tensors gain nothing from threads, and lose much on a busy machine.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(config=MODEL, seed=0):
