@@ -15,10 +15,11 @@ from pandapose_ros.node.qos_report import endpoint_names
 _IMAGES = {"sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"}
 # Discovery usually takes less than the first, and up to the second on a busy computer.
 _DISCOVERY_SECONDS, _PATIENCE_SECONDS = 2.0, 6.0
+_UNKNOWN = "_NODE_NAME_UNKNOWN_"  # ROS's word for a publisher that was heard of before its node
 
 
 def report() -> dict:
-    """Look at the graph for two seconds, or six while there are no images.
+    """Look at the graph for two seconds, or six while no images, or not their nodes, are known.
 
     Returns:
         distro, rmw, domain; skeletons: topics; images: by topic, the publishers and whether there
@@ -30,6 +31,7 @@ def report() -> dict:
     node = Node("pandapose_doctor")
     start = time.monotonic()
     topics: dict[str, list[str]] = {}
+    publishers: dict[str, str] = {}
     while time.monotonic() < start + _PATIENCE_SECONDS:
         time.sleep(_DISCOVERY_SECONDS)
         topics = {
@@ -37,15 +39,16 @@ def report() -> dict:
             for name, types in node.get_topic_names_and_types()
             if node.count_publishers(name)
         }
-        if any(_IMAGES & set(types) for types in topics.values()):
+        publishers = {
+            name: endpoint_names(node.get_publishers_info_by_topic(name))
+            for name, types in topics.items()
+            if _IMAGES & set(types)
+        }
+        if publishers and not any(_UNKNOWN in names for names in publishers.values()):
             break
     images = {
-        name: {
-            "publishers": endpoint_names(node.get_publishers_info_by_topic(name)),
-            "camera_info": f"{_folder(name)}/camera_info" in topics,
-        }
-        for name, types in topics.items()
-        if _IMAGES & set(types)
+        name: {"publishers": names, "camera_info": f"{_folder(name)}/camera_info" in topics}
+        for name, names in publishers.items()
     }
     node.destroy_node()
     try_shutdown()
