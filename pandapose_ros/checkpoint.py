@@ -3,31 +3,24 @@
 The lifter's, and the backbone's if they are not those of the public file it is made from.
 """
 
-import hashlib
 import json
-import os
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
 
 from pandapose_ros.config import ModelConfig
+from pandapose_ros.landmark_weights import about_backbone, backbone_state, load_backbone
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.pandapose import BACKBONE_PREFIX, PandaPose
-from pandapose_ros.model_files import LANDMARK_NET, find_model_file
+from pandapose_ros.whole_files import replace_file
 
 CONFIG_KEY = "config"
 SKELETON_KEY = "skeleton"
 # Of weights on HRNet, which is not stored with them.
 HRNET_KEY = "backbone_sha256"
-# Landmark nets that were fine-tuned before 0.6 know nothing of turns.
-TURNS_KEY = "landmark_turns"
-# Nets that were not taught to refine or verify keypoints, as older ones, have no such tensors.
-_REFINER_PREFIX = "refiner."
-VERIFIER_PREFIX = "verifier."
 # Fields that do not change what trained weights compute.
 TRAINING_FIELDS = ("dropout",)
 # Fields that older files lack; they were trained with what is the default.
@@ -54,43 +47,9 @@ def save_weights(path: Path, net: PandaPose, metadata: dict[str, str]) -> None:
     }
     state = {key: value.contiguous() for key, value in net.lifter_state_dict().items()}
     if isinstance(net.backbone, BlazePose) and net.backbone.is_tuned:
-        state |= _backbone_state(net.backbone)
-        described[TURNS_KEY] = "known"
+        state |= backbone_state(net.backbone)
+        described |= about_backbone(net.backbone)
     replace_file(path, save(state, described))  # save_file's can be read by their owner only
-
-
-def save_backbone(path: Path, net: BlazePose, metadata: dict[str, str]) -> None:
-    """Write a fine-tuned landmark net alone, as `load_backbone` reads it."""
-    replace_file(path, save(_backbone_state(net), metadata | {TURNS_KEY: "known"}))
-
-
-def open_landmark_net(weights: str | Path = "") -> BlazePose:
-    """Open MediaPipe's landmark net, with fine-tuned weights if a file is given that has them.
-
-    Raises:
-        FileNotFoundError: If a file is missing; the message names the remedy.
-        ValueError: If a file is not what it should be.
-    """
-    net = BlazePose(find_model_file(LANDMARK_NET).read_bytes())
-    if str(weights):
-        load_backbone(Path(weights), net)
-    return net
-
-
-def has_backbone(path: Path) -> bool:
-    """Tell whether a file of weights holds those of a fine-tuned landmark net.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a safetensors file.
-    """
-    return bool(_stored_backbone(path))
-
-
-def backbone_sha256(path: Path) -> str:
-    """Return a digest of the fine-tuned landmark net in a file; empty if it has none."""
-    state = _stored_backbone(path)
-    return _digest(state) if state else ""
 
 
 def hrnet_sha256(path: Path) -> str:
@@ -105,86 +64,11 @@ def hrnet_sha256(path: Path) -> str:
     return read_metadata(path).get(HRNET_KEY, "")
 
 
-def net_sha256(net: nn.Module) -> str:
-    """Return a digest of all weights of a network."""
-    return _digest(net.state_dict())
-
-
-def load_backbone(path: Path, net: BlazePose) -> None:
-    """Fill a landmark net with the weights in a file; without any it stays as it is.
-
-    Args:
-        path: A file that `save_weights` or `save_backbone` wrote.
-        net: Made of MediaPipe's file.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a safetensors file, or of another net; the message names keys.
-    """
-    state = _stored_backbone(path)
-    if not state:
-        return
-    net.refiner = net.verifier = None
-    if any(key.startswith(_REFINER_PREFIX) for key in state):
-        net.add_refiner()
-    if any(key.startswith(VERIFIER_PREFIX) for key in state):
-        net.add_verifier()
-    own = net.state_dict()
-    wrong = [
-        key
-        for key in sorted(own.keys() | state.keys())
-        if key not in own or key not in state or own[key].shape != state[key].shape
-    ]
-    if wrong:
-        raise ValueError(
-            f"{path} is of another landmark net: {len(wrong)} differ, first {wrong[0]}"
-        )
-    net.load_state_dict(state)
-    net.is_tuned = True
-    with safe_open(path, framework="pt") as file:
-        if TURNS_KEY not in (file.metadata() or {}):
-            net.call_everybody_upright()
-
-
-def _stored_backbone(path: Path) -> dict[str, Tensor]:
-    """Return the landmark net's tensors in a file, by their names in the net."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no weights at {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            keys = [key for key in file.keys() if key.startswith(BACKBONE_PREFIX)]  # noqa: SIM118
-            return {key.removeprefix(BACKBONE_PREFIX): file.get_tensor(key) for key in keys}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file: {error}") from error
-
-
-def _digest(state: dict[str, Tensor]) -> str:
-    """Return a digest of tensors and their names."""
-    ordered = {key: state[key].contiguous() for key in sorted(state)}
-    return hashlib.sha256(save(ordered)).hexdigest()
-
-
-def _backbone_state(net: BlazePose) -> dict[str, Tensor]:
-    """Return the tensors of a landmark net as they are called in files."""
-    state = net.state_dict().items()
-    return {f"{BACKBONE_PREFIX}{key}": value.contiguous() for key, value in state}
-
-
 def _refuse_taken(metadata: dict[str, str]) -> None:
     """Raise ValueError if metadata has keys of ours."""
     taken = {CONFIG_KEY, SKELETON_KEY} & metadata.keys()
     if taken:
         raise ValueError(f"expected metadata without the keys {sorted(taken)}; choose others")
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file; whatever happens meanwhile, the old one or the new one is there, and whole."""
-    unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
 
 
 def load_weights(path: Path, net: PandaPose) -> dict[str, str]:

@@ -18,10 +18,11 @@ from pandapose_ros.camera_image import CameraImage, check_cameras, check_image, 
 from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.config.options import check_options
+from pandapose_ros.landmark_weights import open_landmark_net
 from pandapose_ros.lifting import PinholeImage, as_seen, lift, place
-from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
+from pandapose_ros.model.blazepose import CROP_SIZE
 from pandapose_ros.model.pandapose import PandaPose
-from pandapose_ros.model_files import LANDMARK_NET, PERSON_DETECTOR, find_model_file
+from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.boxes import check_boxes
 from pandapose_ros.people.detector import Detection, PersonDetector
 from pandapose_ros.people.following import PeopleTracker
@@ -84,13 +85,12 @@ class PoseEstimator:
         self.device = select_device(config.device)
         if config.threads > 0:
             torch.set_num_threads(config.threads)
-        landmark_file = find_model_file(LANDMARK_NET, config.model_dir)
         detector_file = find_model_file(PERSON_DETECTOR, config.model_dir)
-        landmark_net = BlazePose(landmark_file.read_bytes())
         weights = Path(config.weights) if config.weights else PACKAGED_WEIGHTS
         model = read_config(weights)
         if model.backbone != "blazepose":
             raise ValueError(f"{weights} needs {model.backbone}; give weights on BlazePose")
+        landmark_net = open_landmark_net(weights, config.model_dir)
         self.network = PandaPose(model, landmark_net).to(self.device).eval()
         metadata = load_weights(weights, self.network)
         self._covariances = from_metadata(metadata)

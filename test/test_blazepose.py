@@ -8,7 +8,8 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.model.tflite_graph import parse_tflite
+from pandapose_ros.model.tflite_graph import Operation, TfliteGraph, parse_tflite
+from pandapose_ros.model.tflite_modules import module_of, widens_channels
 from pandapose_ros.model_files import LANDMARK_NET, PERSON_DETECTOR, find_model_file
 
 # Numbers of the tensors in the file, which the module has to find by itself.
@@ -122,8 +123,28 @@ def change_operation(content, old, new):
 def test_an_unknown_operation_is_named(path):
     operators = schema.BuiltinOperator
     content = change_operation(path.read_bytes(), operators.LOGISTIC, operators.TANH)
-    with pytest.raises(ValueError, match=r"operation TANH .* is not known: expected the file"):
+    with pytest.raises(ValueError, match=r"operation TANH .* is not known: expected MediaPipe"):
         BlazePose(content)
+
+
+def channel_padding(pads):
+    """An operation as only the heavy net has it."""
+    constants = (np.array(pads, np.int32),)
+    return Operation(kind="PAD", inputs=(0,), constants=constants, output=1, options={})
+
+
+def test_channels_are_added_behind_the_others():
+    graph = TfliteGraph((), (0,), (1,), {0: (1, 2, 2, 3), 1: (1, 2, 2, 5)})
+    widened = channel_padding([[0, 0], [0, 0], [0, 0], [0, 2]])
+    assert widens_channels(widened)
+    narrow = torch.rand(2, 3, 2, 2).contiguous(memory_format=torch.channels_last)
+    wide = module_of(widened, graph, 0)(narrow)
+    assert torch.equal(wide[:, :3], narrow)
+    assert torch.equal(wide[:, 3:], torch.zeros(2, 2, 2, 2))
+    assert not widens_channels(channel_padding([[0, 0], [1, 1], [1, 1], [0, 0]]))
+    for pads in ([[0, 0], [0, 0], [0, 0], [1, 2]], [[0, 0], [1, 1], [0, 0], [0, 2]]):
+        with pytest.raises(ValueError, match=r"padding by .* is not known"):
+            module_of(channel_padding(pads), graph, 0)
 
 
 def test_a_missing_output_is_named(path):

@@ -12,12 +12,12 @@ from photographed_people import human36m_label, write_human36m
 from test_photographs import CONFIG, MODEL
 from torch import nn
 
-from pandapose_ros.checkpoint import open_landmark_net
 from pandapose_ros.config import EstimatorConfig, LandmarkTrainConfig, ModelConfig, TrainConfig
 from pandapose_ros.data.dataset import human36m
 from pandapose_ros.data.landmark_crops import LandmarkCrops
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.evaluation.network_speed import measure_precision
+from pandapose_ros.landmark_weights import open_landmark_net
 from pandapose_ros.model.hrnet import HRNet
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.people.crops import crops_on_device, crops_on_host

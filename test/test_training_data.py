@@ -11,12 +11,12 @@ import pytest
 import torch
 from walkers import walkers, write_chunk
 
-from pandapose_ros.checkpoint import save_backbone
 from pandapose_ros.config import TrainConfig, TrainDataConfig
 from pandapose_ros.data.image_features import check_features, make_features
 from pandapose_ros.data.image_samples import ImageSampleSet
 from pandapose_ros.evaluation.skeleton_views import skeleton_views
 from pandapose_ros.evaluation.views import KeypointSource
+from pandapose_ros.landmark_weights import save_backbone
 from pandapose_ros.training.batches import BatchSource
 from pandapose_ros.training.distribution import Share
 

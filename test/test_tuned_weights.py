@@ -3,18 +3,19 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pandapose_ros.checkpoint import (
-    backbone_sha256,
-    has_backbone,
-    load_backbone,
-    load_weights,
-    open_landmark_net,
-    save_backbone,
-    save_weights,
-)
+from pandapose_ros.checkpoint import load_weights, save_weights
 from pandapose_ros.config import EstimatorConfig, ModelConfig
 from pandapose_ros.estimator import PACKAGED_WEIGHTS, PoseEstimator
 from pandapose_ros.evaluation.candidates import load_candidates
+from pandapose_ros.landmark_weights import (
+    backbone_sha256,
+    has_backbone,
+    load_backbone,
+    open_landmark_net,
+    save_backbone,
+)
+from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model.landmark_graph import graph_from_text, graph_to_text
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.tools import main
 
@@ -93,6 +94,20 @@ def test_what_verifies_presences_goes_with_the_landmark_net(tuned, tmp_path):
         assert (expected.verifications < plain.verifications).all()
     load_backbone(path, verified)  # which has none
     assert verified.verifier is None
+
+
+def test_weights_tell_the_graph_of_their_landmark_net(tuned):
+    net, path = tuned
+    graph = graph_from_text(net.graph_text)
+    assert graph_to_text(graph) == net.graph_text
+    built = BlazePose(graph)
+    load_backbone(path, built)
+    crop = torch.rand(1, 3, 256, 256)
+    with torch.inference_mode():
+        assert torch.equal(built(crop).landmarks_px, net(crop).landmarks_px)
+    for text in ("", "[]", "{}", net.graph_text.replace('"kind"', '"sort"')):
+        with pytest.raises(ValueError, match="expected the graph of a landmark net"):
+            graph_from_text(text)
 
 
 def test_half_precision_is_handed_on_with_the_landmark_net(tuned, tmp_path):

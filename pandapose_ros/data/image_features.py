@@ -13,7 +13,6 @@ import torch
 from tqdm import tqdm
 
 from pandapose_ros.camera.lens import ImageUndistorter
-from pandapose_ros.checkpoint import backbone_sha256, open_landmark_net
 from pandapose_ros.config import SkeletonSampleConfig, TrainDataConfig
 from pandapose_ros.data.dataset import Dataset, Sample, human36m, mpi_inf_3dhp, read_image
 from pandapose_ros.data.image_samples import (
@@ -23,6 +22,7 @@ from pandapose_ros.data.image_samples import (
     save_image_samples,
 )
 from pandapose_ros.data.rendered_images import RenderedImage, chunk_files, read_chunk
+from pandapose_ros.landmark_weights import backbone_sha256, open_landmark_net
 from pandapose_ros.model.blazepose import BlazePose
 
 _IMAGES_AT_ONCE = 20

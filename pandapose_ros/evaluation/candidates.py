@@ -10,16 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pandapose_ros.checkpoint import (
-    backbone_sha256,
-    hrnet_sha256,
-    load_weights,
-    open_landmark_net,
-    read_config,
-)
+from pandapose_ros.checkpoint import hrnet_sha256, load_weights, read_config
 from pandapose_ros.config import EvaluationConfig
 from pandapose_ros.data.file_identity import file_sha256
 from pandapose_ros.evaluation.views import Views
+from pandapose_ros.landmark_weights import backbone_sha256, open_landmark_net
 from pandapose_ros.model.anchors import AnchorKind
 from pandapose_ros.model.hrnet import HRNet, load_coco_weights
 from pandapose_ros.model.pandapose import PandaPose, PandaPoseOutput

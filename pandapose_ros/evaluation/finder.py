@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from torch import nn
 
-from pandapose_ros.checkpoint import open_landmark_net
 from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.landmark_weights import open_landmark_net
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector

@@ -1,8 +1,7 @@
 """BlazePose's landmark net in PyTorch: one pass gives a person's 2D pose and feature pyramid.
 
 Crop of one person in; 39 landmarks, their visibilities, a presence score, world landmarks, 17
-keypoints and three feature maps of 48 channels out. The weights are read from the TFLite file of
-MediaPipe.
+keypoints and three feature maps of 48 channels out.
 """
 
 from dataclasses import dataclass, fields
@@ -10,10 +9,16 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
+from pandapose_ros.model.landmark_graph import graph_to_text
 from pandapose_ros.model.precision import full_precision
 from pandapose_ros.model.refiner import KeypointRefiner
 from pandapose_ros.model.tflite_graph import TfliteGraph, parse_tflite
-from pandapose_ros.model.tflite_modules import EXPECTED_FILE, module_of, symmetric_padding
+from pandapose_ros.model.tflite_modules import (
+    EXPECTED_FILE,
+    module_of,
+    symmetric_padding,
+    widens_channels,
+)
 from pandapose_ros.model.verifier import PresenceVerifier
 from pandapose_ros.skeleton import (
     BLAZEPOSE_LANDMARKS,
@@ -63,15 +68,18 @@ LANDMARK_OUTPUTS = tuple(item.name for item in fields(LandmarkOutput) if item.na
 
 
 class BlazePose(nn.Module):
-    """Find a person's landmarks in a crop, with the weights of `pose_landmark_full.tflite`.
+    """Find a person's landmarks in a crop, with the weights of MediaPipe's landmark net.
 
     The net is frozen: no parameter asks for a gradient and `train()` leaves it in eval mode. Its
     segmentation and heat-map heads are left out.
 
     Args:
-        content: The bytes of the TFLite file.
+        source: The bytes of `pose_landmark_full.tflite` or `pose_landmark_heavy.tflite`; or a
+            graph that weights are loaded into.
 
     Attributes:
+        graph_text: The graph without weights, as `graph_from_text` reads it.
+        early_steps: How many steps lead to the last block of stride 8.
         is_tuned: Whether its weights are others than those of the file.
         refiner: Refines the keypoints; None: nobody has taught it to.
         verifier: Verifies that keypoints are somebody's; None: nobody has taught it to.
@@ -85,9 +93,10 @@ class BlazePose(nn.Module):
 
     keypoints_from_landmarks: Tensor
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, source: bytes | TfliteGraph) -> None:
         super().__init__()
-        graph = parse_tflite(content)
+        graph = source if isinstance(source, TfliteGraph) else parse_tflite(source)
+        self.graph_text = graph_to_text(graph)
         self._input = graph.inputs[0]
         self._features = _feature_tensors(graph)
         self._heads = _head_tensors(graph)
@@ -96,16 +105,17 @@ class BlazePose(nn.Module):
         self._wiring: list[tuple[tuple[int, ...], int]] = []
         for operation in graph.needed_for((*self._features, *self._heads)):
             sources = operation.inputs
-            if operation.kind == "PAD":
+            if operation.kind == "PAD" and not widens_channels(operation):
                 paddings[operation.output] = (sources[0], symmetric_padding(operation))
                 continue
             padding = 0
             if sources[0] in paddings:
-                source, padding = paddings[sources[0]]
-                sources = (source,)
+                padded, padding = paddings[sources[0]]
+                sources = (padded,)
             steps.append(module_of(operation, graph, padding))
             self._wiring.append((sources, operation.output))
         self.steps = nn.ModuleList(steps)
+        self.early_steps = _early_steps(graph, self._wiring)
         self.is_tuned = False
         self.refiner: KeypointRefiner | None = None
         self.verifier: PresenceVerifier | None = None
@@ -207,7 +217,7 @@ class BlazePose(nn.Module):
             count: As given to `begin`.
         """
         tensors = self._take(dict(tensors), range(count, len(self.steps)))
-        landmarks, presences, world = (tensors[head].flatten(1) for head in self._heads)
+        landmarks, presences, world = (tensors[head].flatten(1).float() for head in self._heads)
         landmarks = landmarks.unflatten(1, (LANDMARKS, 5))  # u, v, depth, two logits
         features = [tensors[feature] for feature in self._features]
         # The file counts from the crop's edge; here the first pixel's centre is 0.
@@ -252,6 +262,17 @@ class BlazePose(nn.Module):
         return frozenset(
             number for number, (_, output) in enumerate(self._wiring) if output not in needed
         )
+
+
+def _early_steps(graph: TfliteGraph, wiring: list[tuple[tuple[int, ...], int]]) -> int:
+    """Count the steps up to the last sum before there is a map of stride 16."""
+    early = 0
+    for number, (sources, output) in enumerate(wiring):
+        if graph.shapes[output][1] == FEATURE_SIZES[2]:
+            break
+        if len(sources) > 1:
+            early = number + 1
+    return early
 
 
 def _feature_tensors(graph: TfliteGraph) -> tuple[int, ...]:

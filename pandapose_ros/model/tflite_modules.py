@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from pandapose_ros.model.tflite_graph import Operation, TfliteGraph
 
-EXPECTED_FILE = "expected the file pose_landmark_full.tflite of mediapipe 0.10.21"
+EXPECTED_FILE = "expected MediaPipe's pose_landmark_full.tflite or pose_landmark_heavy.tflite"
 
 # Padding and ActivationFunctionType of the TFLite schema.
 _SAME = 0
@@ -29,26 +29,50 @@ class _RectifiedSum(nn.Module):
         return functional.relu6(first + second, inplace=True)
 
 
+class _WiderMap(nn.Module):
+    """A map with channels of zeros behind its own."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, narrow: Tensor) -> Tensor:
+        more = narrow.new_zeros(len(narrow), self.channels, *narrow.shape[2:])
+        return torch.cat((narrow, more), dim=1)  # pad would change the order in memory
+
+
 def module_of(operation: Operation, graph: TfliteGraph, padding: int) -> nn.Module:
     """Build the module of one operation; `padding` is what a PAD before it has asked for."""
-    options, shape = operation.options, graph.shapes[operation.output]
+    if operation.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+        return _convolution(operation, graph, padding)
+    module = _unpadded(operation, graph.shapes[operation.output]) if padding == 0 else None
+    if module is None:
+        raise ValueError(
+            f"operation {operation.kind} {operation.options} is not known: {EXPECTED_FILE}"
+        )
+    return module
+
+
+def _unpadded(operation: Operation, shape: tuple[int, ...]) -> nn.Module | None:
+    """Build the module of an operation that nothing was padded for; None: it is not known."""
+    options, module = operation.options, None
     match operation.kind:
-        case "CONV_2D" | "DEPTHWISE_CONV_2D":
-            return _convolution(operation, graph, padding)
-        case "ADD" if padding == 0:
-            return _RectifiedSum() if _is_rectified(operation) else _Sum()
-        case "RESIZE_BILINEAR" if padding == 0 and options["halfPixelCenters"]:
-            return nn.Upsample(size=shape[1:3], mode="bilinear", align_corners=False)
-        case "MAX_POOL_2D" if padding == 0:
-            return nn.MaxPool2d(
+        case "ADD":
+            module = _RectifiedSum() if _is_rectified(operation) else _Sum()
+        case "RESIZE_BILINEAR" if options["halfPixelCenters"]:
+            module = nn.Upsample(size=shape[1:3], mode="bilinear", align_corners=False)
+        case "MAX_POOL_2D":
+            module = nn.MaxPool2d(
                 (options["filterHeight"], options["filterWidth"]),
                 (options["strideH"], options["strideW"]),
             )
-        case "LOGISTIC" if padding == 0:
-            return nn.Sigmoid()
-        case "RESHAPE" if padding == 0 and len(shape) == 2:
-            return nn.Flatten()  # of maps of 1x1, so the order of their axes does not matter
-    raise ValueError(f"operation {operation.kind} {options} is not known: {EXPECTED_FILE}")
+        case "PAD":
+            module = _WiderMap(_more_channels(operation))
+        case "LOGISTIC":
+            module = nn.Sigmoid()
+        case "RESHAPE" if len(shape) == 2:
+            module = nn.Flatten()  # of maps of 1x1, so the order of their axes does not matter
+    return module
 
 
 def _convolution(operation: Operation, graph: TfliteGraph, padding: int) -> nn.Module:
@@ -92,6 +116,19 @@ def _is_rectified(operation: Operation) -> bool:
             f"activation {activation} of {operation.kind} is not known: {EXPECTED_FILE}"
         )
     return activation == _RELU6
+
+
+def _more_channels(operation: Operation) -> int:
+    """Return how many channels a PAD adds, behind those that are there and nowhere else."""
+    pads = operation.constants[0]
+    if pads[:3].any() or pads[3, 0]:
+        raise ValueError(f"padding by {pads.tolist()} is not known: {EXPECTED_FILE}")
+    return int(pads[3, 1])
+
+
+def widens_channels(operation: Operation) -> bool:
+    """Tell whether an operation is a PAD of channels, not of rows and columns."""
+    return operation.kind == "PAD" and bool(operation.constants[0][3].any())
 
 
 def symmetric_padding(operation: Operation) -> int:

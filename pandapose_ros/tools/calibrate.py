@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from pandapose_ros.checkpoint import add_metadata, load_weights, open_landmark_net, read_config
+from pandapose_ros.checkpoint import add_metadata, load_weights, read_config
 from pandapose_ros.config import CovarianceConfig, EstimatorConfig
 from pandapose_ros.data.rendered_images import (
     RenderedImage,
@@ -17,6 +17,7 @@ from pandapose_ros.data.rendered_images import (
     most_people,
     read_chunk,
 )
+from pandapose_ros.landmark_weights import open_landmark_net
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threads > 0:
         torch.set_num_threads(args.threads)
     weights = Path(args.weights)
-    landmark_net = open_landmark_net()
+    landmark_net = open_landmark_net(weights)
     net = PandaPose(read_config(weights), landmark_net).eval()
     load_weights(weights, net)
     detector = PersonDetector(find_model_file(PERSON_DETECTOR), max(1, args.threads))

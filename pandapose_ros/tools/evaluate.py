@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from pandapose_ros.checkpoint import net_sha256, open_landmark_net
 from pandapose_ros.config import EstimatorConfig, EvaluationConfig
 from pandapose_ros.data.challenging import (
     ErrorUnit,
@@ -42,6 +41,7 @@ from pandapose_ros.evaluation.skeleton_views import skeleton_dataset, skeleton_v
 from pandapose_ros.evaluation.tables import overview
 from pandapose_ros.evaluation.video import Image, follow_person, video_figures
 from pandapose_ros.evaluation.views import KeypointSource, Viewer
+from pandapose_ros.landmark_weights import net_sha256, open_landmark_net
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.tools.estimate import read_video
 

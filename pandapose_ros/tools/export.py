@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.estimator import PACKAGED_WEIGHTS
+from pandapose_ros.landmark_weights import open_landmark_net
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.hrnet import HRNet, load_coco_weights
 from pandapose_ros.model.pandapose import PandaPose
@@ -32,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: If the network is on HRNet, and its COCO file is not given or not its own.
     """
-    network = PandaPose(read_config(args.weights)).eval()
+    model = read_config(args.weights)
+    backbone = open_landmark_net(args.weights) if model.backbone == "blazepose" else None
+    network = PandaPose(model, backbone).eval()
     load_weights(args.weights, network)
     if isinstance(network.backbone, HRNet):
         if args.backbone_weights is None:

@@ -9,13 +9,11 @@ from torch import nn
 from pandapose_ros.checkpoint import (
     CONFIG_KEY,
     SKELETON_KEY,
-    VERIFIER_PREFIX,
-    has_backbone,
     load_weights,
-    open_landmark_net,
     read_config,
     save_weights,
 )
+from pandapose_ros.landmark_weights import VERIFIER_PREFIX, has_backbone, open_landmark_net
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.training.loop import WEIGHTS_FILE
 

@@ -12,15 +12,10 @@ import yaml
 from torch import nn
 from tqdm import tqdm
 
-from pandapose_ros.checkpoint import (
-    HRNET_KEY,
-    has_backbone,
-    load_weights,
-    open_landmark_net,
-    read_config,
-)
+from pandapose_ros.checkpoint import HRNET_KEY, load_weights, read_config
 from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
 from pandapose_ros.evaluation.scores import score_skeletons
+from pandapose_ros.landmark_weights import has_backbone, open_landmark_net
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.training.anchor_growth import grow_anchors, quarter_anchors
 from pandapose_ros.training.batches import BatchSource

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pandapose_ros.checkpoint import open_landmark_net
 from pandapose_ros.config import (
     ModelConfig,
     RenderConfig,
@@ -19,6 +18,7 @@ from pandapose_ros.data.image_features import check_features, make_features
 from pandapose_ros.data.image_samples import ImageSamples, ImageSampleSet, check_enough
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
 from pandapose_ros.data.skeleton_samples import SkeletonSampler
+from pandapose_ros.landmark_weights import open_landmark_net
 from pandapose_ros.synthetic.poses import read_pool
 from pandapose_ros.training.data_identity import data_identity, has_images
 from pandapose_ros.training.distribution import Share

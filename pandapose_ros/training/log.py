@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pandapose_ros.checkpoint import replace_file
 from pandapose_ros.training.loop import StepResult
+from pandapose_ros.whole_files import replace_file
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

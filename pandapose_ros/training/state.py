@@ -10,7 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pandapose_ros.checkpoint import replace_file
+from pandapose_ros.whole_files import replace_file
 
 STATE_FILE = "state.safetensors"
 _STEP = "step"

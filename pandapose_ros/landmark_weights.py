@@ -1,0 +1,142 @@
+"""A fine-tuned landmark net on disk: alone, or beside the lifter in a file of weights."""
+
+import hashlib
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model.landmark_graph import graph_from_text
+from pandapose_ros.model.pandapose import BACKBONE_PREFIX
+from pandapose_ros.model_files import LANDMARK_NET, find_model_file
+from pandapose_ros.whole_files import replace_file
+
+VERIFIER_PREFIX = "verifier."
+# Landmark nets that were fine-tuned before 0.6 know nothing of turns.
+_TURNS_KEY = "landmark_turns"
+# Without it, a landmark net is made of the file that `pandapose fetch-models` installs.
+_GRAPH_KEY = "landmark_graph"
+# Nets that were not taught to refine or verify keypoints, as older ones, have no such tensors.
+_REFINER_PREFIX = "refiner."
+
+
+def save_backbone(path: Path, net: BlazePose, metadata: dict[str, str]) -> None:
+    """Write a fine-tuned landmark net alone, as `load_backbone` reads it."""
+    replace_file(path, save(backbone_state(net), metadata | about_backbone(net)))
+
+
+def open_landmark_net(weights: str | Path = "", model_dir: str | Path = "") -> BlazePose:
+    """Open MediaPipe's landmark net, or the fine-tuned one in a file of weights.
+
+    Args:
+        weights: A file that `save_weights` or `save_backbone` wrote; empty: none.
+        model_dir: Where MediaPipe's file is looked for; see `find_model_file`.
+
+    Raises:
+        FileNotFoundError: If a file is missing; the message names the remedy.
+        ValueError: If a file is not what it should be.
+    """
+    graph = _stored_graph(Path(weights)) if str(weights) else ""
+    if graph:
+        net = BlazePose(graph_from_text(graph))
+    else:
+        net = BlazePose(find_model_file(LANDMARK_NET, model_dir).read_bytes())
+    if str(weights):
+        load_backbone(Path(weights), net)
+    return net
+
+
+def has_backbone(path: Path) -> bool:
+    """Tell whether a file of weights holds those of a fine-tuned landmark net.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a safetensors file.
+    """
+    return bool(_stored_backbone(path))
+
+
+def backbone_sha256(path: Path) -> str:
+    """Return a digest of the fine-tuned landmark net in a file; empty if it has none."""
+    state = _stored_backbone(path)
+    return _digest(state) if state else ""
+
+
+def net_sha256(net: nn.Module) -> str:
+    """Return a digest of all weights of a network."""
+    return _digest(net.state_dict())
+
+
+def load_backbone(path: Path, net: BlazePose) -> None:
+    """Fill a landmark net with the weights in a file; without any it stays as it is.
+
+    Args:
+        path: A file that `save_weights` or `save_backbone` wrote.
+        net: Of the same graph.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a safetensors file, or of another net; the message names keys.
+    """
+    state = _stored_backbone(path)
+    if not state:
+        return
+    net.refiner = net.verifier = None
+    if any(key.startswith(_REFINER_PREFIX) for key in state):
+        net.add_refiner()
+    if any(key.startswith(VERIFIER_PREFIX) for key in state):
+        net.add_verifier()
+    own = net.state_dict()
+    wrong = [
+        key
+        for key in sorted(own.keys() | state.keys())
+        if key not in own or key not in state or own[key].shape != state[key].shape
+    ]
+    if wrong:
+        raise ValueError(
+            f"{path} is of another landmark net: {len(wrong)} differ, first {wrong[0]}"
+        )
+    net.load_state_dict(state)
+    net.is_tuned = True
+    with safe_open(path, framework="pt") as file:
+        if _TURNS_KEY not in (file.metadata() or {}):
+            net.call_everybody_upright()
+
+
+def backbone_state(net: BlazePose) -> dict[str, Tensor]:
+    """Return the tensors of a landmark net as they are called in files."""
+    state = net.state_dict().items()
+    return {f"{BACKBONE_PREFIX}{key}": value.contiguous() for key, value in state}
+
+
+def about_backbone(net: BlazePose) -> dict[str, str]:
+    """Return the metadata of a fine-tuned landmark net."""
+    return {_TURNS_KEY: "known", _GRAPH_KEY: net.graph_text}
+
+
+def _stored_backbone(path: Path) -> dict[str, Tensor]:
+    """Return the landmark net's tensors in a file, by their names in the net."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            keys = [key for key in file.keys() if key.startswith(BACKBONE_PREFIX)]  # noqa: SIM118
+            return {key.removeprefix(BACKBONE_PREFIX): file.get_tensor(key) for key in keys}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file: {error}") from error
+
+
+def _stored_graph(path: Path) -> str:
+    """Return the graph of the landmark net in a file; empty if it is the installed one's."""
+    if not _stored_backbone(path):
+        return ""
+    with safe_open(path, framework="pt") as file:
+        return (file.metadata() or {}).get(_GRAPH_KEY, "")
+
+
+def _digest(state: dict[str, Tensor]) -> str:
+    """Return a digest of tensors and their names."""
+    ordered = {key: state[key].contiguous() for key in sorted(state)}
+    return hashlib.sha256(save(ordered)).hexdigest()
