@@ -1,12 +1,10 @@
 import copy
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from clip_images import write_clip_images
-from safetensors.torch import load_file
 
 from pandapose_ros.config import (
     LandmarkTrainConfig,
@@ -16,11 +14,8 @@ from pandapose_ros.data.landmark_crops import LandmarkCropSource
 from pandapose_ros.evaluation.landmark_scores import score_landmarks, share_of_wrong_turns
 from pandapose_ros.people.region import region_from_points
 from pandapose_ros.skeleton import H36M_17_FROM_BLAZEPOSE
-from pandapose_ros.tools import main
 from pandapose_ros.training.landmark_losses import landmark_loss
-from pandapose_ros.training.landmarks import FROZEN_STEPS, LANDMARKS_FILE, LandmarkTrainer
-from pandapose_ros.training.log import HISTORY_FILE
-from pandapose_ros.training.state import STATE_FILE
+from pandapose_ros.training.landmarks import LandmarkTrainer
 
 SMALL = LandmarkTrainConfig(steps=6, batch=4, warm_up=2, learning_rate=1e-4, save_every=2)
 
@@ -116,6 +111,43 @@ def test_crops_of_nobody_show_nobody(images):
     assert not inside[alone].any()
 
 
+def is_filter(net, key):
+    """Tell whether a tensor is of a depthwise convolution."""
+    return net.get_submodule(key.rpartition(".")[0]).groups > 1
+
+
+def test_net_and_refiner_are_taught_together_and_filters_can_stay(images, landmark_net):
+    batch = source(images, background=0.0, misplaced=0.0).batch(0)
+    trainer = trainer_of(
+        landmark_net, batch, refined=True, fixed_filters=True, bfloat16=True, learning_rate=3e-4
+    )
+    losses = [trainer.advance().keypoints_px.item() for _ in range(6)]
+    assert losses[-1] < 0.95 * losses[0]
+    before, averaged = landmark_net.state_dict(), trainer.averaged()
+    assert averaged.refiner is not None
+    for key, value in averaged.state_dict().items():
+        if key.startswith("steps."):
+            is_early = int(key.split(".")[1]) < averaged.early_steps
+            assert torch.equal(value, before[key]) == (is_early or is_filter(averaged, key)), key
+    with torch.inference_mode():
+        seen = averaged(batch.crops)
+    assert all(level.dtype == torch.float32 for level in seen.features)
+    sums = torch.from_numpy(H36M_17_FROM_BLAZEPOSE) @ seen.landmarks_px[:, :33]
+    assert not torch.allclose(sums, seen.keypoints_px, atol=0.1)
+
+
+def test_a_refined_net_is_taught_its_sums_too(images, landmark_net):
+    batch = source(images, background=0.0, misplaced=0.0).batch(0)
+    with torch.inference_mode():
+        seen, before = landmark_net(batch.crops), landmark_net(batch.crops[::4])
+    refined = replace(seen, keypoints_px=batch.keypoints)
+    loss = landmark_loss(refined, before, batch, 0.25, is_refined=True)
+    assert loss.keypoints_px == 0
+    worse = replace(refined, landmarks_px=seen.landmarks_px + 30.0)
+    without = landmark_loss(worse, before, batch, 0.0, is_refined=True).total
+    assert without > landmark_loss(refined, before, batch, 0.0, is_refined=True).total + 0.5
+
+
 def test_a_batch_hangs_on_its_number_alone(images):
     first, again, other = source(images).batch(3), source(images).batch(3), source(images).batch(4)
     assert torch.equal(first.crops, again.crops)
@@ -133,7 +165,7 @@ def test_loss_falls_on_one_batch_and_the_first_steps_stay(images, landmark_net):
     for key, value in landmark_net.state_dict().items():
         assert torch.equal(value, before[key])
     for key, value in trainer.averaged().state_dict().items():
-        is_frozen = int(key.split(".")[1]) < FROZEN_STEPS
+        is_frozen = int(key.split(".")[1]) < 19  # down to stride 8
         assert torch.equal(value, before[key]) == is_frozen, key
 
 
@@ -226,45 +258,6 @@ def test_a_loss_that_is_not_finite_ends_it(images, landmark_net):
     )
     with pytest.raises(FloatingPointError, match=r"not finite at step 0: .*joints_m.: nan"):
         trainer.advance()
-
-
-def test_resumed_equals_uninterrupted(images, tmp_path, capsys):
-    options = ["train-landmarks", str(images), "--threads", "1", "--device", "cpu"]
-    for name in ("steps", "batch", "warm_up", "save_every", "learning_rate"):
-        options += [f"--{name.replace('_', '-')}", str(getattr(SMALL, name))]
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert main.main([*options, "--out", str(whole)]) == 0
-    assert main.main([*options, "--out", str(cut), "--minutes", "1e-9"]) == 0
-    assert "stopped at step 1 of 6" in capsys.readouterr().out
-    assert main.main([*options, "--out", str(cut), "--resume", "--readers", "3"]) == 0
-    for name in (STATE_FILE, LANDMARKS_FILE):
-        expected, found = load_file(whole / name), load_file(cut / name)
-        assert expected.keys() == found.keys()
-        assert all(torch.equal(value, found[key]) for key, value in expected.items())
-    assert main.main([*options, "--out", str(cut), "--resume", "--batch", "5"]) == 1
-    assert "batch: expected 5, got 4" in capsys.readouterr().err
-    begun_with = ["--start", str(whole / LANDMARKS_FILE)]
-    assert main.main([*options, "--out", str(cut), "--resume", *begun_with]) == 1
-    assert "of another landmarks configuration: start_sha256: expected" in capsys.readouterr().err
-    assert main.main([*options, "--out", str(cut)]) == 1
-    assert "holds a training already: go on with it by --resume" in capsys.readouterr().err
-    none = ["--start", str(tmp_path / "none")]
-    assert main.main([*options, "--out", str(tmp_path / "new"), *none]) == 1
-    assert "no weights at" in capsys.readouterr().err
-
-
-def test_checkpoints_are_scored_on_people_held_out(images, tmp_path):
-    options = ["train-landmarks", str(images), "--held-out", str(images), "--steps", "2"]
-    options += ["--batch", "4", "--save-every", "1", "--device", "cpu", "--out", str(tmp_path)]
-    assert main.main(options) == 0
-    history = json.loads((tmp_path / HISTORY_FILE).read_text())
-    assert [record["step"] for record in history] == [1, 2]
-    for record in history:
-        assert 0 < record["held_out"]["keypoints_px"] < 12
-        assert 0 < record["held_out"]["joints_mm"] < 130
-        assert record["held_out"]["wrong_turns"] == 0
-        assert 0 < record["held_out"]["misplaced_wrong_turns"] <= 1
-    assert history[0]["held_out"] != history[1]["held_out"]
 
 
 def test_scores_are_those_of_joints_in_crops_of_people(images, landmark_net):

@@ -115,7 +115,7 @@ def test_only_joints_that_are_taught_and_in_reach_count(taught):
     off = replace(seen, keypoints_px=keypoints)
     assert landmark_loss(seen, every_fourth(seen), batch, 1.0).keypoints_px == 0
     assert landmark_loss(off, every_fourth(seen), batch, 1.0).keypoints_px == 0
-    all_of_them = landmark_loss(off, every_fourth(seen), batch, 1.0, range(17)).keypoints_px
+    all_of_them = landmark_loss(off, every_fourth(seen), batch, 1.0, is_refined=True).keypoints_px
     assert all_of_them.item() == pytest.approx(5 / 17, rel=1e-4)
     far = batch.keypoints.clone()
     far[:, 3] = 1000.0

@@ -37,6 +37,16 @@ class LandmarkTrainConfig:
     teacher_weight: float = option(
         0.25, "Weight of the original net's outputs, where there is no ground truth", low=0.0
     )
+    refined: bool = option(
+        False, "Train a head that refines keypoints with the net, at ten times its rate"
+    )
+    fixed_filters: bool = option(
+        False,
+        "Leave depthwise filters as they are: on a CPU their gradients take half of the time",
+    )
+    bfloat16: bool = option(
+        False, "Use bfloat16 where accuracy allows; faster on GPUs and on CPUs with AMX"
+    )
     visibilities_only: bool = option(
         False, "Train the visibilities only; a lifter that was trained on this net still fits"
     )

@@ -31,6 +31,9 @@ _COMMANDS = {
     "render-demo": "render the demo's clip again",
 }
 
+# These have the cores to themselves, and wait for a thread many thousand times a second.
+_ALONE = ("train", "train-landmarks")
+
 _SIGPIPE_CODE = 141  # of a program that the signal ends, in a shell
 
 
@@ -53,6 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=_COMMANDS, metavar="COMMAND")
     command = parser.parse_args(arguments[:1]).command
+    if command not in _ALONE:
+        # Threads that spin while they wait starve camera, node and listener of each other's
+        # cores: with two cores busy a frame takes twenty times as long. Read when PyTorch is
+        # loaded, so set here.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         module = importlib.import_module(f"pandapose_ros.tools.{command.replace('-', '_')}")
         options = argparse.ArgumentParser(f"pandapose {command}", description=module.__doc__)

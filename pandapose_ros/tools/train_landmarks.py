@@ -1,6 +1,7 @@
 """Fine-tune the landmark net on rendered people, before the lifter is trained on its features."""
 
 import argparse
+import copy
 import time
 from collections import deque
 from collections.abc import Callable
@@ -12,12 +13,12 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from pandapose_ros.checkpoint import open_landmark_net
 from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
 from pandapose_ros.data.landmark_crops import LandmarkCrops, LandmarkCropSource
 from pandapose_ros.data.picture_crops import read_pictures, with_places
 from pandapose_ros.estimator import select_device
 from pandapose_ros.evaluation.landmark_scores import score_landmarks, share_of_wrong_turns
+from pandapose_ros.landmark_weights import open_landmark_net
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
@@ -49,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "too",
     )
     parser.add_argument(
+        "--net",
+        type=Path,
+        help="another landmark net of MediaPipe, pose_landmark_heavy.tflite, instead of the one "
+        "that is installed",
+    )
+    parser.add_argument(
         "--minutes",
         type=float,
         default=0.0,
@@ -60,8 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--readers",
         type=int,
-        default=1,
-        help="threads that prepare crops; a GPU needs several (1)",
+        default=0,
+        help="threads that prepare crops; a GPU needs several; 0: none, as they take more time "
+        "from training on a CPU than they save (0)",
     )
     for field in fields(LandmarkTrainConfig):
         name, text = "--" + field.name.replace("_", "-"), field.metadata["doc"]
@@ -89,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         refuse_started(args.out)
     values: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(LandmarkTrainConfig)}
     config = LandmarkTrainConfig(**values)
-    net, before = open_landmark_net(args.start or ""), open_landmark_net()
+    net, before = _opened(args.net, args.start)
     pictures = []
     if args.pictures:
         detector = PersonDetector(find_model_file(PERSON_DETECTOR), args.threads)
@@ -107,6 +115,27 @@ def run(args: argparse.Namespace) -> int:
         print(f"pandapose train-landmarks: {error}")
         return 1
     return 0
+
+
+def _opened(file: Path | None, start: Path | None) -> tuple[BlazePose, BlazePose]:
+    """Open the landmark net to start from, and the same as MediaPipe gives it.
+
+    Args:
+        file: MediaPipe's; None: the one that is installed.
+        start: Weights to start from; None: MediaPipe's own.
+
+    Raises:
+        ValueError: If the weights are of a net that was made from another file.
+    """
+    before = BlazePose(file.read_bytes()) if file else open_landmark_net()
+    if start is None:
+        return copy.deepcopy(before), before
+    net = open_landmark_net(start)
+    if net.graph_text != before.graph_text:
+        raise ValueError(
+            f"{start} is of another landmark net: give the file that it was made from by --net"
+        )
+    return net, before
 
 
 class _HeldOut:
@@ -159,6 +188,8 @@ def _train(
 
 def _ahead(draw: Callable[[int], LandmarkCrops], readers: int) -> Callable[[int], LandmarkCrops]:
     """Return a source that draws the next batches in threads while this one is worked on."""
+    if readers == 0:
+        return draw
     pool = ThreadPoolExecutor(readers)
     waiting: dict[int, Future[LandmarkCrops]] = {}
 

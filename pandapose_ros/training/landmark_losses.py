@@ -5,7 +5,6 @@ there) is learnt from the truth. The rest (fingers, toes, face, visibilities) is
 had it before, moved along with the joint that it hangs on.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -33,12 +32,11 @@ from pandapose_ros.skeleton import (
 KEPT_EVERY = 4  # the net of before is asked about every fourth crop
 
 # Pelvis, spine and thorax are sums of hips and shoulders, which have truths of their own.
-NOT_SUMS = tuple(
+_NOT_SUMS = tuple(
     joint
     for joint, name in enumerate(H36M_17.joint_names)
     if name not in ("pelvis", "spine", "thorax")
 )
-ALL_JOINTS = tuple(range(len(H36M_17.joint_names)))
 _PX = 1 / 32  # weight of a pixel
 _REACH = 0.5  # of the crop's side: joints farther out than this are not asked for
 _HEAT_WEIGHT = 0.05
@@ -105,7 +103,8 @@ def landmark_loss(
     before: LandmarkOutput,
     batch: LandmarkCrops,
     teacher_weight: float,
-    taught: Sequence[int] = NOT_SUMS,
+    *,
+    is_refined: bool = False,
 ) -> LandmarkLosses:
     """Compare what the net says with the truth, and the rest with what it said before.
 
@@ -115,16 +114,14 @@ def landmark_loss(
         batch: The crops' truth. Of a misplaced one only the turn counts: whom the region is round
             is not to be seen there, if two people are near each other.
         teacher_weight: Of the rest.
-        taught: Numbers of the joints whose keypoints are learnt.
+        is_refined: Whether the net refines keypoints. All of them are learnt then, each for
+            itself, and beside them the sums of landmarks that they are refined from.
     """
     person, asked = batch.shows_person, _asked(batch)
     matrix = torch.tensor(H36M_17_FROM_BLAZEPOSE, device=person.device)
     body = slice(BLAZEPOSE_LANDMARKS)
-    middle = (CROP_SIZE - 1) / 2
-    near = (batch.keypoints - middle).abs().amax(dim=-1) < middle + _REACH * CROP_SIZE
-    counts = (near & (asked > 0)[:, None]).float()[:, list(taught)]
-    distances = (seen.keypoints_px - batch.keypoints).norm(dim=-1)[:, list(taught)]
-    keypoints_px = _mean(distances, counts)
+    sums_px, refined_px = _keypoints_px(seen, batch)
+    keypoints_px = refined_px if is_refined else sums_px
 
     places = [BLAZEPOSE_REGION_CENTRE, BLAZEPOSE_REGION_CIRCLE]
     off = (seen.landmarks_px[:, places] - batch.region).norm(dim=-1)
@@ -140,7 +137,7 @@ def landmark_loss(
     )
     score = _cross_entropy(seen.presences * seen.verifications, person)
     total = (
-        _PX * keypoints_px
+        _PX * (sums_px + refined_px if is_refined else sums_px)
         + 0.5 * _PX * region_px
         + _JOINT_WEIGHT * joints_m
         + _SCORE_WEIGHT * score
@@ -148,6 +145,18 @@ def landmark_loss(
         + teacher_weight * kept
     )
     return LandmarkLosses(total, keypoints_px, joints_m, kept)
+
+
+def _keypoints_px(seen: LandmarkOutput, batch: LandmarkCrops) -> tuple[Tensor, Tensor]:
+    """Return how far off the sums of landmarks are, and the keypoints, which may be refined."""
+    matrix = torch.tensor(H36M_17_FROM_BLAZEPOSE, device=batch.keypoints.device)
+    middle = (CROP_SIZE - 1) / 2
+    near = (batch.keypoints - middle).abs().amax(dim=-1) < middle + _REACH * CROP_SIZE
+    counts = (near & (_asked(batch) > 0)[:, None]).float()
+    sums = matrix @ seen.landmarks_px[:, :BLAZEPOSE_LANDMARKS]
+    own = list(_NOT_SUMS)
+    sums_px = _mean((sums - batch.keypoints).norm(dim=-1)[:, own], counts[:, own])
+    return sums_px, _mean((seen.keypoints_px - batch.keypoints).norm(dim=-1), counts)
 
 
 def _kept_px(seen: LandmarkOutput, before: LandmarkOutput, batch: LandmarkCrops) -> Tensor:

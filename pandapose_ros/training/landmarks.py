@@ -3,22 +3,20 @@
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from pandapose_ros.checkpoint import net_sha256, save_backbone
 from pandapose_ros.config import LandmarkTrainConfig
 from pandapose_ros.data.landmark_crops import LandmarkCrops
+from pandapose_ros.landmark_weights import net_sha256, save_backbone
 from pandapose_ros.model.blazepose import LANDMARKS, BlazePose
 from pandapose_ros.training.gradients import clip_gradients
 from pandapose_ros.training.landmark_losses import (
-    ALL_JOINTS,
     KEPT_EVERY,
-    NOT_SUMS,
     FeatureProbes,
     LandmarkLosses,
     landmark_loss,
@@ -34,14 +32,11 @@ from pandapose_ros.training.state import (
 
 LANDMARKS_FILE = "landmarks.safetensors"
 
-# Down to stride 8 the net stays as it is: half of its time goes there, and what edges and
-# patches are was learnt on photographs, of which there are none here.
-FROZEN_STEPS = 19
-
 # The net's batch norms are folded into its weights, whose sizes differ by orders of magnitude:
 # every tensor takes steps in proportion to its own.
 _LEAST_SIZE = 1e-3
 _PROBE_SHARE = 0.5
+_NEW_SHARE = 10.0
 
 
 class LandmarkTrainer:
@@ -89,8 +84,7 @@ class LandmarkTrainer:
         self._before = before.to(device)
         self.net = copy.deepcopy(net).to(device)
         self.net.is_tuned = True
-        # Sums of landmarks are taught by these, keypoints that are refined each for itself.
-        self._taught = ALL_JOINTS if config.keypoints_only else NOT_SUMS
+        self._is_refined = config.keypoints_only or config.refined
         if config.visibilities_only:
             _ask_for_visibilities(self.net)
         elif config.keypoints_only:
@@ -98,13 +92,14 @@ class LandmarkTrainer:
         elif config.presence_only:
             (self.net.verifier or self.net.add_verifier()).requires_grad_(True)
         else:
-            self.net.refiner = self.net.verifier = None  # they would be of features that were
-            self.net.steps[FROZEN_STEPS:].requires_grad_(True)
+            self.net.verifier = None  # it would be of features that were
+            self._ask_for_all()
         self._probes = FeatureProbes().to(device)
-        self._parameters: list[Tensor] = [p for p in self.net.parameters() if p.requires_grad]
+        named = [(name, p) for name, p in self.net.named_parameters() if p.requires_grad]
+        self._parameters: list[Tensor] = [p for _, p in named]
         self._optimizer = torch.optim.AdamW(
             [
-                *({"params": p, "share": _share(p, config)} for p in self._parameters),
+                *({"params": p, "share": self._share(name, p)} for name, p in named),
                 {"params": list(self._probes.parameters()), "share": _PROBE_SHARE},
             ],
             lr=config.learning_rate,
@@ -122,12 +117,17 @@ class LandmarkTrainer:
         for group in self._optimizer.param_groups:
             group["lr"] = cosine_rate(self.step, self.config) * group["share"]
         batch = LandmarkCrops(*(part.to(self._device) for part in self._draw(self.step)))
-        with torch.no_grad():  # the first steps are the same in both
-            begun = self._before.begin(batch.crops, FROZEN_STEPS)
-            some = {key: tensor[::KEPT_EVERY] for key, tensor in begun.items()}
-            before = self._before.finish(some, FROZEN_STEPS)
-        seen = self.net.finish(begun, FROZEN_STEPS)
-        losses = landmark_loss(seen, before, batch, self.config.teacher_weight, self._taught)
+        early = self.net.early_steps
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            with torch.no_grad():  # the first steps are the same in both
+                begun = self._before.begin(batch.crops, early)
+                some = {key: tensor[::KEPT_EVERY] for key, tensor in begun.items()}
+                before = self._before.finish(some, early)
+            seen = self.net.finish(begun, early)
+        seen = replace(seen, features=[level.float() for level in seen.features])
+        losses = landmark_loss(
+            seen, before, batch, self.config.teacher_weight, is_refined=self._is_refined
+        )
         loss = losses.total + self._probes(seen.features, batch)
         if not math.isfinite(loss.item()):
             parts = {name: part.item() for name, part in losses._asdict().items()}
@@ -142,6 +142,22 @@ class LandmarkTrainer:
         with torch.no_grad():
             get_ema_multi_avg_fn(keep)(self._average, self._parameters, 0)
         return losses
+
+    def _ask_for_all(self) -> None:
+        """Let the whole net have gradients, but for its first steps.
+
+        Down to stride 8 it stays as it is: half of its time goes there, and what edges and
+        patches are was learnt on photographs, of which there are none here.
+        """
+        late = self.net.steps[self.net.early_steps :].requires_grad_(True)
+        if self.config.fixed_filters:
+            for layer in late.modules():
+                if isinstance(layer, nn.Conv2d) and layer.groups > 1:
+                    layer.requires_grad_(False)
+        if self.config.refined:
+            (self.net.refiner or self.net.add_refiner()).requires_grad_(True)
+        else:
+            self.net.refiner = None
 
     def averaged(self) -> BlazePose:
         """Return a copy of the net with the averaged weights."""
@@ -184,6 +200,17 @@ class LandmarkTrainer:
         restore_optimizer(self._optimizer, self._optimized(), tensors)
         self.step = step
 
+    def _share(self, name: str, parameter: Tensor) -> float:
+        """Return a parameter's share of the rate: its root mean square; of a new head, all of it.
+
+        New weights, with norms between them, bear ten times the rate of the net's.
+        """
+        if self.config.keypoints_only or self.config.presence_only:
+            return 1.0
+        if name.startswith("refiner."):
+            return _NEW_SHARE
+        return max(float(parameter.detach().square().mean().sqrt()), _LEAST_SIZE)
+
     def _optimized(self) -> list[Tensor]:
         """Return all that the optimiser moves, in its order."""
         return [p for group in self._optimizer.param_groups for p in group["params"]]
@@ -196,10 +223,3 @@ def _ask_for_visibilities(net: BlazePose) -> None:
         counts[:, 3] = 1
         mask = counts.reshape(-1, *[1] * (parameter.ndim - 1))
         parameter.register_hook(lambda gradient, mask=mask: gradient * mask)
-
-
-def _share(parameter: Tensor, config: LandmarkTrainConfig) -> float:
-    """Return a parameter's share of the rate: its root mean square; of a new head, all of it."""
-    if config.keypoints_only or config.presence_only:  # new weights, with norms between them
-        return 1.0
-    return max(float(parameter.detach().square().mean().sqrt()), _LEAST_SIZE)
