@@ -1,3 +1,4 @@
+import math
 import re
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -130,6 +131,7 @@ def test_live_parameters_change_and_others_do_not(make_node):
     for name, value in (
         ("device", "cpu"),
         ("marker_score", 2.0),
+        ("marker_score", math.nextafter(1.0, 2.0)),  # a sum of tenths; rclpy would let it pass
         ("marker_score", "high"),
         ("marker_colour", "red"),
     ):

@@ -51,6 +51,7 @@ class Parameters:
         # rclpy offers no public way to see what YAML files and the command line set.
         self._overrides = node._parameter_overrides
         self._choices: dict[str, tuple[str, ...]] = {}
+        self._bounds: dict[str, tuple[float | None, float | None]] = {}
         self.problems: list[str] = []
         for config_type in config_types:
             for item in fields(config_type):
@@ -105,15 +106,14 @@ class Parameters:
             self._choices[item.name] = choices
             if value not in choices:
                 self.problems.append(_not_a_choice(item.name, value, choices))
+        bounds = self._bounds[item.name] = item.metadata["low"], item.metadata["high"]
         descriptor = _descriptor(item)
         try:
             self._node.declare_parameter(
                 item.name, _to_ros(value), descriptor, ignore_override=True
             )
         except (InvalidParameterValueException, InvalidParameterTypeException):
-            low, high = item.metadata["low"], item.metadata["high"]
-            bounds = f"at least {low}" + (f" and at most {high}" if high is not None else "")
-            self.problems.append(f"parameter '{item.name}' must be {bounds}, got {value}")
+            self.problems.append(_out_of_bounds(item.name, value, *bounds))
             self._node.declare_parameter(
                 item.name, _to_ros(item.default), descriptor, ignore_override=True
             )
@@ -129,13 +129,18 @@ class Parameters:
             self.problems.append(f"unknown parameter '{name}'; {hint}")
 
     def _refuse(self, parameters: list[Parameter]) -> SetParametersResult:
-        """Refuse NaN and infinity, which pass every range, and texts that are not choices."""
+        """Refuse NaN and infinity, which pass every range, and texts that are not choices.
+
+        And what is just outside of its range: rclpy lets a millionth pass, the estimator does not.
+        """
         for parameter in parameters:
             name, value, reason = parameter.name, parameter.value, ""
             if isinstance(value, float) and not math.isfinite(value):
                 reason = f"{name} must be finite, got {value}"
             elif name in self._choices and value not in self._choices[name]:
                 reason = _not_a_choice(name, value, self._choices[name])
+            elif isinstance(value, float) and name in self._bounds:
+                reason = _why_outside(name, value, *self._bounds[name])
             if reason:
                 return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)
@@ -168,6 +173,16 @@ def _from_ros(value: Any) -> Any:
 
 def _not_a_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
     return f"parameter '{name}' must be one of {_words(choices)}; got '{value}'"
+
+
+def _why_outside(name: str, value: float, low: float | None, high: float | None) -> str:
+    is_outside = (low is not None and value < low) or (high is not None and value > high)
+    return _out_of_bounds(name, value, low, high) if is_outside else ""
+
+
+def _out_of_bounds(name: str, value: object, low: float | None, high: float | None) -> str:
+    bounds = f"at least {low}" + (f" and at most {high}" if high is not None else "")
+    return f"parameter '{name}' must be {bounds}, got {value}"
 
 
 def _words(choices: tuple[str, ...]) -> str:
