@@ -117,6 +117,33 @@ def test_the_people_of_all_cameras_are_on_one_list(
     graph.spin_until(lambda: not tracked[-1].ids)
 
 
+def test_the_people_of_a_camera_that_fails_are_taken_off_the_list(
+    foreign_messages, graph, make_node, make_camera, walker
+):
+    import hri_msgs.msg as hri
+
+    names = ["left", "right"]
+    node = make_node(threads=1, publish_hri=True, cameras=names, image_timeout=1.0)
+    camera = make_camera()
+    tracked = camera.listen(hri.IdsList, "/humans/bodies/tracked")
+    assert node.start()
+    pair = Pair(camera, names)
+    for _ in range(60):  # until the list is discovered
+        seen = pair.send(left=walker, right=walker)
+        graph.spin_for(0.1)
+        if tracked and len(tracked[-1].ids) == 2:
+            break
+    left, right = ({s.id for s in seen[name].skeletons} for name in names)
+    for _ in range(100):
+        pair.send(right=walker)
+        graph.spin_for(0.1)
+        if set(tracked[-1].ids) == right:
+            break
+    assert set(tracked[-1].ids) == right
+    pair.send(left=walker)
+    graph.spin_until(lambda: set(tracked[-1].ids) == left | right)
+
+
 @pytest.mark.parametrize("how", ["disabled", "inactive", "not tracking"])
 def test_nobody_stays_on_the_list(
     foreign_messages, graph, make_node, make_camera, walker, log, how

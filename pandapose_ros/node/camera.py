@@ -109,6 +109,8 @@ class Camera:
             self._parameters,
             lambda: not self.why_paused,
         )
+        # Or the images of the other cameras would say that this one's people are still there.
+        self.input.on_silence = self._world.clear
         if self.input.camera_info is None:
             self.input.camera_info = self._camera_info
         return self.pipeline

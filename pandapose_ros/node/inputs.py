@@ -62,6 +62,7 @@ class ImageInput:
         topic: Resolved name of the images' topic.
         image_age: From stamp to arrival of the last image, seconds; None without a stamp.
         camera_info: The newest; None before the first.
+        on_silence: Called in the executor when images stop; may be replaced.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class ImageInput:
         self._on_frame, self._depths, self._detections = on_frame, depths, detections
         self._parameters = parameters
         self._is_wanted = is_wanted
+        self.on_silence: Callable[[], None] = lambda: None
         self.camera_info: CameraInfo | None = None
         self._camera = camera
         self._prefix = f"{camera}/" if camera else ""
@@ -220,6 +222,7 @@ class ImageInput:
         self._node.get_logger().warning(
             f"no image on {self.topic} for {timeout:g} s ({self.explain_silence()})"
         )
+        self.on_silence()
 
     def _suggestions(self) -> str:
         """Name existing image topics, the most similar first."""
