@@ -1,4 +1,4 @@
-"""Frames of the demo's clip as a folder of `pandapose synthesize`."""
+"""The demo's clip: its images, and files of them as `pandapose synthesize` writes them."""
 
 from pathlib import Path
 
@@ -6,19 +6,47 @@ import cv2
 import numpy as np
 
 from pandapose_ros.data.dataset import rendered_clips
+from pandapose_ros.data.rendered_images import RenderedImage
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 
 
+def clip_frames(count):
+    """The first images, RGB."""
+    capture = cv2.VideoCapture(str(CLIP))
+    return [cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB) for _ in range(count)]
+
+
+def write_video(path, images):
+    """Write images, RGB, as a video of 10 Hz."""
+    height, width = images[0].shape[:2]
+    code = cv2.VideoWriter.fourcc(*"mp4v")
+    writer = cv2.VideoWriter(str(path), code, 10.0, (width, height))
+    for image in images:
+        writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    writer.release()
+
+
+def walkers(every):
+    return [
+        RenderedImage(sample.image, sample.joints, sample.K)
+        for sample in rendered_clips([CLIP]).every(every).read()
+    ]
+
+
+def write_chunk(path, items):
+    jpegs = [cv2.imencode(".jpg", item.image[..., ::-1])[1].ravel() for item in items]
+    path.parent.mkdir(exist_ok=True)
+    np.savez(
+        path,
+        jpeg=np.concatenate(jpegs),
+        offsets=np.cumsum([0, *map(len, jpegs)]),
+        joints=np.stack([item.joints for item in items]),
+        K=np.stack([item.K for item in items]),
+    )
+
+
 def write_clip_images(folder):
     """Write six frames; return the folder."""
-    samples = list(rendered_clips([CLIP]).every(24).read())
-    files = [cv2.imencode(".jpg", sample.image[..., ::-1])[1] for sample in samples]
-    np.savez(
-        folder / "chunk_0000.npz",
-        jpeg=np.concatenate(files),
-        offsets=np.cumsum([0, *map(len, files)]),
-        joints=np.stack([sample.joints for sample in samples]),
-        K=np.stack([sample.K for sample in samples]),
-    )
+    write_chunk(folder / "chunk_0000.npz", walkers(24))
     return folder

@@ -17,7 +17,6 @@ os.environ.setdefault(
 import pandapose_ros.node  # noqa: F401  sets what OpenCV and PyTorch read when they are loaded
 
 # isort: split
-import cv2
 import numpy as np
 import pytest
 
@@ -171,10 +170,9 @@ def blank():
 @pytest.fixture(scope="session")
 def walker():
     """The first image of the demo clip, RGB: one person, whole in view."""
-    path = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
-    is_read, image = cv2.VideoCapture(str(path)).read()
-    assert is_read, f"cannot read {path}"
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    from clip_images import clip_frames
+
+    return clip_frames(1)[0]
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
-import cv2
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -14,13 +12,7 @@ from pandapose_ros.msg import Skeleton3DArray
 from pandapose_ros.node.conversions import image_message
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
 
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 STORE = get_typestore(Stores.ROS2_JAZZY)
-
-
-def clip_frames(count):
-    capture = cv2.VideoCapture(str(CLIP))
-    return [cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB) for _ in range(count)]
 
 
 def messages(frames):

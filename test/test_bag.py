@@ -8,10 +8,11 @@ import time
 
 import numpy as np
 import pytest
+from clip_images import clip_frames
 from geometry_msgs.msg import TransformStamped
 from rclpy.serialization import serialize_message
 from rclpy.time import Time
-from recordings import STORE, clip_frames, messages, read_skeletons, run_tool, write_recording
+from recordings import STORE, messages, read_skeletons, run_tool, write_recording
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from sensor_msgs.msg import Image
 from tf2_msgs.msg import TFMessage

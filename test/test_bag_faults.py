@@ -1,8 +1,9 @@
 """The bag tool with damaged recordings, empty topics and a second run at the same time."""
 
 import pytest
+from clip_images import clip_frames
 from rclpy.serialization import serialize_message
-from recordings import STORE, clip_frames, messages, run_tool, write_recording
+from recordings import STORE, messages, run_tool, write_recording
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
 from pandapose_ros.bags import BagJob, Losses, join_bags, new_bag

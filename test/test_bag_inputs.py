@@ -5,8 +5,9 @@ from pathlib import Path
 
 import cv2
 import pytest
+from clip_images import clip_frames
 from rclpy.serialization import serialize_message
-from recordings import STORE, clip_frames, messages, read_skeletons, run_tool, write_recording
+from recordings import STORE, messages, read_skeletons, run_tool, write_recording
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage

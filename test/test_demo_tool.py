@@ -2,28 +2,21 @@
 
 import json
 import re
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import yaml
+from clip_images import clip_frames, write_video
 
 from pandapose_ros.tools import main
 from pandapose_ros.tools.processes import node_command
-
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 
 
 @pytest.fixture
 def short(tmp_path):
     """Five images of the clip, in a file whose name has an apostrophe."""
-    capture = cv2.VideoCapture(str(CLIP))
     path = tmp_path / "it's short.mp4"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10.0, (640, 480))
-    for _ in range(5):
-        writer.write(capture.read()[1])
-    writer.release()
+    write_video(path, clip_frames(5))
     return path
 
 

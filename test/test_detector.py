@@ -1,22 +1,18 @@
 import threading
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from clip_images import CLIP, clip_frames
 
 from pandapose_ros.geometry import project, transform_points
 from pandapose_ros.model_files import LANDMARK_NET, find_model_file
 from pandapose_ros.people.detector import PersonDetector, _merge
 
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
-
 
 @pytest.fixture(scope="module")
 def image():
-    read, bgr = cv2.VideoCapture(str(CLIP)).read()
-    assert read, f"{CLIP} is missing or cannot be read"
-    return np.ascontiguousarray(bgr[..., ::-1])
+    return clip_frames(1)[0]
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,8 @@
 from dataclasses import replace
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from clip_images import clip_frames
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator
@@ -11,7 +10,6 @@ from pandapose_ros.people.discovery import discover
 from pandapose_ros.people.landmarks import Look, find_landmarks, search_together
 from pandapose_ros.people.region import quarter_turns
 
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
 
 
@@ -23,9 +21,7 @@ def net():
 
 @pytest.fixture(scope="module")
 def image():
-    ok, image = cv2.VideoCapture(str(CLIP)).read()
-    assert ok
-    return np.ascontiguousarray(image[..., ::-1])
+    return clip_frames(1)[0]
 
 
 @pytest.fixture(scope="module")

@@ -2,21 +2,19 @@
 
 import json
 import subprocess
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from clip_images import clip_frames
 
 from pandapose_ros.tools import estimate, main
-
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory):
     path = tmp_path_factory.mktemp("pictures") / "person.png"
-    cv2.imwrite(str(path), cv2.VideoCapture(str(CLIP)).read()[1])
+    cv2.imwrite(str(path), clip_frames(1)[0][..., ::-1])
     return path
 
 

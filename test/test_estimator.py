@@ -1,17 +1,15 @@
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from clip_images import CLIP, clip_frames
 
 from pandapose_ros import geometry
 from pandapose_ros.camera.lens import Distortion, check_distortion, distort_pixels
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator, select_device
 from pandapose_ros.pose import RootSource, TrackState
-
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +19,7 @@ def truth():
 
 @pytest.fixture(scope="module")
 def frames():
-    capture = cv2.VideoCapture(str(CLIP))
-    images = []
-    while len(images) < 40:
-        ok, image = capture.read()
-        assert ok
-        images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-    return images
+    return clip_frames(40)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clip_images import CLIP
 from torch import nn
 
 from pandapose_ros.checkpoint import save_weights
@@ -34,7 +35,6 @@ from pandapose_ros.tools import main
 
 RNG = np.random.default_rng(0)
 CPU = torch.device("cpu")
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 
 
 def network(**changes):

@@ -1,10 +1,10 @@
 import itertools
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from clip_images import CLIP, clip_frames
 
 from pandapose_ros.config import CovarianceConfig, EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator
@@ -16,7 +16,6 @@ from pandapose_ros.people.tracks import Tracks
 from pandapose_ros.pose import AnchorVotes, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17_FROM_BLAZEPOSE
 
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 NO_VOTES = AnchorVotes(np.zeros((1, 3)), np.ones((1, 17)), np.ones(1, int), np.full(1, -1))
 NO_SCATTER = np.zeros((17, 3, 3))
 NEW, TRACKED, PREDICTED, LOST = (
@@ -73,9 +72,7 @@ def follow(detector, landmark_net):
 
 @pytest.fixture(scope="module")
 def clip():
-    capture = cv2.VideoCapture(str(CLIP))
-    frames = [capture.read()[1] for _ in range(80)]
-    return [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
+    return clip_frames(80)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,9 @@
 from dataclasses import replace
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from clip_images import clip_frames
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.geometry import intrinsics_from_field_of_view
@@ -15,7 +14,6 @@ from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.people.landmarks import Look, find_landmarks, search_together
 from pandapose_ros.people.region import Region
 
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 K = intrinsics_from_field_of_view(1.0, 640, 480)
 
 
@@ -40,8 +38,7 @@ def make_tracker(net):
 
 @pytest.fixture(scope="module")
 def clip():
-    capture = cv2.VideoCapture(str(CLIP))
-    return [np.ascontiguousarray(capture.read()[1][..., ::-1]) for _ in range(3)]
+    return clip_frames(3)
 
 
 def test_searches_side_by_side_share_the_passes(make_tracker, net, clip):

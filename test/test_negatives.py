@@ -3,7 +3,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from clip_images import CLIP, write_clip_images
+from clip_images import clip_frames, write_clip_images
 
 from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
 from pandapose_ros.data.landmark_crops import LandmarkCropSource, cut_off
@@ -40,8 +40,7 @@ def test_pictures_without_people_show_nobody_too(images, tmp_path):
 
 
 def test_places_where_somebody_is_seen_are_shown_most(landmark_net):
-    video = cv2.VideoCapture(str(CLIP))
-    seen = Picture(np.asarray(video.read()[1][..., ::-1]).copy())
+    seen = Picture(clip_frames(1)[0])
     plain = Picture(np.full((480, 640, 3), 90, np.uint8))
     detector = PersonDetector(find_model_file(PERSON_DETECTOR), 1)
     seen, plain = with_places([seen, plain], detector, landmark_net)

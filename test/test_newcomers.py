@@ -1,11 +1,11 @@
 # Who is taken in beside those who are followed already.
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from clip_images import clip_frames
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.people.detector import Detection
@@ -13,7 +13,6 @@ from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.people.region import Region
 from pandapose_ros.people.sides import Followed
 
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 NOBODY = np.empty((0, 4))
 WALL = Region((40.0, 60.0), 60.0, 0.0)
 
@@ -150,14 +149,12 @@ def test_not_every_box_is_looked_at(track, net, blank):
 @pytest.fixture(scope="module")
 def far_away():
     """Somebody so small in the image that the detector is unsure."""
-    capture = cv2.VideoCapture(str(CLIP))
-    frame = [capture.read()[1] for _ in range(21)][-1]
+    frame = clip_frames(21)[-1]
     small = cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     below, right = (
         whole - part for whole, part in zip(frame.shape, small.shape[:2], strict=False)
     )
-    padded = cv2.copyMakeBorder(small, 0, below, 0, right, cv2.BORDER_REPLICATE)
-    return np.ascontiguousarray(padded[..., ::-1])
+    return cv2.copyMakeBorder(small, 0, below, 0, right, cv2.BORDER_REPLICATE)
 
 
 def test_who_is_hardly_detected_is_found_if_the_landmark_net_is_sure(track, detector, far_away):

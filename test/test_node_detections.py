@@ -6,12 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+from clip_images import clip_frames
 from detected_people import array_of, detection
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from foreign import BUILD
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
-from recordings import STORE, clip_frames, messages, read_skeletons, run_tool
+from recordings import STORE, messages, read_skeletons, run_tool
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_types_from_msg
 from test_node_cameras import Pair

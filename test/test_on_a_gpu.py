@@ -2,12 +2,11 @@
 
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from clip_images import clip_frames
 from photographed_people import human36m_label, write_human36m
 from test_photographs import CONFIG, MODEL
 from torch import nn
@@ -29,7 +28,6 @@ from pandapose_ros.training.loop import Batch, Trainer
 from pandapose_ros.training.photograph_batches import PhotographBatches
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 CUDA = torch.device("cuda")
 
 
@@ -50,8 +48,7 @@ def reference():
 
 @pytest.fixture(scope="module")
 def clip():
-    capture = cv2.VideoCapture(str(CLIP))
-    return [np.ascontiguousarray(capture.read()[1][..., ::-1]) for _ in range(40)]
+    return clip_frames(40)
 
 
 def test_graphs_of_all_sizes_are_captured_and_replay():

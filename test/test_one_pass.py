@@ -1,11 +1,10 @@
 import copy
 from dataclasses import replace
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from clip_images import clip_frames
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pandapose_ros.config import EstimatorConfig, ModelConfig
@@ -19,7 +18,6 @@ from pandapose_ros.runtime import networks
 from pandapose_ros.runtime.one_pass import OnePass, drawn_person, precision_error
 from pandapose_ros.runtime.precision import casts, fold_batch_norms, reduced
 
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 CPU = torch.device("cpu")
 MILLIMETRE = 1e-3
 _WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "is_nonzero")
@@ -51,9 +49,7 @@ def reference():
 
 @pytest.fixture(scope="module")
 def clip():
-    capture = cv2.VideoCapture(str(CLIP))
-    read = [capture.read()[1] for _ in range(140)]
-    return [np.ascontiguousarray(image[..., ::-1]) for image in read[4::15]]
+    return clip_frames(140)[4::15]
 
 
 @pytest.fixture(scope="module")

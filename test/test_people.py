@@ -1,10 +1,10 @@
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from clip_images import CLIP, clip_frames
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.geometry import (
@@ -15,7 +15,6 @@ from pandapose_ros.geometry import (
 )
 from pandapose_ros.people.following import PeopleTracker
 
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 FRAMES = 16
 
 
@@ -30,10 +29,7 @@ def track(detector, landmark_net):
 
 @pytest.fixture(scope="module")
 def clip():
-    capture = cv2.VideoCapture(str(CLIP))
-    frames = [frame for read, frame in (capture.read() for _ in range(FRAMES)) if read]
-    assert len(frames) == FRAMES, f"{CLIP} is missing or too short"
-    return [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
+    return clip_frames(FRAMES)
 
 
 @pytest.fixture(scope="module")

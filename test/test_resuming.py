@@ -4,9 +4,9 @@ import sys
 
 import numpy as np
 import pytest
+from clip_images import walkers, write_chunk
 from safetensors import safe_open
 from safetensors.torch import load_file, save
-from walkers import walkers, write_chunk
 
 from pandapose_ros.checkpoint import hrnet_sha256
 from pandapose_ros.config import TrainDataConfig

@@ -5,11 +5,11 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from clip_images import clip_frames
 from torch import nn
 
 from pandapose_ros.checkpoint import save_weights
@@ -25,8 +25,6 @@ from pandapose_ros.people.landmarks import Look, find_landmarks
 from pandapose_ros.runtime.export import load_or_export
 from pandapose_ros.runtime.networks import OnnxLandmarkNet, OnnxLifter, open_networks
 from pandapose_ros.tools import main
-
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +44,7 @@ def exported(reference, folder):
 
 @pytest.fixture(scope="module")
 def real():
-    capture = cv2.VideoCapture(str(CLIP))
-    return [cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB) for _ in range(3)]
+    return clip_frames(3)
 
 
 @pytest.mark.parametrize("people", [1, 2, 5])

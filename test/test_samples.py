@@ -1,13 +1,12 @@
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from clip_images import walkers
 
 from pandapose_ros.config import SkeletonSampleConfig
-from pandapose_ros.data.dataset import rendered_clips
 from pandapose_ros.data.image_samples import (
     ImageSamples,
     ImageSampleSet,
@@ -189,8 +188,7 @@ def test_image_samples_drop_images_without_a_person(tmp_path):
 
 
 def test_image_samples_are_told_as_the_camera_of_their_crop_sees_them():
-    clip = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
-    image = next(iter(rendered_clips([clip]).every(24).read()))
+    image = walkers(140)[0]
     net = BlazePose(find_model_file(LANDMARK_NET).read_bytes())
     config = SkeletonSampleConfig(mirrored=0.0, region_angle_jitter=0.8)
     samples = make_image_samples([image], net, config, np.random.default_rng(0))

@@ -1,10 +1,9 @@
 # Left and right of people who are followed, where the landmark net confuses them.
 from dataclasses import replace
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from clip_images import clip_frames
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator
@@ -12,7 +11,6 @@ from pandapose_ros.people.sides import known_order
 from pandapose_ros.pose import TrackState
 from pandapose_ros.skeleton import H36M_17
 
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 K = np.array([[554.0, 0.0, 319.5], [0.0, 554.0, 239.5], [0.0, 0.0, 1.0]])
 STRAIGHT = list(range(17))
 MIRROR = list(H36M_17.mirror)
@@ -79,9 +77,7 @@ class Confused:
 @pytest.fixture(scope="module")
 def clip():
     """The end of the demo's clip, where somebody looks into the camera."""
-    capture = cv2.VideoCapture(str(CLIP))
-    capture.set(cv2.CAP_PROP_POS_FRAMES, 108)
-    return [np.ascontiguousarray(capture.read()[1][..., ::-1]) for _ in range(30)]
+    return clip_frames(138)[108:]
 
 
 @pytest.fixture

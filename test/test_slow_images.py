@@ -1,9 +1,8 @@
 # People who are elsewhere in the next image: it comes late, or the camera turns quickly.
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from clip_images import clip_frames
 from followed_people import walk_of_the_demo
 
 from pandapose_ros.config import EstimatorConfig
@@ -11,14 +10,12 @@ from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.geometry import project
 from pandapose_ros.people.following import PeopleTracker
 
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 SEEN = np.arange(17) != 10  # the top of the head is a guess
 
 
 @pytest.fixture(scope="module")
 def clip():
-    capture = cv2.VideoCapture(str(CLIP))
-    return [np.ascontiguousarray(capture.read()[1][..., ::-1]) for _ in range(80)]
+    return clip_frames(80)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from walkers import walkers, write_chunk
+from clip_images import walkers, write_chunk
 
 from pandapose_ros.config import EstimatorConfig, ModelConfig
 from pandapose_ros.data.dataset import synthetic_images

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clip_images import CLIP
 
 from pandapose_ros.evaluation import plots
 from pandapose_ros.evaluation.tables import draw_table, markdown, redraw
 from pandapose_ros.tools import evaluate, main
 
 ROOT = Path(__file__).parents[1]
-CLIP = ROOT / "config" / "demo" / "walk.mp4"
 
 
 def scores(error, samples=10):

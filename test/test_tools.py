@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from clip_images import CLIP, clip_frames, write_video
 
 from pandapose_ros.drawing import compose_picture, view_of
 from pandapose_ros.estimator import PoseEstimator
@@ -17,7 +18,6 @@ from pandapose_ros.recording import Recording, Result
 from pandapose_ros.tools import demo, estimate, main
 
 ROOT = Path(__file__).parents[1]
-CLIP = ROOT / "config" / "demo" / "walk.mp4"
 
 
 def run_tool(*arguments):
@@ -35,12 +35,9 @@ def run_tool(*arguments):
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
-    capture = cv2.VideoCapture(str(CLIP))
-    paths = []
-    for name in ("first", "second"):
-        capture.set(cv2.CAP_PROP_POS_FRAMES, 20 * len(paths))
-        paths.append(folder / f"{name}.png")
-        cv2.imwrite(str(paths[-1]), capture.read()[1])
+    paths = [folder / "first.png", folder / "second.png"]
+    for path, image in zip(paths, clip_frames(21)[::20], strict=True):
+        cv2.imwrite(str(path), image[..., ::-1])
     return paths
 
 
@@ -74,14 +71,8 @@ def test_estimate_writes_pictures_and_json(pictures, tmp_path):
 
 
 def test_a_video_keeps_its_own_time_and_the_lost_are_not_counted(tmp_path):
-    capture = cv2.VideoCapture(str(CLIP))
-    seen = [capture.read()[1] for _ in range(3)]
-    height, width = seen[0].shape[:2]
-    code = cv2.VideoWriter.fourcc(*"mp4v")
-    writer = cv2.VideoWriter(str(tmp_path / "slow.mp4"), code, 10.0, (width, height))
-    for image in seen + 8 * [np.full_like(seen[0], 90)]:
-        writer.write(image)
-    writer.release()
+    seen = clip_frames(3)
+    write_video(tmp_path / "slow.mp4", seen + 8 * [np.full_like(seen[0], 90)])
     done = run_tool("estimate", tmp_path / "slow.mp4", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     records = json.loads((tmp_path / "out" / "poses.json").read_text())
@@ -183,13 +174,7 @@ def test_demo_gives_no_error_when_frames_cannot_be_told_apart():
 
 def test_demo_runs_real_nodes_and_writes_its_summary(tmp_path):
     # The first second and a half of the clip; three processes over DDS.
-    capture = cv2.VideoCapture(str(CLIP))
-    writer = cv2.VideoWriter(
-        str(tmp_path / "short.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10.0, (640, 480)
-    )
-    for _ in range(15):
-        writer.write(capture.read()[1])
-    writer.release()
+    write_video(tmp_path / "short.mp4", clip_frames(15))
     truth = np.load(CLIP.with_suffix(".npz"), allow_pickle=False)
     np.savez(tmp_path / "short.npz", joints=truth["joints"][:15], K=truth["K"], fps=10.0)
     (tmp_path / "demo").mkdir()

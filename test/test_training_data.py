@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from walkers import walkers, write_chunk
+from clip_images import walkers, write_chunk
 
 from pandapose_ros.config import TrainConfig, TrainDataConfig
 from pandapose_ros.data.image_features import check_features, make_features

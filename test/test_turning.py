@@ -1,11 +1,10 @@
 # Somebody who was found upside down, and is turned round later.
 from dataclasses import replace
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from clip_images import clip_frames
 from followed_people import Stream, sighting, states, walk_of_the_demo
 
 from pandapose_ros.config import EstimatorConfig
@@ -16,7 +15,6 @@ from pandapose_ros.people.region import Region
 from pandapose_ros.people.sides import Followed
 from pandapose_ros.pose import TrackState
 
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 NEW, TRACKED, PREDICTED = TrackState.NEW, TrackState.TRACKED, TrackState.PREDICTED
 CONFIG = EstimatorConfig(device="cpu", threads=1)
 NOBODY = np.empty((0, 4))
@@ -24,8 +22,7 @@ NOBODY = np.empty((0, 4))
 
 @pytest.fixture(scope="module")
 def clip():
-    capture = cv2.VideoCapture(str(CLIP))
-    return [np.ascontiguousarray(capture.read()[1][..., ::-1]) for _ in range(16)]
+    return clip_frames(16)
 
 
 @pytest.fixture(scope="module")

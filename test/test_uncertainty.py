@@ -1,11 +1,10 @@
 import shutil
 from dataclasses import asdict, replace
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from clip_images import write_clip_images
 from torch import nn
 
 from pandapose_ros import geometry
@@ -155,19 +154,9 @@ def test_constants_travel_with_the_weights(tmp_path):
 
 
 def test_calibrate_fits_and_stores(tmp_path, capsys):
-    clip = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
     weights = tmp_path / "w.safetensors"
     shutil.copy(PACKAGED_WEIGHTS, weights)
-    capture, truth = cv2.VideoCapture(str(clip)), np.load(clip.with_suffix(".npz"))
-    jpegs = [cv2.imencode(".jpg", capture.read()[1])[1].ravel() for _ in range(6)]
-    np.savez(
-        tmp_path / "chunk_0000.npz",
-        jpeg=np.concatenate(jpegs),
-        offsets=np.cumsum([0, *map(len, jpegs)]),
-        joints=truth["joints"][:6],
-        K=np.tile(truth["K"], (6, 1, 1)),
-    )
-    folder = str(tmp_path)
+    folder = str(write_clip_images(tmp_path))
     arguments = ["--images", folder, "--test", folder, "--weights", str(weights), "--count", "6"]
     assert main.main(["calibrate", *arguments, "--store", "--threads", "1"]) == 0
     assert "6 people: share of errors within 1 and 2 sigma" in capsys.readouterr().out

@@ -1,10 +1,10 @@
 import gc
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from clip_images import CLIP
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.data.rendered_images import read_clip
@@ -22,7 +22,6 @@ from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.skeleton import H36M_17
 
-CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 LEGS, ARMS = (1, 2, 3, 4, 5, 6), (11, 12, 13, 14, 15, 16)
 
 
