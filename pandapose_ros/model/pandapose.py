@@ -164,7 +164,8 @@ class PandaPose(nn.Module):
             return anchors
         if self.joint_places is None:
             return on_root_plane(keypoints)
-        return self.joint_places.expand(len(keypoints), -1, -1)
+        # Not len(): the export would take it for a constant.
+        return self.joint_places.expand(keypoints.shape[0], -1, -1)
 
     def _look(
         self, features: list[Tensor], keypoints: Tensor

@@ -1,0 +1,25 @@
+# ONNX files of what the ablations compare.
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from test_ablations import EVERY_ARM, J, build
+
+from pandapose_ros.runtime.export import export_lifter, feature_names
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize("arm", [a for a in EVERY_ARM if a != {"sampling": "random"}], ids=str)
+def test_every_arm_is_exported_for_any_number_of_people(arm):
+    net = build(**arm)
+    session = onnxruntime.InferenceSession(export_lifter(net), providers=["CPUExecutionProvider"])
+    torch.manual_seed(0)
+    for people in (1, 2):
+        features = [torch.randn(people, 48, side, side) for side in (16, 8, 4)]
+        keypoints = torch.rand(people, J, 2) * 64
+        inputs = dict(zip(feature_names(3), features, strict=True)) | {"keypoints": keypoints}
+        (joints,) = session.run(["joints"], {name: each.numpy() for name, each in inputs.items()})
+        with torch.inference_mode():
+            expected = net.lift(features, keypoints).joints.numpy()
+        np.testing.assert_allclose(joints, expected, atol=1e-5)
