@@ -5,7 +5,9 @@ import pytest
 import torch
 from test_ablations import EVERY_ARM, J, build
 
+from pandapose_ros.checkpoint import save_weights
 from pandapose_ros.runtime.export import export_lifter, feature_names
+from pandapose_ros.tools import main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -23,3 +25,10 @@ def test_every_arm_is_exported_for_any_number_of_people(arm):
         with torch.inference_mode():
             expected = net.lift(features, keypoints).joints.numpy()
         np.testing.assert_allclose(joints, expected, atol=1e-5)
+
+
+def test_pixels_at_random_are_refused(tmp_path, capsys):
+    save_weights(tmp_path / "w.safetensors", build(sampling="random"), {})
+    command = ["export", str(tmp_path / "net.onnx"), "--weights", str(tmp_path / "w.safetensors")]
+    assert main.main(command) == 1
+    assert "ONNX cannot draw pixels at random" in capsys.readouterr().err

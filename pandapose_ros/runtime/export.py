@@ -102,7 +102,12 @@ def export_whole(network: PandaPose) -> bytes:
 
     Returns:
         The content of the ONNX file.
+
+    Raises:
+        ValueError: If the network draws its pixels at random.
     """
+    if network.config.sampling == "random":
+        raise ValueError("ONNX cannot draw pixels at random: export weights of other sampling")
     crops = torch.rand(_TRACED_PEOPLE, 3, network.config.crop_height, network.config.crop_width)
     inputs = {"crops": crops, "keypoints": _keypoints(network)}
     return _export(_Whole(network), inputs, LIFTER_OUTPUTS)
