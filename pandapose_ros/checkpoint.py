@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from pandapose_ros.config import ModelConfig
+from pandapose_ros.data.file_identity import file_sha256
 from pandapose_ros.landmark_weights import about_backbone, backbone_state, load_backbone
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.pandapose import BACKBONE_PREFIX, PandaPose
@@ -62,6 +63,12 @@ def hrnet_sha256(path: Path) -> str:
         ValueError: If it is not a file that `save_weights` wrote.
     """
     return read_metadata(path).get(HRNET_KEY, "")
+
+
+def check_hrnet(path: Path, coco_weights: Path) -> None:
+    """Raise ValueError if weights were trained on another HRNet file; not all tell on which."""
+    if hrnet_sha256(path) not in ("", file_sha256(coco_weights)):
+        raise ValueError(f"{path} was trained with another file than {coco_weights}")
 
 
 def _refuse_taken(metadata: dict[str, str]) -> None:

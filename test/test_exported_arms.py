@@ -1,11 +1,16 @@
-# ONNX files of what the ablations compare.
+# ONNX files of what the ablations compare, and of networks on HRNet.
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 from test_ablations import EVERY_ARM, J, build
 
-from pandapose_ros.checkpoint import save_weights
+from pandapose_ros.checkpoint import HRNET_KEY, save_weights
+from pandapose_ros.config import ModelConfig
+from pandapose_ros.data.file_identity import file_sha256
+from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.runtime.export import export_lifter, feature_names
 from pandapose_ros.tools import main
 
@@ -32,3 +37,16 @@ def test_pixels_at_random_are_refused(tmp_path, capsys):
     command = ["export", str(tmp_path / "net.onnx"), "--weights", str(tmp_path / "w.safetensors")]
     assert main.main(command) == 1
     assert "ONNX cannot draw pixels at random" in capsys.readouterr().err
+
+
+def test_another_hrnet_than_that_of_training_is_refused(tmp_path, capsys):
+    small = {"width": 32, "heads": 2, "layers": 1, "level_channels": (8, 16, 32, 64)}
+    network = PandaPose(replace(ModelConfig.paper(), **small)).eval()
+    weights, coco, out = tmp_path / "w.safetensors", tmp_path / "hrnet.pth", tmp_path / "net.onnx"
+    torch.save(network.backbone.state_dict(), coco)
+    command = ["export", str(out), "--weights", str(weights), "--backbone-weights", str(coco)]
+    for told, code in ((file_sha256(coco)[::-1], 1), (file_sha256(coco), 0)):
+        save_weights(weights, network, {HRNET_KEY: told})
+        assert main.main(command) == code
+        assert out.exists() == (code == 0)
+    assert "was trained with another file than" in capsys.readouterr().err

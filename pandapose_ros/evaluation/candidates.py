@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pandapose_ros.checkpoint import hrnet_sha256, load_weights, read_config
+from pandapose_ros.checkpoint import check_hrnet, load_weights, read_config
 from pandapose_ros.config import EvaluationConfig
-from pandapose_ros.data.file_identity import file_sha256
 from pandapose_ros.evaluation.views import Views
 from pandapose_ros.landmark_weights import backbone_sha256, open_landmark_net
 from pandapose_ros.model.anchors import AnchorKind
@@ -194,10 +193,8 @@ def open_backbone(candidates: Sequence[Candidate], coco_weights: Path | None) ->
         return open_landmark_net(candidates[0].path)
     if coco_weights is None:
         raise ValueError(f"networks on {config.backbone} need its COCO file: --backbone-weights")
-    given = file_sha256(coco_weights)
     for candidate in candidates:
-        if hrnet_sha256(candidate.path) not in ("", given):  # weights made elsewhere tell nothing
-            raise ValueError(f"{candidate.path} was trained with another file than {coco_weights}")
+        check_hrnet(candidate.path, coco_weights)
     net = HRNet(width=config.level_channels[0])
     load_coco_weights(net, coco_weights)
     return net.requires_grad_(False).eval()

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pandapose_ros.checkpoint import load_weights, read_config
+from pandapose_ros.checkpoint import check_hrnet, load_weights, read_config
 from pandapose_ros.estimator import PACKAGED_WEIGHTS
 from pandapose_ros.landmark_weights import open_landmark_net
 from pandapose_ros.model.blazepose import BlazePose
@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "out",
         type=Path,
         help="OUT.onnx: crops [B, 3, 256, 256] (HRNet: 192 wide), RGB in [0, 1], and keypoints "
-        "[B, 17, 2] in pixels of the crop -> joints, anchors, weights; the net that finds "
-        "landmarks in crops is written too, if the network uses it, as OUT_landmarks.onnx",
+        "[B, 17, 2] in pixels of the crop -> joints, anchors, weights, offsets; the net that "
+        "finds landmarks in crops is written too, if the network uses it, as OUT_landmarks.onnx",
     )
     parser.add_argument(
         "--weights", type=Path, default=PACKAGED_WEIGHTS, help="default: those of the package"
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
             backbone = network.config.backbone
             raise ValueError(f"networks on {backbone} need its COCO file: --backbone-weights")
         load_coco_weights(network.backbone, args.backbone_weights)
+        check_hrnet(args.weights, args.backbone_weights)
     written = {args.out: export_whole(network)}
     if isinstance(network.backbone, BlazePose):
         path = args.out.with_name(f"{args.out.stem}_landmarks.onnx")
