@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 
 from pandapose_ros.config import ModelConfig
@@ -17,6 +19,19 @@ def test_gives_a_distribution_per_joint_and_pixel():
     assert depth.embedding.shape == (2, 12, 32)
     assert torch.allclose(depth.probabilities.sum(dim=2), torch.ones(()), atol=1e-5)
     assert (depth.probabilities >= 0).all()
+
+
+def test_regressed_depth_keeps_its_digits_where_the_rest_is_cast():
+    torch.manual_seed(0)
+    net = DepthNet(replace(CONFIG, depth_head="regression", depth_bins=64), J)
+    with torch.autocast("cpu", torch.bfloat16):
+        depth = net(torch.randn(2, 48, 4, 3))
+    assert depth.values.dtype == depth.probabilities.dtype == torch.float32
+    centres = (torch.arange(64) + 0.5) / 64 * 2 - 1
+    mean = (depth.probabilities * centres.view(-1, 1, 1)).sum(dim=2)
+    assert torch.allclose(mean, depth.values, atol=1e-5)  # metres
+    depth.values.sum().backward()
+    assert net.classifier.weight.grad.any()
 
 
 def test_position_codes_differ_between_pixels():

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.model.feedforward import FeedForward
+from pandapose_ros.model.precision import full_precision
 
 LONGEST_PERIOD = 10_000.0
 
@@ -67,8 +68,10 @@ class DepthNet(nn.Module):
         tokens = deep.flatten(2).transpose(1, 2) + self.position
         embedding = self.encoder(tokens)
         if self.is_regressed:
-            values = self.classifier(deep).tanh().expand(-1, self.joints, -1, -1) * self.range
-            return DepthOutput(None, values, self._share(values), embedding)
+            with full_precision(level.device):
+                values = self.classifier(deep.float()).tanh() * self.range
+                values = values.expand(-1, self.joints, -1, -1)
+                return DepthOutput(None, values, self._share(values), embedding)
         logits = self.classifier(deep).unflatten(1, (-1, self.bins))
         logits = logits.expand(-1, self.joints, -1, -1, -1)  # one map serves all joints
         return DepthOutput(logits, None, _softmax_over_bins(logits), embedding)
