@@ -127,3 +127,18 @@ def test_odd_steps_stay_finite(step):
     smooth = OneEuroFilter()
     for points in np.random.default_rng(0).normal(size=(5, 17, 3)):
         assert np.isfinite(smooth(points, step, 0.1, 10.0)).all()
+
+
+def test_a_joint_that_is_unknown_once_is_not_unknown_for_ever():
+    smoother, joints = PoseSmoother(), np.zeros((17, 3))
+    smoother.smooth([person(np.zeros(3), joints)], 1.0, ON)
+    hidden = joints.copy()
+    hidden[5] = np.nan
+    (pose,) = smoother.smooth([person(np.zeros(3), hidden)], 1.1, ON)
+    np.testing.assert_array_equal(np.isnan(pose.joints), np.isnan(hidden))
+    (pose,) = smoother.smooth([person(np.zeros(3), joints + 1)], 1.2, ON)
+    np.testing.assert_array_equal(pose.joints[5], 1.0)
+    assert (pose.joints[:5] < 1).all()
+    (pose,) = smoother.smooth([person(np.zeros(3), joints)], 1.3, ON)
+    assert (pose.joints > 0).all()
+    assert (pose.joints < 1).all()

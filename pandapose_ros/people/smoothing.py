@@ -38,17 +38,21 @@ class OneEuroFilter:
             beta: How much the cut-off grows with speed, Hz per m/s; the higher the less lag.
 
         Returns:
-            [..., 3], a new array; the points themselves the first time.
+            [..., 3], a new array; the points themselves the first time, and where one was unknown
+            (NaN) in the last image.
         """
         if self._points is None or self._velocities is None:
             self._points, self._velocities = np.array(points), np.zeros_like(points)
             return np.array(points)
         raw = (points - self._points) / step
+        raw = np.where(np.isfinite(raw), raw, 0.0)
         share = _share(np.asarray(_SPEED_CUTOFF), step)
         self._velocities = share * raw + (1 - share) * self._velocities
         speed = np.linalg.norm(self._velocities, axis=-1, keepdims=True)
         share = _share(min_cutoff + beta * speed, step)
-        self._points = share * points + (1 - share) * self._points
+        moved = share * points + (1 - share) * self._points
+        # What is unknown once is not unknown for ever.
+        self._points = np.where(np.isfinite(moved), moved, points)
         return np.array(self._points, points.dtype)
 
 
