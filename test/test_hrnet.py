@@ -3,14 +3,7 @@ import torch
 
 from pandapose_ros.model.hrnet import HRNet, load_coco_weights
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    # Small networks gain nothing from threads, and lose much on a busy machine.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

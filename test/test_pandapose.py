@@ -9,6 +9,7 @@ from pandapose_ros.config import ModelConfig
 from pandapose_ros.model.hrnet import HRNet, HRNetOutput
 from pandapose_ros.model.pandapose import PandaPose
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 J = 17
 SMALL = ModelConfig(
     backbone="hrnet_w32",
@@ -41,15 +42,6 @@ class SmallBackbone(nn.Module):
 
     def forward(self, crops):
         return HRNetOutput([level(crops) for level in self.levels])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    # Small networks gain nothing from threads, and lose much on a busy machine.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
