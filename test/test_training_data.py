@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from clip_images import walkers, write_chunk
+from photographed_people import human36m_labels, write_human36m
 
 from pandapose_ros.config import TrainConfig, TrainDataConfig
 from pandapose_ros.data.image_features import check_features, make_features
@@ -112,6 +113,21 @@ def test_a_chunk_that_was_rendered_again_is_looked_at_again(images, tmp_path):
     write_chunk(images / "chunk_0000.npz", walkers(70))
     make_features(data, folder)
     assert len(ImageSampleSet(folder)) == 2
+
+
+def test_features_of_labels_that_were_changed_are_refused(tmp_path):
+    labels, folder = human36m_labels(tmp_path), tmp_path / "features"
+    write_human36m(tmp_path, labels)
+    data = TrainDataConfig(human36m=str(tmp_path / "h36m_train.pkl"), photographs=str(tmp_path))
+    make_features(data, folder)
+    about = json.loads((folder / "made_from.json").read_text())
+    del about["label_files"]
+    (folder / "made_from.json").write_text(json.dumps(about))  # as older versions have it
+    make_features(data, folder)
+    labels[0]["joints_3d"] = labels[0]["joints_3d"] + 0.01  # the file is as large as it was
+    write_human36m(tmp_path, labels)
+    with pytest.raises(ValueError, match=r"keeps samples of something else .*label_files: expec"):
+        make_features(data, folder)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4])

@@ -28,6 +28,7 @@ from pandapose_ros.model.blazepose import BlazePose
 _IMAGES_AT_ONCE = 20
 _SAMPLES_PER_FILE = 500
 _ABOUT = "made_from.json"  # in the folder, what its samples are of
+_LABELS = "label_files"  # of data sets: their sizes and times of change
 _MEDIAPIPE = {"landmarks_sha256": "", "with_hands": hands_share(is_tuned=False)}
 
 # The name of a file to be, and what gives its images.
@@ -148,8 +149,14 @@ def _refuse_other_samples(data: TrainDataConfig, folder: Path) -> None:
         "photographs": data.photographs,
     }
     digest = landmarks_sha256(data)
+    labels = {
+        key: Path(paths[key]).stat()
+        for key in ("human36m", "mpi_inf_3dhp")
+        if Path(paths[key]).is_file()
+    }
     made_from = {
         **{key: str(Path(path).resolve()) for key, path in paths.items() if path},
+        _LABELS: {key: [stat.st_size, stat.st_mtime_ns] for key, stat in labels.items()},
         "views": data.views,
         "jitter": asdict(SkeletonSampleConfig()),
         "landmarks_sha256": digest,
@@ -162,7 +169,8 @@ def _refuse_other_samples(data: TrainDataConfig, folder: Path) -> None:
 def _compare(folder: Path, expected: dict[str, Any], *, is_all: bool = False) -> None:
     """Raise ValueError if a folder tells other things of its samples; all that it tells may count.
 
-    Folders of older versions tell the landmark net's path, unless it is MediaPipe's.
+    Folders of older versions tell the landmark net's path, unless it is MediaPipe's, and nothing
+    of the files of labels.
     """
     about = folder / _ABOUT
     if not about.is_file():
@@ -171,6 +179,7 @@ def _compare(folder: Path, expected: dict[str, Any], *, is_all: bool = False) ->
     if "landmarks" not in stored:
         stored = _MEDIAPIPE | stored
     expected = json.loads(json.dumps(expected))  # tuples become lists, as in the file
+    stored = {_LABELS: expected.get(_LABELS)} | stored
     keys = {**expected, **stored} if is_all else expected
     differences = "; ".join(
         f"{key}: expected {expected.get(key)}, got {stored.get(key)}"
