@@ -160,6 +160,19 @@ def test_it_is_said_whether_depth_is_missing_or_gone(capfd):
     assert "already gone" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(("depth_ms", "image_ms"), [(0, 1.8e12), (1.8e12, 0), (60_000, 1.8e12)])
+def test_depth_of_another_clock_is_told_and_not_waited_for(depth_ms, image_ms, capfd):
+    buffer, counts = DepthBuffer(), NodeStatistics()
+    reader = DepthReader(buffer, counts, Notices(get_logger("depth")))
+    for _ in range(3):  # as from a driver without stamps, or one that stands still
+        buffer.add(stamped(depth_ms))
+    started = time.monotonic()
+    assert reader.read(round(image_ms * 10**6), (1, 1), "", 0.9) is None
+    assert time.monotonic() - started < 0.45
+    assert "stamped by different clocks, or one has no stamp" in reader.state
+    assert "stamped by different clocks" in capfd.readouterr().err
+
+
 def test_slow_depth_is_waited_for_and_dead_depth_is_not(monkeypatch):
     monkeypatch.setattr("pandapose_ros.node.depth._ALIVE", 0.1)
     buffer = DepthBuffer()

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +14,7 @@ from sensor_msgs.msg import Image
 from pandapose_ros.camera.depth_root import check_depth
 from pandapose_ros.node.images import rows_of
 from pandapose_ros.node.notices import Notices
-from pandapose_ros.node.stamps import nanoseconds
+from pandapose_ros.node.stamps import DECADE, nanoseconds
 from pandapose_ros.node.statistics import NodeStatistics
 
 # Encoding -> (type of a value, metres of one unit), as REP 118 has it.
@@ -134,6 +134,15 @@ class DepthBuffer:
         with self._condition:
             return min(self._messages, default=None)
 
+    def is_of_another_clock(self, stamp_ns: int) -> bool:
+        """Return whether all depth images are decades from a stamp, as where one of them is 0.
+
+        Args:
+            stamp_ns: Of the colour image, nanoseconds.
+        """
+        with self._condition:
+            return _are_decades_away(self._messages, stamp_ns)
+
     def find(self, stamp_ns: int, window: float) -> Image | None:
         """Return the depth image nearest to a stamp, after waiting for it if it is due by then.
 
@@ -171,6 +180,8 @@ class DepthBuffer:
         """Return whether no image to come is in the window and nearer than the best one."""
         stamps = sorted(self._messages)
         if stamps and stamps[-1] >= stamp_ns:
+            return True
+        if _are_decades_away(stamps, stamp_ns):
             return True
         # Some may have been lost, so the smallest gap tells when the next one is due.
         gap = _smallest_gap(stamps)
@@ -243,6 +254,10 @@ class DepthReader:
         when, oldest_ns = f"within {window:g} s of an image (depth_window)", self._buffer.oldest_ns
         if not self._buffer.is_alive:
             when = f"for {silence:.1f} s"
+        elif self._buffer.is_of_another_clock(stamp_ns):
+            when += (
+                ": images and depth images are stamped by different clocks, or one has no stamp"
+            )
         elif oldest_ns is not None and oldest_ns > stamp_ns:
             gone = (oldest_ns - stamp_ns) / 1e9
             when += f", already gone: the oldest one kept is {gone:.2g} s later than the image"
@@ -252,6 +267,11 @@ class DepthReader:
             f"no depth image {when}: distances are estimated from people's size",
             again_after=10.0,
         )
+
+
+def _are_decades_away(stamps: Collection[int], stamp_ns: int) -> bool:
+    """Return whether there are stamps and all are of another clock than one more, or zero."""
+    return bool(stamps) and min(abs(each - stamp_ns) for each in stamps) > DECADE * 1e9
 
 
 def _smallest_gap(times: Iterable[float]) -> float:
