@@ -161,6 +161,11 @@ def make_camera(graph):
     return lambda *args, **kwargs: Camera(graph, *args, **kwargs)
 
 
+@pytest.fixture
+def camera(make_camera):
+    return make_camera()
+
+
 @pytest.fixture(scope="session")
 def blank():
     """An image with nobody in it, RGB."""

@@ -5,16 +5,16 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from test_node_cameras import Pair
 
-from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.skeleton import H36M_17
 
 
-def test_people_reach_ros4hri_and_foxglove(foreign_messages, graph, make_camera, walker):
+def test_people_reach_ros4hri_and_foxglove(
+    foreign_messages, graph, make_node, make_camera, walker
+):
     import foxglove_msgs.msg as foxglove
     import hri_msgs.msg as hri
 
-    overrides = [Parameter("publish_hri", value=True)]
-    node = graph.add(PoseNode(context=graph.context, parameter_overrides=overrides))
+    node = make_node(publish_hri=True)
     camera = make_camera()
     body = "/humans/bodies/person_0"
     tracked = camera.listen(hri.IdsList, "/humans/bodies/tracked")

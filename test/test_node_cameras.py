@@ -13,11 +13,9 @@ from pandapose_ros.node.worker import Frame
 
 
 @pytest.fixture
-def make_node(graph):
+def make_node(make_node):
     def make(cameras, **overrides):
-        overrides = {"threads": 1, "runtime": "torch", "cameras": cameras, **overrides}
-        parameters = [Parameter(name, value=value) for name, value in overrides.items()]
-        return graph.add(PoseNode(context=graph.context, parameter_overrides=parameters))
+        return make_node(**{"threads": 1, "runtime": "torch", "cameras": cameras, **overrides})
 
     return make
 

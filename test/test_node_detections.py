@@ -19,7 +19,6 @@ from test_node_cameras import Pair
 
 from pandapose_ros.msg import Skeleton3D
 from pandapose_ros.node.detections import boxes_from_message
-from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.stamps import nanoseconds
 
 pytestmark = pytest.mark.usefixtures("foreign_messages")
@@ -228,11 +227,10 @@ def test_each_camera_has_detections_of_its_own(graph, make_node, make_camera, wa
     assert [len(seen[name].skeletons) for name in names] == [1, 0]
 
 
-def test_without_the_messages_configure_says_what_to_install(graph, monkeypatch, log):
+def test_without_the_messages_configure_says_what_to_install(make_node, monkeypatch, log):
     monkeypatch.setitem(sys.modules, "vision_msgs", None)
     monkeypatch.setitem(sys.modules, "vision_msgs.msg", None)
-    overrides = [Parameter("use_detections", value=True)]
-    node = graph.add(PoseNode(context=graph.context, parameter_overrides=overrides))
+    node = make_node(use_detections=True)
     assert not node.start()
     assert "sudo apt install ros-$ROS_DISTRO-vision-msgs" in log.text
 

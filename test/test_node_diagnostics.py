@@ -6,13 +6,11 @@ import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.parameter import Parameter
 from rclpy.time import Time as RosTime
 from sensor_msgs.msg import CameraInfo
 
 from pandapose_ros.msg import Skeleton3DArray
 from pandapose_ros.node.diagnostics import diagnostics_message
-from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.report import CameraReport, InputReport, PipelineReport, Report
 from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.pose import ModelInfo
@@ -194,14 +192,8 @@ class Watcher:
 
 
 @pytest.fixture
-def node(graph):
-    overrides = [Parameter("image_timeout", value=0.7), Parameter("threads", value=1)]
-    return graph.add(PoseNode(context=graph.context, parameter_overrides=overrides))
-
-
-@pytest.fixture
-def camera(make_camera):
-    return make_camera()
+def node(make_node):
+    return make_node(image_timeout=0.7, threads=1)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import pytest
 import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.parameter import Parameter
 from visualization_msgs.msg import Marker, MarkerArray
 
 from pandapose_ros.config import EstimatorConfig
@@ -35,10 +34,8 @@ class Fault:
 
 
 @pytest.fixture
-def node(graph):
-    # Hooks are of PyTorch.
-    overrides = [Parameter("threads", value=1), Parameter("runtime", value="torch")]
-    node = graph.add(PoseNode(context=graph.context, parameter_overrides=overrides))
+def node(make_node):
+    node = make_node(threads=1, runtime="torch")  # hooks are of PyTorch
     assert node.start()
     return node
 

@@ -10,21 +10,17 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
 from rclpy.node import Node
-from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from pandapose_ros.node import inputs
-from pandapose_ros.node.pose_node import PoseNode
 
 
 @pytest.fixture
-def make_node(graph):
+def make_node(make_node):
     def make(**overrides):
-        overrides = {"threads": 1, **overrides}
-        parameters = [Parameter(name, value=value) for name, value in overrides.items()]
-        node = graph.add(PoseNode(context=graph.context, parameter_overrides=parameters))
+        node = make_node(threads=1, **overrides)
         assert node.start()
         return node
 

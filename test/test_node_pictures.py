@@ -5,12 +5,11 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 
 from pandapose_ros.node.compressed import decode
-from pandapose_ros.node.pose_node import PoseNode
 
 
 @pytest.fixture
-def node(graph):
-    return graph.add(PoseNode(context=graph.context))
+def node(make_node):
+    return make_node()
 
 
 def test_the_debug_image_is_drawn_for_who_looks_raw_or_compressed(

@@ -3,13 +3,11 @@ import threading
 import numpy as np
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.parameter import Parameter
 from services import call
 from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import Marker, MarkerArray
 
 from pandapose_ros.msg import Skeleton3D
-from pandapose_ros.node.pose_node import PoseNode
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 
@@ -45,14 +43,8 @@ class Caller:
 
 
 @pytest.fixture
-def node(graph):
-    overrides = [Parameter("threads", value=1)]
-    return graph.add(PoseNode(context=graph.context, parameter_overrides=overrides))
-
-
-@pytest.fixture
-def camera(make_camera):
-    return make_camera()
+def node(make_node):
+    return make_node(threads=1)
 
 
 @pytest.fixture

@@ -1,16 +1,13 @@
 import numpy as np
 import pytest
-from rclpy.parameter import Parameter
 from rclpy.time import Time
 
 from pandapose_ros.msg import Skeleton3D
-from pandapose_ros.node.pose_node import PoseNode
 
 
 @pytest.fixture
-def node(graph):
-    overrides = [Parameter("threads", value=1), Parameter("prediction_time", value=0.15)]
-    return graph.add(PoseNode(context=graph.context, parameter_overrides=overrides))
+def node(make_node):
+    return make_node(threads=1, prediction_time=0.15)
 
 
 def people(message):
