@@ -29,13 +29,17 @@ def write_motion(path, seed=0):
     return path
 
 
-def train(motion, out, *more):
+def train_whole(motion, out, *more):
     small = [part for value in SMALL for part in ("--set", f"model.{value}")]
     sizes = ("--batch", "4", "--steps", "3", "--save-every", "1", "--held-out-share", "0.4")
-    speed = ("--threads", "1", "--device", "cpu", "--quarter-anchors")
+    speed = ("--threads", "1", "--device", "cpu")
     return main.main(
         ["train", "--motion", str(motion), "--out", str(out), *small, *sizes, *speed, *more]
     )
+
+
+def train(motion, out, *more):
+    return train_whole(motion, out, "--quarter-anchors", *more)
 
 
 def test_a_run_goes_on_with_the_same_motion_wherever_it_is(tmp_path, capsys):
@@ -55,6 +59,27 @@ def test_a_run_goes_on_with_the_same_motion_wherever_it_is(tmp_path, capsys):
     told["data"] = json.dumps({"images": False, "bodies": False, "landmarks_sha256": ""})
     path.write_bytes(save(load_file(path), told))  # as older versions wrote it
     assert train(other, out, "--resume") == 0
+
+
+def test_a_start_may_have_a_quarter_of_the_anchors_or_all_but_no_others(tmp_path, capsys):
+    motion, out = write_motion(tmp_path / "motion.npz"), tmp_path / "out"
+    assert train(motion, out, "--minutes", "1e-9") == 0
+    start = ("--minutes", "1e-9", "--start", str(out / WEIGHTS_FILE))
+    assert train(motion, tmp_path / "same", *start) == 0
+    assert train_whole(motion, tmp_path / "grown", *start) == 0
+    # Anchors that cannot be quartered are no reason to tell of quarters.
+    for number, (change, told) in enumerate(
+        (
+            ("anchors=local", "anchors: expected local, got both"),
+            ("local_anchors=2", "local_anchors: expected 2, got 1"),
+            ("layers=2", "layers: expected 2, got 1"),
+        )
+    ):
+        other = tmp_path / str(number)
+        assert train_whole(motion, other, *start, "--set", f"model.{change}") == 1
+        text = capsys.readouterr().err
+        assert "is for another configuration: " in text
+        assert told in text
 
 
 def test_a_start_is_refused_where_a_run_goes_on(tmp_path, capsys):

@@ -17,7 +17,7 @@ from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
 from pandapose_ros.evaluation.scores import score_skeletons
 from pandapose_ros.landmark_weights import has_backbone, open_landmark_net
 from pandapose_ros.model.pandapose import PandaPose
-from pandapose_ros.training.anchor_growth import grow_anchors, quarter_anchors
+from pandapose_ros.training.anchor_growth import grow_anchors, is_quarter, quarter_anchors
 from pandapose_ros.training.batches import BatchSource
 from pandapose_ros.training.distribution import Share, shared_training
 from pandapose_ros.training.log import TrainLog, require_tensorboard
@@ -172,7 +172,7 @@ def _network(recipe: Recipe, start: str) -> PandaPose:
 def _load_start(start: Path, net: PandaPose, model: ModelConfig) -> None:
     """Load weights, of the network or of one with a quarter of its anchors."""
     stored = replace(read_config(start), dropout=model.dropout)
-    if stored != model and stored == quarter_anchors(model):
+    if is_quarter(stored, model):
         small = PandaPose(stored, nn.Identity())
         load_weights(start, small)
         grow_anchors(small, net)
