@@ -7,6 +7,7 @@ import numpy as np
 
 from pandapose_ros.data.dataset import rendered_clips
 from pandapose_ros.data.rendered_images import RenderedImage
+from pandapose_ros.geometry import project
 
 CLIP = Path(__file__).parents[1] / "config" / "demo" / "walk.mp4"
 
@@ -15,6 +16,25 @@ def clip_frames(count):
     """The first images, RGB."""
     capture = cv2.VideoCapture(str(CLIP))
     return [cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB) for _ in range(count)]
+
+
+def halved(images):
+    """Images half as wide, round the person: two side by side are large enough to be found."""
+    quarter = images[0].shape[1] // 4
+    with np.load(CLIP.with_suffix(".npz")) as truth:
+        pelvis = project(truth["joints"][: len(images), 0], truth["K"])
+    starts = [max(int(u) - quarter, 0) for u in pelvis[:, 0]]
+    return [
+        image[:, start : start + 2 * quarter] for image, start in zip(images, starts, strict=True)
+    ]
+
+
+def backdrop(image):
+    return np.repeat(image[:, :1], image.shape[1], axis=1)
+
+
+def side_by_side(first, second):
+    return np.concatenate((first, second), axis=1)
 
 
 def write_video(path, images):

@@ -1,8 +1,8 @@
 # Somebody who walks, as sightings without any image, and a stream of these.
 import itertools
-from pathlib import Path
 
 import numpy as np
+from clip_images import CLIP
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.geometry import project
@@ -17,7 +17,7 @@ NO_VOTES = AnchorVotes(np.zeros((1, 3)), np.ones((1, 17)), np.ones(1, int), np.f
 
 
 def walk_of_the_demo():
-    with np.load(Path(__file__).parents[1] / "config" / "demo" / "walk.npz") as truth:
+    with np.load(CLIP.with_suffix(".npz")) as truth:
         return {"joints": truth["joints"], "K": truth["K"]}
 
 

@@ -3,7 +3,8 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from clip_images import CLIP, clip_frames
+from clip_images import clip_frames
+from followed_people import walk_of_the_demo
 
 from pandapose_ros.geometry import project, transform_points
 from pandapose_ros.model_files import LANDMARK_NET, find_model_file
@@ -17,8 +18,8 @@ def image():
 
 @pytest.fixture(scope="module")
 def truth_px():
-    with np.load(CLIP.with_suffix(".npz")) as truth:
-        return project(truth["joints"][0], truth["K"])
+    walk = walk_of_the_demo()
+    return project(walk["joints"][0], walk["K"])
 
 
 def test_the_region_stands_round_the_person(detector, image, truth_px):

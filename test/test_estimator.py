@@ -3,7 +3,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from clip_images import CLIP, clip_frames
+from clip_images import clip_frames
+from followed_people import walk_of_the_demo
 
 from pandapose_ros import geometry
 from pandapose_ros.camera.lens import Distortion, check_distortion, distort_pixels
@@ -14,7 +15,7 @@ from pandapose_ros.pose import RootSource, TrackState
 
 @pytest.fixture(scope="module")
 def truth():
-    return dict(np.load(CLIP.with_suffix(".npz"), allow_pickle=False))
+    return walk_of_the_demo()
 
 
 @pytest.fixture(scope="module")

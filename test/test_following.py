@@ -4,7 +4,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from clip_images import CLIP, clip_frames
+from clip_images import backdrop, clip_frames, halved, side_by_side
+from followed_people import NO_VOTES, states, walk_of_the_demo
 
 from pandapose_ros.config import CovarianceConfig, EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator
@@ -13,10 +14,9 @@ from pandapose_ros.lifting import LiftedPerson, PinholeImage, place
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.people.track import Sighting
 from pandapose_ros.people.tracks import Tracks
-from pandapose_ros.pose import AnchorVotes, RootSource, TrackState
+from pandapose_ros.pose import RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17_FROM_BLAZEPOSE
 
-NO_VOTES = AnchorVotes(np.zeros((1, 3)), np.ones((1, 17)), np.ones(1, int), np.full(1, -1))
 NO_SCATTER = np.zeros((17, 3, 3))
 NEW, TRACKED, PREDICTED, LOST = (
     TrackState.NEW,
@@ -77,31 +77,12 @@ def clip():
 
 @pytest.fixture(scope="module")
 def truth():
-    with np.load(CLIP.with_suffix(".npz")) as file:
-        return {"joints": file["joints"][:80], "K": file["K"]}
+    return walk_of_the_demo()
 
 
 @pytest.fixture(scope="module")
-def halves(clip, truth):
-    # Half as wide, so that two side by side are large enough to be found.
-    quarter = clip[0].shape[1] // 4
-    pelvis = project(truth["joints"][:16, 0], truth["K"])
-    starts = [max(int(u) - quarter, 0) for u in pelvis[:, 0]]
-    return [
-        image[:, start : start + 2 * quarter] for image, start in zip(clip, starts, strict=False)
-    ]
-
-
-def backdrop(image):
-    return np.repeat(image[:, :1], image.shape[1], axis=1)
-
-
-def side_by_side(first, second):
-    return np.concatenate((first, second), axis=1)
-
-
-def states(poses):
-    return [(pose.id, pose.state) for pose in poses]
+def halves(clip):
+    return halved(clip)
 
 
 def ids(poses):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from clip_images import clip_frames
+from clip_images import backdrop, clip_frames, side_by_side
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.people.detector import Detection
@@ -56,8 +56,7 @@ def pair(detector, landmark_net, walker):
     (person,) = PeopleTracker(detector, landmark_net, EstimatorConfig()).find(walker)
     middle, quarter = int(person.region.centre[0]), walker.shape[1] // 4
     half = walker[:, max(middle - quarter, 0) : middle + quarter]
-    wall = np.repeat(half[:, :1], half.shape[1], axis=1)
-    return np.concatenate((half, half), axis=1), np.concatenate((half, wall), axis=1)
+    return side_by_side(half, half), side_by_side(half, backdrop(half))
 
 
 def test_a_coat_rack_hides_nobody(track, walker, taken_for_people):

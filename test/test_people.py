@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from clip_images import CLIP, clip_frames
+from clip_images import backdrop, clip_frames, halved, side_by_side
+from followed_people import walk_of_the_demo
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.geometry import (
@@ -34,26 +35,13 @@ def clip():
 
 @pytest.fixture(scope="module")
 def truth_px():
-    with np.load(CLIP.with_suffix(".npz")) as truth:
-        return [project(joints, truth["K"]) for joints in truth["joints"][:FRAMES]]
+    walk = walk_of_the_demo()
+    return [project(joints, walk["K"]) for joints in walk["joints"][:FRAMES]]
 
 
 @pytest.fixture(scope="module")
-def halves(clip, truth_px):
-    # Half as wide, so that two side by side are large enough to be found.
-    quarter = clip[0].shape[1] // 4
-    starts = [max(int(truth[0, 0]) - quarter, 0) for truth in truth_px]
-    return [
-        image[:, start : start + 2 * quarter] for image, start in zip(clip, starts, strict=True)
-    ]
-
-
-def backdrop(image):
-    return np.repeat(image[:, :1], image.shape[1], axis=1)
-
-
-def side_by_side(first, second):
-    return np.concatenate((first, second), axis=1)
+def halves(clip):
+    return halved(clip)
 
 
 def test_one_person_is_followed_on_the_truth(track, clip, truth_px):
