@@ -1,5 +1,7 @@
-# ONNX files of what the ablations compare, and of networks on HRNet.
+# ONNX files of what the ablations compare, and of networks on HRNet; when they are made anew.
+import ast
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -11,9 +13,12 @@ from pandapose_ros.checkpoint import HRNET_KEY, save_weights
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.data.file_identity import file_sha256
 from pandapose_ros.model.pandapose import PandaPose
-from pandapose_ros.runtime.export import export_lifter, feature_names
+from pandapose_ros.runtime.export import _SOURCES, export_lifter, feature_names
 from pandapose_ros.tools import main
 
+PACKAGE = Path(__file__).parents[1] / "pandapose_ros"
+# Options come with the weights, MediaPipe's file with its digest.
+NOT_TRACED = {"config", "model_files"}
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -50,3 +55,16 @@ def test_another_hrnet_than_that_of_training_is_refused(tmp_path, capsys):
         assert main.main(command) == code
         assert out.exists() == (code == 0)
     assert "was trained with another file than" in capsys.readouterr().err
+
+
+def test_networks_are_exported_anew_where_anything_that_they_compute_by_has_changed():
+    used = set()
+    for file in (PACKAGE / "model").glob("*.py"):
+        used.add(file)
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE.name):
+                name = node.module.partition(".")[2]
+                if name not in NOT_TRACED:
+                    used.add(PACKAGE / (name.replace(".", "/") + ".py"))
+    assert PACKAGE / "geometry.py" in used
+    assert used <= set(_SOURCES)

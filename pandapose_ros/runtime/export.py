@@ -24,7 +24,14 @@ LIFTER_OUTPUTS = ("joints", "anchors", "weights", "offsets")
 DEPTH_OUTPUT = "depth_probabilities"  # one more, if the network lifts features
 # Traced with more than one person, as one would make some axes vanish from the trace.
 _TRACED_PEOPLE = 3
-_SOURCES = (*sorted(Path(__file__).parents[1].glob("model/*.py")), Path(__file__))
+_PACKAGE = Path(__file__).parents[1]
+# What the networks compute is told by their own files, the grid's and the skeleton's.
+_SOURCES = (
+    *sorted(_PACKAGE.glob("model/*.py")),
+    _PACKAGE / "geometry.py",
+    _PACKAGE / "skeleton.py",
+    Path(__file__),
+)
 
 
 @dataclass(frozen=True)
