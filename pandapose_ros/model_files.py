@@ -7,10 +7,11 @@ Nothing here uses the network; `pandapose fetch-models` does.
 import hashlib
 import os
 import shutil
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from pandapose_ros.whole_files import write_shared
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def install_from_wheel(wheel_path: str | Path, directory: str | Path) -> list[Pa
     target.mkdir(parents=True, exist_ok=True)
     paths = [target / file.name for file in BLAZEPOSE_FILES]
     for path, content in zip(paths, contents, strict=True):
-        _write_atomically(path, content)
+        write_shared(path, content)
     return paths
 
 
@@ -160,16 +161,3 @@ def _difference(content: bytes, expected: ModelFile) -> str:
         return f"expected {expected.size} bytes, got {len(content)}"
     digest = hashlib.sha256(content).hexdigest()
     return "" if digest == expected.sha256 else f"expected sha256 {expected.sha256}, got {digest}"
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write a file through a temporary one beside it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(temporary).chmod(0o644)  # mkstemp makes it private; other users may read the files
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

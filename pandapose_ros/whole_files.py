@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import os
+import tempfile
 from pathlib import Path
 
 
@@ -12,3 +13,19 @@ def replace_file(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+def write_shared(path: Path, content: bytes) -> None:
+    """Write a file that is whole or not there, though other processes write it at that time."""
+    # So under a name of its own first, unlike `replace_file`.
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        unfinished = Path(file.name)
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            unfinished.chmod(0o644)  # a temporary file is private; other users may read this one
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise

@@ -1,9 +1,9 @@
 import argparse
+import os
 import zipfile
 
 import pytest
 
-from pandapose_ros import model_files
 from pandapose_ros.model_files import (
     BLAZEPOSE_FILES,
     PERSON_DETECTOR,
@@ -128,7 +128,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, contents, wheel, mon
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(model_files.os, "fdopen", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         install_from_wheel(wheel, tmp_path)
     assert (tmp_path / PERSON_DETECTOR.name).read_bytes() == b"old"

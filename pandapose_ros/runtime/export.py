@@ -6,8 +6,6 @@ anew instead of being taken for the old one.
 
 import hashlib
 import io
-import os
-import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 
 from pandapose_ros.model.blazepose import LANDMARK_OUTPUTS, BlazePose
 from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.whole_files import write_shared
 
 OPSET = 17
 LIFTER_OUTPUTS = ("joints", "anchors", "weights", "offsets")
@@ -207,25 +206,9 @@ def _keep(path: Path, content: bytes, older: str) -> None:
     """Write a file at once and remove those that it replaces; do nothing where it cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, content)
+        write_shared(path, content)
         for other in path.parent.glob(older):
             if other != path:
                 other.unlink()
     except OSError:
         return
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is whole or not there, though others write it too or the power fails."""
-    # Under a name of its own, not `replace_file`'s: several nodes may export at the same time.
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        unfinished = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            unfinished.chmod(0o644)
-            unfinished.replace(path)
-        except OSError:
-            unfinished.unlink(missing_ok=True)
-            raise
