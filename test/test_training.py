@@ -14,6 +14,7 @@ from pandapose_ros.model.ensemble import ensemble_joints
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.training.anchor_growth import grow_anchors, quarter_anchors
+from pandapose_ros.training.gradients import clip_gradients
 from pandapose_ros.training.loop import (
     WEIGHTS_FILE,
     Batch,
@@ -103,6 +104,14 @@ def test_an_optimiser_remembers_where_it_looks_for_it(is_fused, counts_on):
             )
             assert devices == {"step": counts_on, "exp_avg": "cuda", "exp_avg_sq": "cuda"}
             assert shapes["exp_avg"] == parameter.shape
+
+
+@pytest.mark.parametrize(("limit", "length"), [(0.0, 5.0), (math.inf, 5.0), (1.0, 1.0)])
+def test_gradients_are_shortened_to_a_limit_if_there_is_one(limit, length):
+    weight = nn.Parameter(torch.zeros(2))
+    weight.grad = torch.tensor((3.0, 4.0))
+    clip_gradients([weight], limit, 0)
+    assert weight.grad.norm().item() == pytest.approx(length)
 
 
 def test_saving_does_not_disturb_training_and_stores_the_average(tmp_path):

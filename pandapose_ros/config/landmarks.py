@@ -19,7 +19,7 @@ class LandmarkTrainConfig:
     )
     warm_up: int = option(100, "Warm-up steps of the learning rate", low=1)
     weight_decay: float = option(0.0, "Weight decay of AdamW", low=0.0)
-    clip: float = option(1.0, "Maximum gradient norm", low=0.0)
+    clip: float = option(1.0, "Maximum gradient norm; 0: no limit", low=0.0)
     average: float = option(0.995, "Decay per step of the averaged weights", low=0.0, high=1.0)
     background: float = option(0.12, "Fraction of crops without a person", low=0.0, high=1.0)
     misplaced: float = option(

@@ -123,7 +123,7 @@ class TrainConfig:
     )
     weight_decay: float = option(0.1, "Weight decay of AdamW", low=0.0)
     warm_up: int = option(300, "Warm-up steps of the learning rate", low=1)
-    clip: float = option(1.0, "Maximum gradient norm", low=0.0)
+    clip: float = option(1.0, "Maximum gradient norm; 0: no limit", low=0.0)
     average: float = option(0.998, "Decay per step of the averaged weights", low=0.0, high=1.0)
     dropout: float = option(0.0, "Dropout in attention and feed-forward blocks", low=0.0, high=1.0)
     bfloat16: bool = option(True, "Use bfloat16 on CUDA, where accuracy allows")

@@ -11,13 +11,13 @@ def clip_gradients(parameters: Sequence[Tensor], limit: float, step: int) -> Non
 
     Args:
         parameters: Their gradients are scaled in place.
-        limit: Greatest norm of all of them together; infinite: they stay as they are.
+        limit: Greatest norm of all of them together; 0 or infinite: they stay as they are.
         step: What the message calls the step.
 
     Raises:
         FloatingPointError: If the gradient is not finite, which a finite loss can have too.
     """
-    norm = nn.utils.clip_grad_norm_(parameters, limit).item()
+    norm = nn.utils.clip_grad_norm_(parameters, limit or math.inf).item()
     if not math.isfinite(norm):
         raise FloatingPointError(
             f"gradient is not finite at step {step}: its norm is {norm}; "
