@@ -161,7 +161,7 @@ def test_one_bad_box_does_not_cost_the_good_one(make_detector, box):
 
 
 def test_fuzzed_detections_are_all_accounted_for(make_detector):
-    detector, rng, count = make_detector(), np.random.default_rng(7), 150
+    detector, rng, count = make_detector(), np.random.default_rng(7), 75
     numbers = [np.nan, np.inf, -np.inf, -9.0, 0.0, 1e-9, 0.5, 1e9, 1e308, *range(40, 480, 20)]
     names = ["person", "0", "", "chair", "\N{GREEK SMALL LETTER PHI}"]
     missed = refused = 0
@@ -180,7 +180,7 @@ def test_fuzzed_detections_are_all_accounted_for(make_detector):
     counts = detector.node.statistics
     assert (counts.processed, counts.failed) == (count, 0)
     assert (counts.missed_detections, counts.refused_detections) == (missed, refused)
-    assert min(missed, refused) > 20
+    assert min(missed, refused) > 10
 
 
 @pytest.mark.parametrize("pause", ["disabled", "inactive"])

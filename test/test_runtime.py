@@ -1,6 +1,7 @@
 import copy
 import os
 import resource
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from pandapose_ros.people.landmarks import Look, find_landmarks
 from pandapose_ros.runtime.export import load_or_export
 from pandapose_ros.runtime.networks import OnnxLandmarkNet, OnnxLifter, open_networks
 from pandapose_ros.tools import main
+from pandapose_ros.whole_files import write_shared
 
 
 @pytest.fixture(scope="module")
@@ -146,11 +148,10 @@ def test_exports_are_kept_and_renewed(reference, exported, folder):
     assert set(folder.iterdir()) == set(files)
 
 
-def test_kept_networks_that_are_broken_are_made_anew(reference, exported, tmp_path):
+def test_kept_networks_that_are_broken_are_made_anew(reference, exported, folder, tmp_path):
     net, config = reference.networks.landmark_net, EstimatorConfig(device="cpu", threads=1)
     config = replace(config, runtime="onnxruntime", model_dir=str(tmp_path))
-    folder, digest = tmp_path / "exported", "a" * 64
-    open_networks(config, reference.network, net, digest)
+    folder, digest = shutil.copytree(folder, tmp_path / "exported"), "a" * 64
     kept = {path: path.read_bytes() for path in sorted(folder.iterdir())}
     whole, other = kept.items()
     half, nothing, zeros = whole[1][: len(whole[1]) // 2], b"", bytes(len(other[1]))
@@ -179,21 +180,16 @@ def test_a_full_disk_keeps_no_part_of_a_file(reference, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_is_on_the_disk_before_it_has_its_name(reference, tmp_path, monkeypatch):
-    synced, fsync = [], os.fsync
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    path, synced, fsync = tmp_path / "net.onnx", [], os.fsync
 
     def watched(descriptor):
         fsync(descriptor)
-        named = {path.name for path in tmp_path.glob("*.onnx")}
-        synced.append((os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size, named))
+        synced.append((os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size, path.exists()))
 
     monkeypatch.setattr(os, "fsync", watched)
-    load_or_export(reference.network, reference.networks.landmark_net, "a" * 64, tmp_path)
-    assert len(synced) == 2
-    for path in tmp_path.iterdir():
-        (told,) = [entry for entry in synced if entry[0] == path.stat().st_ino]
-        assert told[1] == path.stat().st_size
-        assert path.name not in told[2]
+    write_shared(path, b"net")
+    assert synced == [(path.stat().st_ino, 3, False)]
 
 
 def test_nothing_is_kept_where_nothing_can_be(reference, exported):
