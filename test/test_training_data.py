@@ -15,6 +15,7 @@ from photographed_people import human36m_labels, write_human36m
 from pandapose_ros.config import TrainConfig, TrainDataConfig
 from pandapose_ros.data.image_features import check_features, make_features
 from pandapose_ros.data.image_samples import ImageSampleSet
+from pandapose_ros.data.motion import take_apart
 from pandapose_ros.evaluation.skeleton_views import skeleton_views
 from pandapose_ros.evaluation.views import KeypointSource
 from pandapose_ros.landmark_weights import save_backbone
@@ -178,6 +179,27 @@ def test_clips_of_which_none_is_held_apart_cannot_be_scored(motion, tmp_path):
         next(skeleton_views([clip], KeypointSource.TRUE, 8))
     views = next(skeleton_views([Path(motion)], KeypointSource.TRUE, 8))
     assert views.joints.shape == (8, 17, 3)
+
+
+def test_clips_of_several_files_are_held_apart_as_in_training_on_each(
+    motion, tmp_path, monkeypatch
+):
+    with np.load(motion) as file:
+        clips = list(file.values())
+    # Taken together, only the last of the four would be held apart.
+    np.savez(tmp_path / "a.npz", c4=clips[0], c5=clips[1])
+    np.savez(tmp_path / "b.npz", c1=clips[1], c2=clips[2])
+    files, scored = [tmp_path / "a.npz", tmp_path / "b.npz"], []
+
+    def watched(joints):
+        scored.append(joints)
+        return take_apart(joints)
+
+    monkeypatch.setattr("pandapose_ros.evaluation.skeleton_views.take_apart", watched)
+    for some in (files[:1], files[1:], files):
+        assert next(skeleton_views(some, KeypointSource.TRUE, 8)).joints.shape == (8, 17, 3)
+    np.testing.assert_array_equal(scored[0], clips[1])
+    np.testing.assert_array_equal(scored[2], np.concatenate((clips[1], clips[2])))
 
 
 def test_processes_wait_for_features_that_take_long_to_make(tmp_path):

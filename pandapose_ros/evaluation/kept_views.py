@@ -14,7 +14,7 @@ from pandapose_ros.config import ModelConfig
 from pandapose_ros.data.dataset import Dataset
 from pandapose_ros.evaluation.views import KeypointSource, Views
 
-_VERSION = 3  # of what is kept; raised when views come to be made in another way
+_VERSION = 4  # of what is kept; raised when views come to be made in another way
 _FINISHED = "finished.json"
 _LEVELS = ("features", "mirrored_features")
 

@@ -32,7 +32,7 @@ def skeleton_views(files: Sequence[Path], source: KeypointSource, batch: int) ->
     """Draw skeleton-only samples of the clips held apart, the same in every call.
 
     Args:
-        files: As of `motion.read_motion`.
+        files: As of `motion.read_motion`; of each, the clips that training on it holds apart.
         source: True keypoints, or with the noise that stands for detection.
         batch: Greatest number of samples at a time.
 
@@ -42,14 +42,16 @@ def skeleton_views(files: Sequence[Path], source: KeypointSource, batch: int) ->
     """
     if source is KeypointSource.GIVEN:
         raise ValueError("motion clips have no detected keypoints; take 'detected' or 'true'")
-    clips = {name: clip for path in files for name, clip in read_motion(path).items()}
-    _, held_apart = split_clips(clips, TrainConfig().held_out_share)
+    # Each by itself, as training does: together, other clips could be the last of a kind.
+    parts = [split_clips(read_motion(path), TrainConfig().held_out_share) for path in files]
+    held_apart = [clip for _, apart in parts for clip in apart.values()]
     if not held_apart:
+        count = sum(len(trained_on) for trained_on, _ in parts)
         raise ValueError(
-            f"none of {len(clips)} clips is held apart to score on; expected two of a kind, named "
+            f"none of {count} clips is held apart to score on; expected two of a kind, named "
             "alike but for a number at the end"
         )
-    bank = take_apart(np.concatenate(list(held_apart.values())))
+    bank = take_apart(np.concatenate(held_apart))
     first = 0
     for mixed in _KINDS.values():
         sampler = SkeletonSampler(bank, SkeletonSampleConfig(), mixed=mixed)
