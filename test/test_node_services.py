@@ -157,7 +157,7 @@ def test_reset_forgets_people_between_two_images(graph, node, camera, caller, wa
     ]
 
 
-def test_services_live_from_configure_to_cleanup(graph, node, camera, caller, blank):
+def test_services_live_from_configure_to_cleanup(graph, node, camera, caller, blank, log):
     graph.spin_until(lambda: "pose_node" in camera.node.get_node_names())
     assert not caller.are_ready()
     assert node.trigger_configure() == SUCCESS
@@ -165,6 +165,8 @@ def test_services_live_from_configure_to_cleanup(graph, node, camera, caller, bl
     assert caller.reset() == "inactive: there is nobody to forget"
     assert caller.enable(False) == "disabled"
     assert node.trigger_activate() == SUCCESS
+    active = "active: /image -> /pose_node/skeletons"
+    assert f"{active}, but disabled (call ~/enable with true)\n" in log.text
     graph.spin_for(0.7)
     assert camera.images.get_subscription_count() == 0
     assert node.trigger_deactivate() == SUCCESS
@@ -174,5 +176,6 @@ def test_services_live_from_configure_to_cleanup(graph, node, camera, caller, bl
     caller.meet()
     assert caller.enable(True) == "already enabled"
     assert node.trigger_activate() == SUCCESS
+    assert f"{active}\n" in log.text
     camera.wait_for_node()
     camera.exchange(camera.message(blank))

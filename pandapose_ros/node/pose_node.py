@@ -189,7 +189,8 @@ class PoseNode(LifecycleNode):
         )
         self._worker = LatestFrameWorker(self._batch.process, self._batch.end)
         for camera in self.cameras:
-            self.get_logger().info(f"active: {camera.topics}")
+            pause = f", but {camera.why_paused}" if camera.why_paused else ""
+            self.get_logger().info(f"active: {camera.topics}{pause}")
 
     def _stop(self) -> None:
         for camera in self.cameras:
