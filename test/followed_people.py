@@ -1,5 +1,6 @@
 # Somebody who walks, as sightings without any image, and a stream of these.
 import itertools
+from dataclasses import replace
 
 import numpy as np
 from clip_images import CLIP
@@ -19,6 +20,24 @@ NO_VOTES = AnchorVotes(np.zeros((1, 3)), np.ones((1, 17)), np.ones(1, int), np.f
 def walk_of_the_demo():
     with np.load(CLIP.with_suffix(".npz")) as truth:
         return {"joints": truth["joints"], "K": truth["K"]}
+
+
+def bare_pose(joints, root, **changes):
+    """Somebody at these joints [17, 3] of whom nothing else is known."""
+    pose = Pose(
+        id=1,
+        state=TrackState.TRACKED,
+        joints=joints,
+        root=root,
+        root_covariance=None,
+        root_source=RootSource.INTRINSICS,
+        joint_scores=np.ones(17),
+        keypoints=np.zeros((17, 2)),
+        box_xyxy=np.zeros(4),
+        score=1.0,
+        anchors=NO_VOTES,
+    )
+    return replace(pose, **changes)
 
 
 def sighting(joints, K, rng=None, noise=1.0):

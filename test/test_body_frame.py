@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from followed_people import bare_pose
 
 from pandapose_ros.frames.body_frame import BodyRotations, body_rotation
-from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
 
 NAMES = H36M_17.joint_names
@@ -26,20 +26,7 @@ def standing():
 
 
 def pose(joints, number=1):
-    votes = AnchorVotes(np.zeros((0, 3)), np.zeros((0, 17)), np.zeros(0, int), np.zeros(0, int))
-    return Pose(
-        id=number,
-        state=TrackState.TRACKED,
-        joints=joints,
-        root=np.array([0, 0, 3.0]),
-        root_covariance=None,
-        root_source=RootSource.INTRINSICS,
-        joint_scores=np.ones(17),
-        keypoints=np.zeros((17, 2)),
-        box_xyxy=np.zeros(4),
-        score=1.0,
-        anchors=votes,
-    )
+    return bare_pose(joints, np.array([0, 0, 3.0]), id=number)
 
 
 def test_x_points_out_of_the_chest_and_z_to_the_head(standing):

@@ -12,6 +12,7 @@ from pandapose_ros.frames.transform import IDENTITY, Transform, move_pose
 from pandapose_ros.node.estimate import Placed
 from pandapose_ros.node.evidence_markers import GLOBAL_COLOUR, anchor_markers, depth_markers
 from pandapose_ros.node.markers import LivingMarkers, person_markers
+from pandapose_ros.people.track import no_votes
 from pandapose_ros.pose import AnchorVotes, DepthVotes, Pose, RootSource, TrackState
 from pandapose_ros.skeleton import H36M_17
 
@@ -231,8 +232,7 @@ def test_depth_that_is_unknown_is_not_drawn():
 
 
 def test_a_model_without_anchors_draws_none():
-    votes = AnchorVotes(np.zeros((0, 3)), np.zeros((0, 17)), np.zeros(0, int), np.zeros(0, int))
-    pose = replace(person(1), anchors=votes)
+    pose = replace(person(1), anchors=no_votes(person(1)))
     for style in (STYLE, PictureConfig(anchor_joint="nose")):
         assert anchor_markers(seen(pose), H36M_17, style) == []
 

@@ -1,30 +1,20 @@
 import numpy as np
 import pytest
+from followed_people import bare_pose
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.people.smoothing import OneEuroFilter, PoseSmoother
 from pandapose_ros.people.track import lost_pose
-from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
+from pandapose_ros.pose import RootSource, TrackState
 
 FRAME = 1 / 30
 ON = EstimatorConfig(smoothing=True)
-VOTES = AnchorVotes(np.zeros((1, 3)), np.ones((1, 17)), np.ones(1, int), np.full(1, -1))
 
 
 def person(root, joints=None, number=0, state=TrackState.TRACKED, source=RootSource.INTRINSICS):
-    return Pose(
-        id=number,
-        state=state,
-        joints=np.zeros((17, 3)) if joints is None else joints,
-        root=root,
-        root_covariance=None,
-        root_source=RootSource.NONE if root is None else source,
-        joint_scores=np.ones(17),
-        keypoints=np.zeros((17, 2)),
-        box_xyxy=np.zeros(4),
-        score=1.0,
-        anchors=VOTES,
-    )
+    joints = np.zeros((17, 3)) if joints is None else joints
+    source = RootSource.NONE if root is None else source
+    return bare_pose(joints, root, id=number, state=state, root_source=source)
 
 
 def lag(speed, config, images=60):

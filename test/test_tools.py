@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 from clip_images import CLIP, clip_frames, write_video
+from followed_people import bare_pose
 
 from pandapose_ros.drawing import compose_picture, view_of
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.people.track import lost_pose
-from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 from pandapose_ros.recording import Recording, Result
 from pandapose_ros.tools import demo, estimate, main
 
@@ -146,21 +146,7 @@ def test_demo_summary_without_people_has_no_error_to_report():
 def test_demo_counts_and_measures_no_one_who_is_lost():
     joints = np.random.default_rng(0).normal(size=(17, 3))
     joints -= joints[0]
-    seen = Pose(
-        id=1,
-        state=TrackState.TRACKED,
-        joints=joints,
-        root=joints[0],
-        root_covariance=None,
-        root_source=RootSource.INTRINSICS,
-        joint_scores=np.ones(17),
-        keypoints=np.zeros((17, 2)),
-        box_xyxy=np.zeros(4),
-        score=1.0,
-        anchors=AnchorVotes(
-            np.zeros((0, 3)), np.zeros((0, 1)), np.zeros(0, int), np.zeros(0, int)
-        ),
-    )
+    seen = bare_pose(joints, joints[0])
     recording = Recording([0], [b""], [Result(0, 10, [seen, lost_pose(seen)])])
     summary = demo.summarise(recording, {"joints": joints[None]})
     assert summary["skeletons"] == 1
