@@ -66,7 +66,8 @@ class PoseErrors:
         direct, aligned = self.direct[chosen], self.aligned[chosen]
         if not len(direct):
             return {}
-        limbs = [i for i, name in enumerate(self.names) if _is_limb(name)]
+        limb_names = {H36M_17.joint_names[i] for i in LIMB_JOINTS}
+        limbs = [i for i, name in enumerate(self.names) if name in limb_names]
         values = _scores(direct, aligned, self.grouped[chosen]) | {
             "limbs_mpjpe_mm": float(direct[:, limbs].mean()),
             "limbs_pa_mpjpe_mm": float(self.limbs_aligned[chosen].mean()),
@@ -163,11 +164,6 @@ def score_skeletons(net: PandaPose, keypoints: Array, joints: Array) -> Scores:
         batches = torch.from_numpy(keypoints).to(device).split(_BATCH)
         lifted = torch.cat([net.lift(None, batch).joints for batch in batches]).cpu().numpy()
     return pose_scores(lifted, joints)
-
-
-def _is_limb(name: str) -> bool:
-    """Tell whether a joint is of an arm or a leg."""
-    return H36M_17.joint_names.index(name) in LIMB_JOINTS
 
 
 def _aligned_errors(joints: Array, truth: Array) -> Array:

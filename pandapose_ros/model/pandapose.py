@@ -196,7 +196,7 @@ class PandaPose(nn.Module):
     def lifter_state_dict(self) -> dict[str, Tensor]:
         """Return the state of everything but the backbone."""
         state = self.state_dict()
-        return {key: value for key, value in state.items() if not _is_backbone(key)}
+        return {k: value for k, value in state.items() if not k.startswith(BACKBONE_PREFIX)}
 
     def load_lifter_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Load what `lifter_state_dict` gave.
@@ -254,11 +254,6 @@ class PandaPose(nn.Module):
         got = [list(level.shape) for level in features]
         if got != expected:
             raise ValueError(f"expected feature levels {expected}, got {got}")
-
-
-def _is_backbone(key: str) -> bool:
-    """Say whether a key of the state belongs to the backbone."""
-    return key.startswith(BACKBONE_PREFIX)
 
 
 def _build_backbone(config: ModelConfig) -> nn.Module:
