@@ -197,7 +197,7 @@ def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "disk is full" in str(error)
 
 
-def quality(*, depth: int, latched: bool = False) -> Qos:
+def quality(*, depth: int, latched: bool) -> Qos:
     """Return the reliable quality of service that a player has to offer for a topic.
 
     Args:

@@ -55,7 +55,7 @@ def follow_person(
     tracker: PeopleTracker,
     candidates: Sequence[Candidate],
     field_of_view: float,
-    baseline: str = "",
+    baseline: str,
 ) -> Track:
     """Follow the person who is seen longest and lift them with every network.
 

@@ -61,7 +61,7 @@ class BagPlayer:
         executor: Executor,
         reader: Reader,
         image: str,
-        needed: Sequence[str] = (),
+        needed: Sequence[str],
     ) -> None:
         """Connect to the node.
 

@@ -202,7 +202,7 @@ def dressed_bodies(
 
 
 def dress(
-    rig: Rig, base: BaseBodies, b: int, worn: dict[Part, Garment], *, held_out: bool = False
+    rig: Rig, base: BaseBodies, b: int, worn: dict[Part, Garment], *, held_out: bool
 ) -> Body:
     """Put garments on one body and merge all into one mesh without hidden parts.
 

@@ -29,7 +29,7 @@ class RecordedTopics:
             remedy = "; was it cut off? `ros2 bag reindex` repairs that" if bag.is_dir() else ""
             raise ValueError(f"cannot read the recording {bag}: {error}{remedy}") from error
 
-    def count_images(self, topics: Sequence[str], depths: Sequence[str] = ()) -> dict[str, int]:
+    def count_images(self, topics: Sequence[str], depths: Sequence[str]) -> dict[str, int]:
         """Return the number of images on each topic to process.
 
         Args:
