@@ -87,7 +87,7 @@ def test_no_crops_are_no_error(net):
     ]
 
 
-def test_it_is_frozen(net, crops):
+def test_it_is_frozen(net):
     assert not any(parameter.requires_grad for parameter in net.parameters())
     assert not any(module.training for module in copy.deepcopy(net).train().modules())
 

@@ -122,7 +122,7 @@ def test_a_wrong_wheel_installs_nothing(tmp_path, contents, broken, message, cap
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_an_interrupted_write_leaves_the_old_file(tmp_path, contents, wheel, monkeypatch):
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, wheel, monkeypatch):
     (tmp_path / PERSON_DETECTOR.name).write_bytes(b"old")
 
     def fail(*_):

@@ -49,7 +49,7 @@ OUT_OF_MEMORY_THERE = RuntimeError(
 BROKEN = RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with ...")
 
 
-def test_one_shortage_of_memory_costs_no_image(graph, node, make_camera, walker, capfd):
+def test_one_shortage_of_memory_costs_no_image(node, make_camera, walker, capfd):
     camera = make_camera()
     camera.wait_for_node()
     fault = Fault(node._estimator.networks.landmark_net, OUT_OF_MEMORY, times=1)

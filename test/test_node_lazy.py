@@ -100,7 +100,7 @@ def test_whoever_pauses_says_so_and_is_not_silent(graph, camera, start, log):
     graph.spin_until(lambda: "no image on /image for 0.5 s" in log.text)
 
 
-def test_after_a_pause_people_are_followed_on_or_lost_as_ever(graph, camera, start, walker):
+def test_after_a_pause_people_are_followed_on_or_lost_as_ever(camera, start, walker):
     start()
     received = []
 
@@ -145,7 +145,7 @@ def test_images_on_their_way_are_counted(graph, camera, start, blank, monkeypatc
     assert (node.statistics.received, node.statistics.processed) == (2, 1)
 
 
-def test_it_is_live_and_a_frame_on_tf_is_a_result_too(graph, camera, start, make_node):
+def test_it_is_live_and_a_frame_on_tf_is_a_result_too(graph, camera, start):
     node = start(lazy=False)
     wait_for(camera, True)
     node.set_parameters([Parameter("lazy", value=True)])

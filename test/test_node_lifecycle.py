@@ -161,7 +161,7 @@ def test_skeleton_info_is_latched(graph, make_node, make_camera):
     assert len(late[0].weights_sha256) == 64
 
 
-def test_live_parameters_take_effect_with_the_next_image(graph, make_node, make_camera, walker):
+def test_live_parameters_take_effect_with_the_next_image(make_node, make_camera, walker):
     node, camera = make_node(tracking=False), make_camera()
     assert node.start()
     camera.wait_for_node()

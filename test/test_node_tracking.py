@@ -18,9 +18,7 @@ def ages(message):
     return [skeleton.age.sec + skeleton.age.nanosec / 1e9 for skeleton in message.skeletons]
 
 
-def test_people_over_time_and_a_recording_that_starts_again(
-    graph, node, make_camera, walker, capfd
-):
+def test_people_over_time_and_a_recording_that_starts_again(node, make_camera, walker, capfd):
     camera = make_camera()
     assert node.start()
     camera.wait_for_node()

@@ -94,7 +94,7 @@ def test_looking_down_shows_the_head_nearer_than_the_feet():
     assert (joints[:, 10, 2] < joints[:, 3, 2]).all()
 
 
-def test_crop_cameras_are_those_of_the_estimator(bank):
+def test_crop_cameras_are_those_of_the_estimator():
     # With an identity K, the region drawn here must give the camera that geometry gives.
     config = SkeletonSampleConfig()
     rng = np.random.default_rng(5)

@@ -168,7 +168,7 @@ def test_people_are_rendered_while_training(motion, tmp_path):
         BatchSource(replace(data, images="images"), config, tmp_path, Share())
 
 
-def test_data_sets_become_samples_with_features(tmp_path):
+def test_data_sets_become_samples_with_features():
     clip = rendered_clips([ROOT / "config" / "demo" / "walk.mp4"]).every(70)
     samples = list(clip.read())
     ((name, read),) = parts_of(clip, "clip")

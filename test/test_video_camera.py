@@ -178,7 +178,7 @@ def test_the_process_ends_well_at_the_end_of_a_file(clip):
     assert f"end of {clip}: {FRAMES} images" in done.stderr
 
 
-def test_the_process_fails_in_one_line(clip):
+def test_the_process_fails_in_one_line():
     done = run("source:=/absent.mp4")
     assert done.returncode == 1
     assert "source '/absent.mp4' is neither a file" in done.stderr
