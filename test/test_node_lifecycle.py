@@ -64,6 +64,24 @@ def test_a_manager_drives_it_by_services(graph, make_node, make_camera, blank):
             camera.exchange(camera.message(blank))
 
 
+def test_a_manager_may_ask_for_what_has_been_done(graph, make_node, make_camera, blank):
+    node, camera = make_node(threads=1), make_camera()
+    change = camera.node.create_client(ChangeState, "pose_node/change_state")
+    meet_manager(graph, change)
+
+    def is_done(transition):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return ask(graph, change, request).success
+
+    assert not is_done(Transition.TRANSITION_ACTIVATE)  # not configured yet
+    assert node.start()
+    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+        assert not is_done(transition)
+    camera.wait_for_node()
+    camera.exchange(camera.message(blank))
+    assert node.trigger_deactivate() == SUCCESS
+
+
 def test_nothing_is_published_while_inactive(graph, make_node, make_camera, blank):
     node, camera = make_node(), make_camera()
     received = [camera.skeletons]

@@ -18,7 +18,7 @@ from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.parameters import Parameters
 from pandapose_ros.node.report import Report
 from pandapose_ros.node.running import keep_freed_memory, spin, start_ros
-from pandapose_ros.node.services import Services
+from pandapose_ros.node.services import Services, refuse_impossible_transitions
 from pandapose_ros.node.statistics import NodeStatistics
 from pandapose_ros.node.worker import Frame, LatestFrameWorker
 from pandapose_ros.node.world import SharedWorld
@@ -45,6 +45,7 @@ class PoseNode(LifecycleNode):
             node_options: As of `rclpy.node.Node`, which checks them.
         """
         super().__init__("pose_node", **node_options)
+        refuse_impossible_transitions(self)
         self.is_shut_down = False
         self.parameters = Parameters(self, EstimatorConfig, NodeConfig, WorldConfig, PictureConfig)
         self.cameras: list[Camera] = []
