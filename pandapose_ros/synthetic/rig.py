@@ -178,22 +178,15 @@ def _bone_rotations(
     for index, side in enumerate(("left", "right")):
         end = f".{side[0].upper()}"
         turned |= {f"clavicle{end}": chest, f"shoulder01{end}": chest}
-        arm = tuple(f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist"))
-        upper, middle, lower = _limb(at_rest, targets, arm, chest)
-        turned |= {
-            f"upperarm01{end}": upper,
-            f"upperarm02{end}": middle,
-            f"lowerarm01{end}": lower,
-        }
-        leg = tuple(f"{side}_{joint}" for joint in ("hip", "knee", "ankle"))
-        upper, middle, lower = _limb(at_rest, targets, leg, pelvis)
-        turned |= {
-            f"upperleg01{end}": upper,
-            f"upperleg02{end}": middle,
-            f"lowerleg01{end}": lower,
-        }
+        for limb, joints, base in (
+            ("arm", ("shoulder", "elbow", "wrist"), chest),
+            ("leg", ("hip", "knee", "ankle"), pelvis),
+        ):
+            names = tuple(f"{side}_{joint}" for joint in joints)
+            bones = (f"upper{limb}01{end}", f"upper{limb}02{end}", f"lower{limb}01{end}")
+            turned |= zip(bones, _limb(at_rest, targets, names, base), strict=True)
         toe = rest[:, rig.index(f"toe1-1{end}")] - rest[:, rig.index(f"foot{end}")]
-        turned[f"foot{end}"] = _level_foot(lower, toe, foot_level[:, index])
+        turned[f"foot{end}"] = _level_foot(turned[f"lowerleg01{end}"], toe, foot_level[:, index])
     rotations: list[Tensor] = []
     for name, parent in zip(rig.names, rig.parents, strict=True):
         rotations.append(turned[name] if name in turned else rotations[parent])
