@@ -182,7 +182,7 @@ def test_the_command_goes_on_where_it_stopped(tmp_path, capsys):
     assert main([*words, "--count", "1", "--seed", "1"]) == 0
     assert (out / "1_00000.jpg").read_bytes() != content
     assert len(list(out.glob("*.jpg"))) == 4
-    assert not list(out.glob("*.partial"))
+    assert not list(out.glob("*.part"))
     assert main([*words, "--size", "32"]) == 1
     assert "was rendered with other options (size;" in capsys.readouterr().err
 

@@ -11,6 +11,7 @@ from pandapose_ros.config import RenderConfig
 from pandapose_ros.synthetic.furnished import render_furnished
 from pandapose_ros.synthetic.furniture import MOST_FACES, Thing, read_library
 from pandapose_ros.tools.rendered_folder import encode_jpeg, keep_options, sha256
+from pandapose_ros.whole_files import replace_file
 
 _JPEG_QUALITY = (70, 95)  # minimum and maximum, as in libjpeg
 _SMALLEST_PX = 16
@@ -46,9 +47,7 @@ def run(args: argparse.Namespace) -> int:
         rng = np.random.default_rng((args.seed, number))
         picture = render_furnished(things, args.size, rng).numpy()
         quality = int(rng.integers(*_JPEG_QUALITY, endpoint=True))
-        partial = paths[number].with_suffix(".partial")
-        encode_jpeg(picture, quality).tofile(partial)
-        partial.replace(paths[number])
+        replace_file(paths[number], encode_jpeg(picture, quality).tobytes())
     return 0
 
 
