@@ -7,6 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
+from pandapose_ros.data.challenging import (
+    ErrorUnit,
+    Reduction,
+    challenging_subset,
+    keypoint_errors,
+)
 from pandapose_ros.data.dataset import human36m, read_image
 from pandapose_ros.data.human36m import metric_crop, read_human36m
 from pandapose_ros.geometry import project, transform_points
@@ -85,9 +91,13 @@ def test_samples_are_read_back(tmp_path, labels):
     assert str(samples.images[3]).endswith("ca_02/s_09_act_02_subact_01_ca_02_000002.jpg")
     for i, sample in enumerate(labels):
         np.testing.assert_allclose(samples.joints[i], sample["joints_3d"])
+        np.testing.assert_array_equal(samples.keypoints_crop[i], sample["joints_2d_cpn_crop"])
+        np.testing.assert_array_equal(samples.true_keypoints_crop[i], sample["joints_2d_gt_crop"])
     assert samples.keypoints.dtype == samples.joints.dtype == np.float32
+    assert samples.cameras.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert (samples.subjects == 9).all()
     assert (samples.actions == 2).all()
+    assert (samples.subactions == 1).all()
     np.testing.assert_allclose(samples.K, np.tile(K, (8, 1, 1)))
     np.testing.assert_allclose(samples.distortion[0], (-0.2, 0.24, -0.0009, -0.0016, -0.001))
 
@@ -98,11 +108,20 @@ def test_pixels_and_crops_agree_with_the_camera(tmp_path, labels):
         true = project(samples.joints[i], samples.K[i])
         np.testing.assert_allclose(samples.true_keypoints[i], true, atol=1e-2)
         for image, crop in (
-            (samples.true_keypoints[i], labels[i]["joints_2d_gt_crop"]),
-            (samples.keypoints[i], labels[i]["joints_2d_cpn_crop"]),
+            (samples.true_keypoints[i], samples.true_keypoints_crop[i]),
+            (samples.keypoints[i], samples.keypoints_crop[i]),
         ):
             expected = transform_points(samples.crop_from_image[i], image)
             np.testing.assert_allclose(crop, expected, atol=1e-2)
+
+
+def test_other_detections_are_brought_into_the_crop(tmp_path, labels):
+    for sample in labels:
+        sample["joints_2d_hrnet"] = sample.pop("joints_2d_cpn")
+    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None, "hrnet")
+    np.testing.assert_allclose(
+        samples.keypoints_crop[0], labels[0]["joints_2d_cpn_crop"], atol=1e-2
+    )
 
 
 def test_the_command_scores_on_other_detections(tmp_path, labels):
@@ -119,6 +138,22 @@ def test_the_command_scores_on_other_detections(tmp_path, labels):
         errors[detector] = record["keypoint_error_px"]
     assert errors["cpn"] > 0.5
     assert errors["hrnet"] < 0.3  # true ones are without the distortion of the lens
+
+
+def test_challenging_samples_are_found(tmp_path, labels):
+    crop = labels[5]["joints_2d_cpn_crop"]
+    labels[5]["joints_2d_cpn_crop"] = crop + np.float32(20)
+    samples = read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn")
+    keypoints = samples.keypoints_crop, samples.true_keypoints_crop
+    subset = challenging_subset(
+        "human36m",
+        keypoints,
+        threshold=5.0,
+        unit=ErrorUnit.CROP,
+        reduction=Reduction.MEAN,
+    )
+    assert subset.indices == (5,)
+    assert keypoint_errors(*keypoints, Reduction.MEAN)[0] < 5
 
 
 def test_images_are_looked_for(tmp_path, labels):
@@ -148,7 +183,7 @@ def test_wrong_fields_are_named(tmp_path, labels, changes, message):
         read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn")
 
 
-@pytest.mark.parametrize("name", ["image", "joints_3d", "joints_2d_gt", "scale", "subject"])
+@pytest.mark.parametrize("name", ["image", "joints_3d", "joints_2d_gt_crop", "scale", "subject"])
 def test_missing_fields_are_named(tmp_path, labels, name):
     del labels[1][name]
     with pytest.raises(ValueError, match=f"sample 1: expected the field '{name}'"):

@@ -64,7 +64,10 @@ def test_training_samples_are_read_back(tmp_path, training):
     assert len(samples.images) == 12
     assert str(samples.images[0]) == "s_01_seq_01_ca_00/s_01_seq_01_ca_00_000001.jpg"
     assert str(samples.images[11]) == "s_07_seq_02_ca_04/s_07_seq_02_ca_04_000004.jpg"
-    assert samples.sequences == ("S1 Seq1",) * 8 + ("S7 Seq2",) * 4
+    assert samples.subjects.tolist() == [1] * 8 + [7] * 4
+    assert samples.cameras.tolist() == [0] * 5 + [8] * 3 + [4] * 4
+    assert samples.sequences[0] == "S1 Seq1"
+    assert samples.frames.tolist() == [*range(5), *range(3), *range(4)]
 
 
 def test_joints_are_ordered_and_in_metres(tmp_path, training):
@@ -91,8 +94,9 @@ def test_intrinsics_are_found_where_the_data_tell_them(tmp_path, training):
 
 def test_only_valid_test_frames_are_taken(tmp_path, testing):
     samples = read_mpi_inf_3dhp(write(tmp_path, testing), None)
-    assert [int(path.stem[-6:]) for path in samples.images] == [1, 3, 4, 6, 1, 2, 3, 4]
-    assert samples.sequences == ("TS1",) * 4 + ("TS5",) * 4
+    assert samples.frames.tolist() == [0, 2, 3, 5, 0, 1, 2, 3]
+    assert samples.subjects.tolist() == [1] * 4 + [5] * 4
+    assert (samples.cameras == -1).all()
     assert str(samples.images[1]) == "TS1/TS1_000003.jpg"
     np.testing.assert_allclose(
         samples.joints[1, 0], testing["TS1"]["data_3d"][2, 14] / 1000, rtol=1e-5

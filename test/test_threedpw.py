@@ -45,7 +45,7 @@ def write(folder, sequence):
 def test_frames_of_all_people_are_read(tmp_path, sequence):
     samples = read_threedpw(write(tmp_path, sequence), None)
     assert samples.people.tolist() == [0, 0, 0, 1, 1, 1, 1]
-    assert [int(path.stem[-5:]) for path in samples.images] == [0, 1, 3, 0, 1, 2, 3]
+    assert samples.frames.tolist() == [0, 1, 3, 0, 1, 2, 3]
     assert str(samples.images[2]) == "downtown_walking_00/image_00003.jpg"
     assert set(samples.sequences) == {"downtown_walking_00"}
     np.testing.assert_array_equal(samples.K, np.tile(K, (7, 1, 1)))
@@ -75,13 +75,16 @@ def test_detected_keypoints_keep_what_was_not_found_unknown(tmp_path, sequence):
     samples = read_threedpw(write(tmp_path, sequence), None)
     wrist = INDEX["right_wrist"]
     assert np.isnan(samples.keypoints[1, wrist]).all()
+    assert samples.keypoint_scores[1, wrist] == 0
     np.testing.assert_allclose(
         samples.keypoints[0, wrist], sequence["poses2d"][0][0, :2, 4], rtol=1e-6
     )
     np.testing.assert_allclose(
         samples.keypoints[0, INDEX["nose"]], sequence["poses2d"][0][0, :2, 0], rtol=1e-6
     )
+    assert samples.keypoint_scores[0, wrist] == pytest.approx(0.8)
     assert np.isnan(samples.keypoints[:, INDEX["head"]]).all()
+    assert (samples.keypoint_scores[:, INDEX["head"]] == 0).all()
 
 
 def test_images_are_looked_for(tmp_path, sequence):

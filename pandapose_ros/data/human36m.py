@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros.data.safe_pickle import array_field, field, read_pickle
-from pandapose_ros.geometry import project
+from pandapose_ros.geometry import project, transform_points
 
 Array = NDArray[np.floating]
 
@@ -18,7 +18,7 @@ _SCALE_PX = 200.0
 _BOX = np.array(((-1.0, -0.9, 0.0), (1.0, 1.1, 0.0)))  # round the pelvis, metres
 # Of the cameras 54138969, 55011271, 58860488 and 60457274.
 _IMAGE_WIDTH, _IMAGE_HEIGHTS = 1000, (1002, 1000, 1000, 1002)
-_NUMBERS = {"subject": "subjects", "action": "actions"}
+_NUMBERS = {"subject": "subjects", "action": "actions", "subaction": "subactions"}
 
 
 @dataclass(frozen=True)
@@ -29,23 +29,31 @@ class Human36mSamples:
         images: N files, or their names below the image tree if no folder was given.
         keypoints: [N, 17, 2], as detected, image pixels.
         true_keypoints: [N, 17, 2], image pixels.
+        keypoints_crop: [N, 17, 2], as detected, pixels of the 192 x 256 crop.
+        true_keypoints_crop: [N, 17, 2], pixels of the crop.
         joints: [N, 17, 3], camera frame, metres.
         K: [N, 3, 3], pixels.
         distortion: [N, 5], k1, k2, p1, p2, k3.
-        crop_from_image: [N, 2, 3]. The crop of 192 x 256 was made with the true pelvis' depth.
+        crop_from_image: [N, 2, 3]. The crop was made with the true pelvis' depth.
         subjects: [N], 1 to 11.
         actions: [N], 2 to 16.
+        subactions: [N], 1 or 2.
+        cameras: [N], 0 to 3.
     """
 
     images: tuple[Path, ...]
     keypoints: Array
     true_keypoints: Array
+    keypoints_crop: Array
+    true_keypoints_crop: Array
     joints: Array
     K: Array
     distortion: Array
     crop_from_image: Array
     subjects: NDArray[np.int64]
     actions: NDArray[np.int64]
+    subactions: NDArray[np.int64]
+    cameras: NDArray[np.int64]
 
 
 def read_human36m(path: Path, image_folder: Path | None, detector: str) -> Human36mSamples:
@@ -98,13 +106,23 @@ def _read_sample(label: object, detector: str, place: str) -> dict[str, NDArray]
     camera = int(array_field(label, "camera_id", (), place))
     if camera not in range(len(_IMAGE_HEIGHTS)):
         raise ValueError(f"{place}: expected field 'camera_id' from 0 to 3, got {camera}")
+    sample["cameras"] = np.array(camera)
     sample["joints"] = array_field(label, "joints_3d", (17, 3), place).astype(np.float32)
-    sample["crop_from_image"] = _crop_from_image(
+    crop_from_image = _crop_from_image(
         array_field(label, "center", (2,), place), array_field(label, "scale", (2,), place)
     )
+    sample["crop_from_image"] = crop_from_image
     for ours, theirs in (("keypoints", detector), ("true_keypoints", "gt")):
         screen = array_field(label, f"joints_2d_{theirs}", (17, 2), place)
-        sample[ours] = _pixels_from_screen(screen, _IMAGE_HEIGHTS[camera]).astype(np.float32)
+        pixels = _pixels_from_screen(screen, _IMAGE_HEIGHTS[camera])
+        sample[ours] = pixels.astype(np.float32)
+        name = f"joints_2d_{theirs}_crop"
+        # Files with other detections than CPN's may have them in the image only.
+        if isinstance(label, dict) and name not in label and theirs != "gt":
+            crop = transform_points(crop_from_image, pixels)
+        else:
+            crop = array_field(label, name, (17, 2), place)
+        sample[f"{ours}_crop"] = crop.astype(np.float32)
     camera_field = field(label, "camera", place)
     sample["K"], sample["distortion"] = _read_camera(camera_field, f"{place}, field 'camera'")
     return sample

@@ -19,7 +19,7 @@ _JOINTS = 17
 # Where the joints of H36M-17 are in the file: head-top, neck, right arm, left arm, right leg,
 # left leg, pelvis, spine, head. Its "head" stands for the nose.
 _H36M_FROM_3DHP = (14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4)
-_TRAIN_NAME, _TEST_NAME = re.compile(r"S(\d+) Seq(\d+)"), re.compile(r"TS\d+")
+_TRAIN_NAME, _TEST_NAME = re.compile(r"S(\d+) Seq(\d+)"), re.compile(r"TS(\d+)")
 _GREATEST_RESIDUE_PX = 2.0
 
 
@@ -34,7 +34,10 @@ class MpiInf3dhpSamples:
         keypoints_crop: [N, 17, 2], true, pixels of the crop; NaN where the file has none.
         joints: [N, 17, 3], camera frame, metres.
         K: [N, 3, 3], pixels; NaN where joints and keypoints do not tell it.
+        subjects: [N], 1 to 8, of the test set 1 to 6.
         sequences: N names such as "S1 Seq2" or "TS3", which stand for actions.
+        cameras: [N], 0 to 8; -1 in the test set, which has one camera a sequence.
+        frames: [N], from 0.
     """
 
     images: tuple[Path, ...]
@@ -42,18 +45,22 @@ class MpiInf3dhpSamples:
     keypoints_crop: Array
     joints: Array
     K: Array
+    subjects: NDArray[np.int64]
     sequences: tuple[str, ...]
+    cameras: NDArray[np.int64]
+    frames: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class _Take:
-    """Hold what one camera saw of a sequence: its name, images' folder and fields."""
+    """Hold what one camera saw of a sequence: its name, numbers and fields."""
 
     sequence: str
+    subject: int
+    camera: int
     folder: str
     label: object
     place: str
-    is_test: bool
 
 
 def read_mpi_inf_3dhp(path: Path, image_folder: Path | None) -> MpiInf3dhpSamples:
@@ -85,7 +92,10 @@ def read_mpi_inf_3dhp(path: Path, image_folder: Path | None) -> MpiInf3dhpSample
         keypoints_crop=np.concatenate([part.keypoints_crop for part in parts]),
         joints=np.concatenate([part.joints for part in parts]),
         K=np.concatenate([part.K for part in parts]),
+        subjects=np.concatenate([part.subjects for part in parts]),
         sequences=tuple(name for part in parts for name in part.sequences),
+        cameras=np.concatenate([part.cameras for part in parts]),
+        frames=np.concatenate([part.frames for part in parts]),
     )
     if image_folder is not None and samples.images and not samples.images[0].is_file():
         raise FileNotFoundError(
@@ -98,8 +108,8 @@ def _takes(data: dict[str, object], path: Path) -> Iterator[_Take]:
     """Return all takes of a file."""
     for name, content in data.items():
         place = f"{path}, sequence '{name}'"
-        if _TEST_NAME.fullmatch(str(name)):
-            yield _Take(name, name, content, place, is_test=True)
+        if test := _TEST_NAME.fullmatch(str(name)):
+            yield _Take(name, int(test[1]), -1, name, content, place)
         elif train := _TRAIN_NAME.fullmatch(str(name)):
             subject, sequence = int(train[1]), int(train[2])
             if not (
@@ -112,7 +122,7 @@ def _takes(data: dict[str, object], path: Path) -> Iterator[_Take]:
             for camera, label in content[0].items():
                 number = _camera_number(camera, place)
                 folder = f"s_{subject:02d}_seq_{sequence:02d}_ca_{number:02d}"
-                yield _Take(name, folder, label, f"{place}, camera {number}", is_test=False)
+                yield _Take(name, subject, number, folder, label, f"{place}, camera {number}")
         else:
             raise ValueError(
                 f"{path}: expected sequences such as 'S1 Seq2' or 'TS3', got '{name}'"
@@ -136,7 +146,7 @@ def _read_take(take: _Take, image_folder: Path | None) -> MpiInf3dhpSamples:
     else:
         crop = np.full_like(keypoints, np.nan)
     valid = np.ones(count, bool)
-    if take.is_test:
+    if take.camera < 0:
         flags = np.ravel(field(take.label, "valid", take.place))
         valid = array_field({"valid": flags}, "valid", (count,), take.place) > 0
     frames = np.flatnonzero(valid)
@@ -151,7 +161,10 @@ def _read_take(take: _Take, image_folder: Path | None) -> MpiInf3dhpSamples:
         keypoints_crop=crop[frames][:, order].astype(np.float32),
         joints=joints.astype(np.float32),
         K=np.tile(_fit_intrinsics(joints, keypoints), (len(frames), 1, 1)),
+        subjects=np.full(len(frames), take.subject),
         sequences=(take.sequence,) * len(frames),
+        cameras=np.full(len(frames), take.camera),
+        frames=frames,
     )
 
 

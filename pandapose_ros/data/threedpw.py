@@ -60,21 +60,25 @@ class ThreeDpwSamples:
         images: N files, or their names below the image tree if no folder was given.
         keypoints: [N, 17, 2], as the sequence file has them detected, image pixels; NaN for
             what was not found and for the top of the head.
+        keypoint_scores: [N, 17], 0 for what was not found.
         true_keypoints: [N, 17, 2], image pixels; NaN as in `joints`.
         joints: [N, 17, 3], camera frame, metres; NaN for nose and top of the head, which SMPL's
             joints do not have.
         K: [N, 3, 3], pixels.
         sequences: N names, which stand for actions.
         people: [N], the person in the sequence, from 0; stands for the subject.
+        frames: [N], from 0.
     """
 
     images: tuple[Path, ...]
     keypoints: Array
+    keypoint_scores: Array
     true_keypoints: Array
     joints: Array
     K: Array
     sequences: tuple[str, ...]
     people: NDArray[np.int64]
+    frames: NDArray[np.int64]
 
 
 def read_threedpw(path: Path, image_folder: Path | None) -> ThreeDpwSamples:
@@ -104,7 +108,7 @@ def read_threedpw(path: Path, image_folder: Path | None) -> ThreeDpwSamples:
     people = [_read_person(record, person, cameras, place) for person in range(count)]
     joints = np.concatenate([person[0] for person in people])
     frames = np.concatenate([person[2] for person in people])
-    keypoints = _detected(np.concatenate([person[1] for person in people]))
+    keypoints, scores = _detected(np.concatenate([person[1] for person in people]))
     folder = Path() if image_folder is None else image_folder
     images = tuple(folder / name / f"image_{frame:05d}.jpg" for frame in frames)
     if image_folder is not None and images and not images[0].is_file():
@@ -114,11 +118,13 @@ def read_threedpw(path: Path, image_folder: Path | None) -> ThreeDpwSamples:
     return ThreeDpwSamples(
         images=images,
         keypoints=keypoints.astype(np.float32),
+        keypoint_scores=scores.astype(np.float32),
         true_keypoints=project(joints, K).astype(np.float32),
         joints=joints.astype(np.float32),
         K=np.tile(K, (len(joints), 1, 1)),
         sequences=(name,) * len(joints),
         people=np.repeat(np.arange(len(people)), [len(person[2]) for person in people]),
+        frames=frames,
     )
 
 
@@ -159,8 +165,9 @@ def _middles(points: Array, table: _Middles) -> Array:
     return middles
 
 
-def _detected(detected: Array) -> Array:
-    """Return keypoints [N, 17, 2] from COCO's [N, 3, 18], whose scores are last."""
+def _detected(detected: Array) -> tuple[Array, Array]:
+    """Return keypoints [N, 17, 2] and their scores [N, 17] from COCO's [N, 3, 18]."""
     points = detected.swapaxes(1, 2).copy()
     points[points[..., 2] <= 0] = np.nan
-    return _middles(points[..., :2], _FROM_COCO)
+    middles = _middles(points, _FROM_COCO)
+    return middles[..., :2], np.nan_to_num(middles[..., 2])
