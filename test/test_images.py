@@ -137,10 +137,15 @@ def test_semiplanar_yuv(smooth, encoding):
 def test_nv24_has_a_colour_for_every_pixel(smooth):
     planar = cv2.cvtColor(smooth, cv2.COLOR_RGB2YUV_I420)
     u, v = planar[32:].reshape(2, -1)[:, 0]
-    chroma = np.tile(np.array([u, v], np.uint8), (32 * 48)).reshape(64, 48)
-    decoded = image_from_message(message(np.vstack([planar[:32], chroma]), "nv24", height=32))
-    assert decoded.shape == smooth.shape
-    assert np.abs(decoded.astype(int) - smooth).max() <= 3
+    chroma = np.tile(np.array([u, v], np.uint8), (32, 48))
+    for padding in (0, 16):  # a row of chroma is twice as long as one of luma, and so is its step
+        luma = np.pad(planar[:32], ((0, 0), (0, padding)))
+        padded = np.pad(chroma, ((0, 0), (0, 2 * padding)), constant_values=77)
+        image = message(np.vstack([luma, padded.reshape(64, -1)]), "nv24", height=32)
+        image.width = 48
+        decoded = image_from_message(image)
+        assert decoded.shape == smooth.shape
+        assert np.abs(decoded.astype(int) - smooth).max() <= 3
 
 
 @pytest.mark.parametrize(

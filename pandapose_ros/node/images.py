@@ -130,8 +130,14 @@ def _planes(message: Image) -> NDArray[np.uint8]:
         raise ValueError(f"{message.encoding} needs an even height, got {message.height}")
     if message.encoding != "nv24":
         return rows_of(message, message.height * 3 // 2, 1)[..., 0]
-    rows = rows_of(message, message.height * 3, 1)[..., 0]
-    chroma = np.ascontiguousarray(rows[message.height :]).reshape(message.height, -1, 2)
+    rows = rows_of(message, message.height * 3, 1)[..., 0]  # as long as luma and chroma
+    chroma = np.ndarray(
+        (message.height, message.width, 2),
+        np.uint8,
+        buffer=memoryview(message.data),
+        offset=message.height * message.step,
+        strides=(2 * message.step, 2, 1),
+    )
     # A quarter of the colours, as nv12 has them: people look the same.
     quarter = chroma[::2, ::2].reshape(message.height // 2, message.width)
     return np.concatenate((rows[: message.height], quarter))
