@@ -140,3 +140,19 @@ def test_a_camera_of_another_size_has_time_to_send_its_calibration(
     graph.spin_for(0.2)
     assert send(small, calibration_of(blank)) == "in use"
     assert send(small).startswith("refused, assuming")
+
+
+def test_an_unknown_number_that_stays_is_no_change(graph, make_node, make_camera, blank, log):
+    node, camera = make_node(threads=1), make_camera()
+    assert node.start()
+    camera.wait_for_node()
+    for focal_length in (600.0, 600.0, 500.0):
+        info = calibration_of(blank)
+        info.k[0] = focal_length
+        info.p[3] = float("nan")  # of no use here
+        before = node.cameras[0].input.camera_info
+        camera.infos.publish(info)
+        graph.spin_until(lambda was=before: node.cameras[0].input.camera_info is not was)
+        assert "has changed" not in log.text
+        camera.exchange(camera.message(blank))
+    graph.spin_until(lambda: "has changed: fx is 500 px" in log.text)

@@ -121,6 +121,7 @@ class Calibration:
         )
 
 
-def _lens(message: CameraInfo) -> tuple:
-    """Return what a camera_info says about the lens."""
-    return (message.distortion_model, *message.k, *message.p, *message.d)
+def _lens(message: CameraInfo) -> tuple[str, bytes, bytes, bytes]:
+    """Return what a camera_info says about the lens, bit for bit: NaN is like NaN then."""
+    k, p, d = message.k.tobytes(), message.p.tobytes(), message.d.tobytes()
+    return (message.distortion_model, k, p, d)

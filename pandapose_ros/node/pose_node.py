@@ -245,7 +245,7 @@ class PoseNode(LifecycleNode):
         """Deactivate, as the device cannot be used; runs in the executor's thread."""
         if self._worker is None:
             return
-        self.get_logger().error(f"deactivated: {self._fault}; then activate again")
+        self.get_logger().error(f"deactivated: {self._fault}")
         self.trigger_deactivate()
 
     def _report(self) -> Report:
