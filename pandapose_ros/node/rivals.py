@@ -1,4 +1,4 @@
-"""Other pose_nodes that publish people under the names that this one gives."""
+"""Other nodes that publish people under the names that this one gives, or have its own name."""
 
 import time
 from contextlib import suppress
@@ -18,7 +18,8 @@ _SKELETONS = "pandapose_ros/msg/Skeleton3DArray"
 class Rivals:
     """Look for them in the graph every 5 s, and warn once.
 
-    Ids are unique within a node only, but `/tf` and `/humans/bodies` are the same for all.
+    Ids are unique within a node only, but `/tf` and `/humans/bodies` are the same for all; and
+    so are all topics for nodes of one name, as of a launch file that was started twice.
     """
 
     def __init__(
@@ -48,15 +49,29 @@ class Rivals:
 
     def _look(self) -> None:
         now = time.monotonic()
-        for topic, effect in self._topics.items():
-            names = self._others(topic)
-            if not names:
+        for topic, text in self._found().items():
+            if not text:
                 self._since.pop(topic, None)
             elif now - self._since.setdefault(topic, now) >= _LEAST_TIME:
-                self._notices.warn(
-                    f"{names} publishes people on {topic} too, under the same names: {effect}; "
-                    "serve all cameras from one node (parameter cameras)"
-                )
+                self._notices.warn(text)
+
+    def _found(self) -> dict[str, str]:
+        """Return what is to be said of each topic, and of the node's name; empty: nothing."""
+        found = {}
+        for topic, effect in self._topics.items():
+            names = self._others(topic)
+            found[topic] = names and (
+                f"{names} publishes people on {topic} too, under the same names: {effect}; "
+                "serve all cameras from one node (parameter cameras)"
+            )
+        me = (self._node.get_name(), self._node.get_namespace())
+        is_shared = self._node.get_node_names_and_namespaces().count(me) > 1
+        name = self._node.get_fully_qualified_name()
+        found[name] = is_shared * (
+            f"there is another node {name}: skeletons of both come on the same topics, and either "
+            "answers a service call; stop one of them, or start it in a namespace of its own"
+        )
+        return found
 
     def _others(self, topic: str) -> str:
         """Name the other pose_nodes that publish on a topic; empty if there are none."""

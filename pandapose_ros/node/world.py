@@ -44,9 +44,7 @@ class SharedWorld:
         self.hri = HriBridge(node) if config.publish_hri else None
         self.transforms = open_transforms(node) if self.target else None
         tf, hri = config.publish_tf, config.publish_hri
-        self._rivals = None
-        if tf or hri:
-            self._rivals = Rivals(node, self.notices, publish_tf=tf, publish_hri=hri)
+        self._rivals = Rivals(node, self.notices, publish_tf=tf, publish_hri=hri)
 
     def destroy(self) -> None:
         """Unsubscribe and remove the publishers."""
