@@ -56,7 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=_COMMANDS, metavar="COMMAND")
     command = parser.parse_args(arguments[:1]).command
-    _set_up_threads(command)
+    if command not in _ALONE:
+        # Threads that spin while they wait starve camera, node and listener of each other's
+        # cores: with two cores busy a frame takes twenty times as long. Read when PyTorch is
+        # loaded, so set here.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         module = importlib.import_module(f"pandapose_ros.tools.{command.replace('-', '_')}")
         options = argparse.ArgumentParser(f"pandapose {command}", description=module.__doc__)
@@ -76,18 +80,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     print(f"pandapose {command}: {message}", file=sys.stderr)
     return 1
-
-
-def _set_up_threads(command: str) -> None:
-    """Set what PyTorch reads when it is loaded."""
-    if command in _ALONE:
-        # A landmark net's steps forward and back are more kernels than oneDNN keeps (1,024): it
-        # would make them anew in each step, and memory would grow by 100 MB each time.
-        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
-    else:
-        # Threads that spin while they wait starve camera, node and listener of each other's
-        # cores: with two cores busy a frame takes twenty times as long.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 if __name__ == "__main__":
