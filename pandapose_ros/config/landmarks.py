@@ -42,7 +42,7 @@ class LandmarkTrainConfig:
     )
     fixed_filters: bool = option(
         False,
-        "Leave depthwise filters as they are: on a CPU their gradients take half of the time",
+        "Leave depthwise filters as they are: on a CPU their gradients take up to half the time",
     )
     bfloat16: bool = option(
         False, "Use bfloat16 where accuracy allows; faster on GPUs and on CPUs with AMX"
