@@ -1,5 +1,6 @@
 """What tests share: an isolated domain, a camera, spinning with a time limit, the detector."""
 
+import gc
 import os
 import time
 from pathlib import Path
@@ -58,6 +59,9 @@ class Graph:
 
 @pytest.fixture
 def graph():
+    # rclpy's lifecycle nodes stay in the graph until they are collected: those of earlier tests
+    # would count as servers, and as rivals.
+    gc.collect()
     graph = Graph()
     yield graph
     graph.close()

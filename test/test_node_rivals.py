@@ -57,11 +57,11 @@ def test_other_publishers_of_tf_are_no_rivals(graph, start, make_camera, log):
 
 
 def test_a_node_that_was_started_twice_is_told(graph, start, log):
-    told = "there is another node /twice/pose_node: skeletons of both come on the same topics"
-    start("twice", threads=1)
+    told = "there is another node /left/pose_node: skeletons of both come on the same topics"
+    start("left", threads=1)
     graph.spin_for(1.5)
     assert told not in log.text
-    start("twice", threads=1)
+    start("left", threads=1)
     graph.spin_until(lambda: log.text.count(told) == 2)
     graph.spin_for(1)
     assert log.text.count(told) == 2
