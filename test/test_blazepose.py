@@ -138,9 +138,12 @@ def test_channels_are_added_behind_the_others():
     widened = channel_padding([[0, 0], [0, 0], [0, 0], [0, 2]])
     assert widens_channels(widened)
     narrow = torch.rand(2, 3, 2, 2).contiguous(memory_format=torch.channels_last)
-    wide = module_of(widened, graph, 0)(narrow)
+    module = module_of(widened, graph, 0)
+    wide = module(narrow)
     assert torch.equal(wide[:, :3], narrow)
     assert torch.equal(wide[:, 3:], torch.zeros(2, 2, 2, 2))
+    traced = torch.jit.trace(module, narrow)  # as the export does
+    assert traced(narrow[:1]).shape == (1, 5, 2, 2)
     assert not widens_channels(channel_padding([[0, 0], [1, 1], [1, 1], [0, 0]]))
     for pads in ([[0, 0], [0, 0], [0, 0], [1, 2]], [[0, 0], [1, 1], [0, 0], [0, 2]]):
         with pytest.raises(ValueError, match=r"padding by .* is not known"):

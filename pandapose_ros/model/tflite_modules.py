@@ -37,7 +37,8 @@ class _WiderMap(nn.Module):
         self.channels = channels
 
     def forward(self, narrow: Tensor) -> Tensor:
-        more = narrow.new_zeros(len(narrow), self.channels, *narrow.shape[2:])
+        # Not len(): the export would take it for a constant.
+        more = narrow.new_zeros(narrow.shape[0], self.channels, *narrow.shape[2:])
         return torch.cat((narrow, more), dim=1)  # pad would change the order in memory
 
 
