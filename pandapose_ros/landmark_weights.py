@@ -1,6 +1,8 @@
 """A fine-tuned landmark net on disk: alone, or beside the lifter in a file of weights."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -38,9 +40,9 @@ def open_landmark_net(weights: str | Path = "", model_dir: str | Path = "") -> B
         FileNotFoundError: If a file is missing; the message names the remedy.
         ValueError: If a file is not what it should be.
     """
-    graph = _stored_graph(Path(weights)) if str(weights) else ""
-    if graph:
-        net = BlazePose(graph_from_text(graph))
+    metadata = _stored_metadata(Path(weights)) if str(weights) else {}
+    if _GRAPH_KEY in metadata:
+        net = BlazePose(graph_from_text(metadata[_GRAPH_KEY]))
     else:
         net = BlazePose(find_model_file(LANDMARK_NET, model_dir).read_bytes())
     if str(weights):
@@ -100,9 +102,8 @@ def load_backbone(path: Path, net: BlazePose) -> None:
         )
     net.load_state_dict(state)
     net.is_tuned = True
-    with safe_open(path, framework="pt") as file:
-        if _TURNS_KEY not in (file.metadata() or {}):
-            net.call_everybody_upright()
+    if _TURNS_KEY not in _stored_metadata(path):
+        net.call_everybody_upright()
 
 
 def backbone_state(net: BlazePose) -> dict[str, Tensor]:
@@ -118,22 +119,27 @@ def about_backbone(net: BlazePose) -> dict[str, str]:
 
 def _stored_backbone(path: Path) -> dict[str, Tensor]:
     """Return the landmark net's tensors in a file, by their names in the net."""
+    with _opened(path) as file:
+        keys = [key for key in file.keys() if key.startswith(BACKBONE_PREFIX)]  # noqa: SIM118
+        return {key.removeprefix(BACKBONE_PREFIX): file.get_tensor(key) for key in keys}
+
+
+def _stored_metadata(path: Path) -> dict[str, str]:
+    """Return what a file tells of itself."""
+    with _opened(path) as file:
+        return file.metadata() or {}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    """Open a safetensors file; raise ValueError if it is none."""
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            keys = [key for key in file.keys() if key.startswith(BACKBONE_PREFIX)]  # noqa: SIM118
-            return {key.removeprefix(BACKBONE_PREFIX): file.get_tensor(key) for key in keys}
+            yield file
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {error}") from error
-
-
-def _stored_graph(path: Path) -> str:
-    """Return the graph of the landmark net in a file; empty if it is the installed one's."""
-    if not _stored_backbone(path):
-        return ""
-    with safe_open(path, framework="pt") as file:
-        return (file.metadata() or {}).get(_GRAPH_KEY, "")
 
 
 def _digest(state: dict[str, Tensor]) -> str:
