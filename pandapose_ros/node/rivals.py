@@ -12,6 +12,7 @@ from pandapose_ros.node.qos_report import endpoint_names
 _PERIOD = 5.0
 # DDS lists a killed node for 20 s: one that took its place has no rival.
 _LEAST_TIME = 30.0
+_OWN_NAME = "name"
 _SKELETONS = "pandapose_ros/msg/Skeleton3DArray"
 
 
@@ -49,28 +50,30 @@ class Rivals:
 
     def _look(self) -> None:
         now = time.monotonic()
-        for topic, text in self._found().items():
-            if not text:
-                self._since.pop(topic, None)
-            elif now - self._since.setdefault(topic, now) >= _LEAST_TIME:
+        found = self._found()
+        self._since = {what: self._since.get(what, now) for what in found}
+        for what, text in found.items():
+            if now - self._since[what] >= _LEAST_TIME:
                 self._notices.warn(text)
 
     def _found(self) -> dict[str, str]:
-        """Return what is to be said of each topic, and of the node's name; empty: nothing."""
-        found = {}
+        """Return what is to be said of topics that others publish on, and of the node's name."""
+        found: dict[str, str] = {}
         for topic, effect in self._topics.items():
             names = self._others(topic)
-            found[topic] = names and (
-                f"{names} publishes people on {topic} too, under the same names: {effect}; "
-                "serve all cameras from one node (parameter cameras)"
-            )
+            if names:
+                found[topic] = (
+                    f"{names} publishes people on {topic} too, under the same names: {effect}; "
+                    "serve all cameras from one node (parameter cameras)"
+                )
         me = (self._node.get_name(), self._node.get_namespace())
-        is_shared = self._node.get_node_names_and_namespaces().count(me) > 1
-        name = self._node.get_fully_qualified_name()
-        found[name] = is_shared * (
-            f"there is another node {name}: skeletons of both come on the same topics, and either "
-            "answers a service call; stop one of them, or start it in a namespace of its own"
-        )
+        if self._node.get_node_names_and_namespaces().count(me) > 1:
+            name = self._node.get_fully_qualified_name()
+            found[_OWN_NAME] = (
+                f"there is another node {name}: skeletons of both come on the same topics, and "
+                "either answers a service call; stop one of them, or start it in a namespace of "
+                "its own"
+            )
         return found
 
     def _others(self, topic: str) -> str:
