@@ -85,6 +85,16 @@ def check_annotations(foxglove, annotations, seen, message):
     assert label.text.startswith("person_0 ")
 
 
+def see_both(graph, pair, walker, tracked):
+    """Show somebody to both cameras until the list, once discovered, has both; return the last."""
+    for _ in range(60):
+        seen = pair.send(left=walker, right=walker)
+        graph.spin_for(0.1)
+        if tracked and len(tracked[-1].ids) == 2:
+            break
+    return seen
+
+
 def test_the_people_of_all_cameras_are_on_one_list(
     foreign_messages, graph, make_node, make_camera, walker
 ):
@@ -97,11 +107,7 @@ def test_the_people_of_all_cameras_are_on_one_list(
     assert node.start()
     pair = Pair(camera, names)
     assert node.count_publishers("/humans/bodies/tracked") == 1
-    for _ in range(60):  # until the list is discovered
-        seen = pair.send(left=walker, right=walker)
-        graph.spin_for(0.1)
-        if tracked and len(tracked[-1].ids) == 2:
-            break
+    seen = see_both(graph, pair, walker, tracked)
     left, right = ({s.id for s in seen[name].skeletons} for name in names)
     assert set(tracked[-1].ids) == left | right
     count = len(tracked)
@@ -128,11 +134,7 @@ def test_the_people_of_a_camera_that_fails_are_taken_off_the_list(
     tracked = camera.listen(hri.IdsList, "/humans/bodies/tracked")
     assert node.start()
     pair = Pair(camera, names)
-    for _ in range(60):  # until the list is discovered
-        seen = pair.send(left=walker, right=walker)
-        graph.spin_for(0.1)
-        if tracked and len(tracked[-1].ids) == 2:
-            break
+    seen = see_both(graph, pair, walker, tracked)
     left, right = ({s.id for s in seen[name].skeletons} for name in names)
     for _ in range(100):
         pair.send(right=walker)
