@@ -45,7 +45,7 @@ class LandmarkTrainConfig:
         "Leave depthwise filters as they are: on a CPU their gradients take up to half the time",
     )
     bfloat16: bool = option(
-        False, "Use bfloat16 where accuracy allows; faster on GPUs and on CPUs with AMX"
+        False, "Use bfloat16 where accuracy allows; faster on CPUs with AMX, and meant for GPUs"
     )
     visibilities_only: bool = option(
         False, "Train the visibilities only; a lifter that was trained on this net still fits"
