@@ -133,6 +133,7 @@ def channel_padding(pads):
     return Operation(kind="PAD", inputs=(0,), constants=constants, output=1, options={})
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
 def test_channels_are_added_behind_the_others():
     graph = TfliteGraph((), (0,), (1,), {0: (1, 2, 2, 3), 1: (1, 2, 2, 5)})
     widened = channel_padding([[0, 0], [0, 0], [0, 0], [0, 2]])
