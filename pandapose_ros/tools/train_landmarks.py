@@ -142,7 +142,7 @@ class _HeldOut:
     """Score nets, always on the same crops, of people with nothing in front of them."""
 
     def __init__(self, folder: Path, config: LandmarkTrainConfig) -> None:
-        placed = replace(config, background=0.0, covered=0.0, misplaced=0.0, seed=0)
+        placed = replace(config, background=0.0, covered=0.0, misplaced=0.0, cut=0.0, seed=0)
         views = SkeletonSampleConfig(mirrored=0.0)
         self._placed = LandmarkCropSource(folder, placed, views)
         self._misplaced = LandmarkCropSource(folder, replace(placed, misplaced=1.0), views)
