@@ -77,6 +77,11 @@ ARGUMENTS = [
         description="auto, cpu, cuda or cuda:N; empty: the value in params_file",
     ),
     DeclareLaunchArgument(
+        "weights",
+        default_value="",
+        description="default, accurate or a weights file; empty: the value in params_file",
+    ),
+    DeclareLaunchArgument(
         "log_level",
         default_value="info",
         choices=["debug", "info", "warn", "error", "fatal"],
@@ -134,7 +139,7 @@ def warn_of_misspelt(context: LaunchContext) -> None:
 def pose_node(values: dict[str, str], logger: str) -> Node:
     """Return pose_node; arguments that are given override the params_file."""
     given: dict[str, str | bool | list[str]] = {
-        name: values[name] for name in ("device", "image_transport") if values[name]
+        name: values[name] for name in ("device", "image_transport", "weights") if values[name]
     }
     cameras = camera_names(values["cameras"])
     if cameras:

@@ -4,7 +4,6 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from pandapose_ros.lifting import PinholeImage, as_seen, lift, place
 from pandapose_ros.model.blazepose import CROP_SIZE
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
+from pandapose_ros.packaged_weights import find_weights
 from pandapose_ros.people.boxes import check_boxes
 from pandapose_ros.people.detector import Detection, PersonDetector
 from pandapose_ros.people.following import PeopleTracker
@@ -37,8 +37,6 @@ from pandapose_ros.skeleton import H36M_17, Skeleton
 from pandapose_ros.uncertainty import from_metadata
 
 Array = NDArray[np.floating]
-
-PACKAGED_WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +84,7 @@ class PoseEstimator:
         if config.threads > 0:
             torch.set_num_threads(config.threads)
         detector_file = find_model_file(PERSON_DETECTOR, config.model_dir)
-        weights = Path(config.weights) if config.weights else PACKAGED_WEIGHTS
+        weights = find_weights(config.weights)
         model = read_config(weights)
         if model.backbone != "blazepose":
             raise ValueError(f"{weights} needs {model.backbone}; give weights on BlazePose")

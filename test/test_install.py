@@ -12,6 +12,8 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 
+from pandapose_ros.packaged_weights import PACKAGED_WEIGHTS
+
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = Path("share", "ament_index", "resource_index")
 PROGRAMS = ["pandapose", "pose_node", "video_camera", "viewer"]
@@ -105,7 +107,8 @@ def test_weights_are_installed(environment, tmp_path):
     code = "import pandapose_ros.skeleton as c; print(c.__file__)"
     result = run([sys.executable, "-c", code], environment, tmp_path)
     weights = Path(result.stdout.strip()).parent / "weights"
-    assert (weights / "default.safetensors").stat().st_size > 1e5
+    for name in PACKAGED_WEIGHTS:
+        assert (weights / f"{name}.safetensors").stat().st_size > 1e5
     assert (weights / "MODEL_CARD.md").exists()
 
 

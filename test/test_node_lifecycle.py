@@ -13,8 +13,8 @@ from services import meet_manager
 from visualization_msgs.msg import Marker, MarkerArray
 
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.estimator import PACKAGED_WEIGHTS
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D, SkeletonInfo
+from pandapose_ros.packaged_weights import find_weights
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 
@@ -214,7 +214,7 @@ def test_configure_refuses_broken_weights_and_then_takes_good_ones(make_node, tm
     node = make_node(weights=str(weights))
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert "weights.safetensors" in capfd.readouterr().err
-    weights.write_bytes(PACKAGED_WEIGHTS.read_bytes())
+    weights.write_bytes(find_weights("default").read_bytes())
     assert node.trigger_configure() == SUCCESS
     assert node.parameters.get(EstimatorConfig).weights == str(weights)
 

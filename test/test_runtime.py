@@ -15,7 +15,7 @@ from torch import nn
 
 from pandapose_ros.checkpoint import save_weights
 from pandapose_ros.config import EstimatorConfig, ModelConfig
-from pandapose_ros.estimator import PACKAGED_WEIGHTS, PoseEstimator
+from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.geometry import intrinsics_from_field_of_view
 from pandapose_ros.model.blazepose import LANDMARK_OUTPUTS
 from pandapose_ros.model.pandapose import PandaPose
@@ -207,7 +207,7 @@ def test_unknown_runtime_is_refused(reference):
 
 def test_export_command_writes_the_whole_network(reference, tmp_path, capsys):
     out = tmp_path / "net.onnx"
-    assert main.main(["export", str(out), "--weights", str(PACKAGED_WEIGHTS)]) == 0
+    assert main.main(["export", str(out), "--weights", "default"]) == 0
     assert "net_landmarks.onnx" in capsys.readouterr().out
     session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
     torch.manual_seed(0)

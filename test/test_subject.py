@@ -9,10 +9,10 @@ from clip_images import walkers, write_chunk
 from pandapose_ros.config import EstimatorConfig, ModelConfig
 from pandapose_ros.data.dataset import synthetic_images
 from pandapose_ros.data.rendered_images import OPTIONS_FILE, RenderedImage, mirrored
-from pandapose_ros.estimator import PACKAGED_WEIGHTS
 from pandapose_ros.evaluation.kept_views import views_folder
 from pandapose_ros.evaluation.views import KeypointSource, Viewer
 from pandapose_ros.geometry import project
+from pandapose_ros.packaged_weights import find_weights
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.people.subject import find_subject
 from pandapose_ros.tools import main
@@ -78,7 +78,7 @@ def test_whom_an_image_is_of_is_scored_and_not_a_bystander(folder, detector, lan
 def test_covariances_are_not_fitted_to_bystanders(folder, tmp_path, capsys):
     write_chunk(folder / "chunk_0001.npz", two_people())
     weights = tmp_path / "w.safetensors"
-    shutil.copy(PACKAGED_WEIGHTS, weights)
+    shutil.copy(find_weights("default"), weights)
     options = ["calibrate", "--images", str(folder), "--weights", str(weights), "--threads", "1"]
     for share, people in ((0.3, 4), (0.0, 6)):
         tell_of_bystanders(folder, share)

@@ -5,7 +5,7 @@ from torch import nn
 
 from pandapose_ros.checkpoint import load_weights, save_weights
 from pandapose_ros.config import EstimatorConfig, ModelConfig
-from pandapose_ros.estimator import PACKAGED_WEIGHTS, PoseEstimator
+from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.evaluation.candidates import load_candidates
 from pandapose_ros.landmark_weights import (
     backbone_sha256,
@@ -17,6 +17,7 @@ from pandapose_ros.landmark_weights import (
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.landmark_graph import graph_from_text, graph_to_text
 from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.packaged_weights import find_weights
 from pandapose_ros.tools import main
 
 
@@ -33,7 +34,7 @@ def tuned(tmp_path):
 def test_weights_carry_the_landmark_net_they_were_trained_on(tuned, tmp_path):
     net, _ = tuned
     lifter = PandaPose(ModelConfig(), nn.Identity())
-    load_weights(PACKAGED_WEIGHTS, lifter)
+    load_weights(find_weights("default"), lifter)
     lifter.backbone = net
     path = tmp_path / "weights.safetensors"
     save_weights(path, lifter, {"name": "tuned"})
@@ -113,7 +114,7 @@ def test_weights_tell_the_graph_of_their_landmark_net(tuned):
 def test_half_precision_is_handed_on_with_the_landmark_net(tuned, tmp_path):
     net, _ = tuned
     lifter = PandaPose(ModelConfig(), nn.Identity())
-    load_weights(PACKAGED_WEIGHTS, lifter)
+    load_weights(find_weights("default"), lifter)
     lifter.backbone = net
     save_weights(tmp_path / "weights.safetensors", lifter, {"name": "tuned"})
     target = tmp_path / "half.safetensors"
@@ -129,7 +130,7 @@ def test_half_precision_is_handed_on_with_the_landmark_net(tuned, tmp_path):
 def test_visibilities_and_presence_taught_later_can_be_handed_on(tuned, tmp_path, capsys):
     net, path = tuned
     lifter = PandaPose(ModelConfig(), nn.Identity())
-    load_weights(PACKAGED_WEIGHTS, lifter)
+    load_weights(find_weights("default"), lifter)
     lifter.backbone = net
     save_weights(tmp_path / "weights.safetensors", lifter, {"name": "tuned"})
     net.landmark_head().bias.data[3] += 1.0
@@ -158,7 +159,7 @@ def test_another_landmark_net_is_refused(tuned, tmp_path):
 def test_networks_on_different_landmark_nets_are_not_compared(tuned, tmp_path):
     net, path = tuned
     lifter = PandaPose(ModelConfig(), nn.Identity())
-    load_weights(PACKAGED_WEIGHTS, lifter)
+    load_weights(find_weights("default"), lifter)
     plain, own = tmp_path / "plain.safetensors", tmp_path / "own.safetensors"
     save_weights(plain, lifter, {})
     lifter.backbone = net

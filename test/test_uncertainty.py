@@ -10,8 +10,8 @@ from torch import nn
 from pandapose_ros import geometry
 from pandapose_ros.checkpoint import add_metadata, load_weights, read_metadata, save_weights
 from pandapose_ros.config import CovarianceConfig, ModelConfig
-from pandapose_ros.estimator import PACKAGED_WEIGHTS
 from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.packaged_weights import find_weights
 from pandapose_ros.pose import RootSource
 from pandapose_ros.tools import main
 from pandapose_ros.uncertainty import (
@@ -155,7 +155,7 @@ def test_constants_travel_with_the_weights(tmp_path):
 
 def test_calibrate_fits_and_stores(tmp_path, capsys):
     weights = tmp_path / "w.safetensors"
-    shutil.copy(PACKAGED_WEIGHTS, weights)
+    shutil.copy(find_weights("default"), weights)
     folder = str(write_clip_images(tmp_path))
     arguments = ["--images", folder, "--test", folder, "--weights", str(weights), "--count", "6"]
     assert main.main(["calibrate", *arguments, "--store", "--threads", "1"]) == 0

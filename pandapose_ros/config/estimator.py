@@ -9,7 +9,11 @@ from pandapose_ros.config.options import option
 class EstimatorConfig:
     """Set how people are found in an image and lifted to 3D."""
 
-    weights: str = option("", "Weights file (.safetensors); empty: the packaged weights")
+    weights: str = option(
+        "default",
+        "default, accurate (packaged too; a larger landmark net that takes twice the time on a "
+        "CPU) or the path of a weights file (.safetensors)",
+    )
     model_dir: str = option("", "Folder of the BlazePose files; empty: the user's data folder")
     device: str = option("auto", "auto, cpu, cuda or cuda:N; auto uses CUDA if available")
     threads: int = option(0, "Number of CPU threads; 0: PyTorch's default", low=0, high=256)

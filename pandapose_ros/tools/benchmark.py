@@ -72,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--repeats", type=positive, default=100, help="maximum per measurement")
     parser.add_argument("--seconds", type=float, default=6.0, help="time limit per measurement")
+    parser.add_argument("--weights", default="default", help="see the parameter weights")
     parser.add_argument("--device", default="auto", help="see the parameter device")
     parser.add_argument("--runtime", default="auto", help="see the parameter runtime")
     parser.add_argument("--precision", default="auto", help="see the parameter precision")
@@ -174,6 +175,7 @@ def _cases(args: argparse.Namespace) -> list[tuple[str, int]]:
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings of the estimator here and of that in `pose_node`."""
     return {
+        "weights": args.weights,
         "device": args.device,
         "runtime": args.runtime,
         "precision": args.precision,

@@ -62,7 +62,8 @@ class Finding:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     defaults = EstimatorConfig()
-    parser.add_argument("--weights", default=defaults.weights, help="lifter weights to check")
+    parser.add_argument("--weights", default=defaults.weights,
+                        help="default, accurate or a weights file to check")  # fmt: skip
     parser.add_argument(
         "--model-dir", default=defaults.model_dir, help="folder of the BlazePose files"
     )

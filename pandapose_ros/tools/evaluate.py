@@ -26,7 +26,7 @@ from pandapose_ros.data.dataset import (
     synthetic_images,
     threedpw,
 )
-from pandapose_ros.estimator import PACKAGED_WEIGHTS, select_device
+from pandapose_ros.estimator import select_device
 from pandapose_ros.evaluation.candidates import Candidate, load_candidates, open_backbone
 from pandapose_ros.evaluation.comparison import (
     BLAZEPOSE,
@@ -43,6 +43,7 @@ from pandapose_ros.evaluation.video import Image, follow_person, video_figures
 from pandapose_ros.evaluation.views import KeypointSource, Viewer
 from pandapose_ros.landmark_weights import net_sha256, open_landmark_net
 from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.packaged_weights import find_weights
 from pandapose_ros.tools.estimate import read_video
 
 _WITHOUT_EFFECT = ("help", "plots", "cache", "threads")  # on the numbers
@@ -66,8 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--fov", type=float, default=EstimatorConfig().field_of_view,
                       help="horizontal field of view of their camera [rad]")  # fmt: skip
     nets = parser.add_argument_group("what to score")
-    nets.add_argument("--weights", nargs="+", default=[str(PACKAGED_WEIGHTS)],
-                      metavar="[NAME=]FILE", help="default: the package's")  # fmt: skip
+    nets.add_argument("--weights", nargs="+", default=[EstimatorConfig().weights],
+                      metavar="[NAME=]FILE", help="weights files (.safetensors); of those that "
+                      "are packaged default (also without this option) or accurate")  # fmt: skip
     nets.add_argument("--backbone-weights", type=Path, help="COCO file for networks on HRNet")
     nets.add_argument("--keypoints", choices=[source.value for source in KeypointSource],
                       default="", help="2D pose to lift: detected by BlazePose, given by the "
@@ -245,7 +247,7 @@ def _frames(path: Path) -> Iterator[Image]:
 def _named(weights: list[str]) -> list[tuple[str, Path]]:
     """Return names and files; without NAME=, the file's stem, with its folder if not unique."""
     pairs = [text.rpartition("=") for text in weights]
-    paths = [Path(path) for _, _, path in pairs]
+    paths = [find_weights(path) for _, _, path in pairs]
     stems = [path.stem for path in paths]
     names = [
         path.stem if stems.count(path.stem) == 1 else f"{path.resolve().parent.name}/{path.stem}"

@@ -4,11 +4,12 @@ import argparse
 from pathlib import Path
 
 from pandapose_ros.checkpoint import check_hrnet, load_weights, read_config
-from pandapose_ros.estimator import PACKAGED_WEIGHTS
+from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.landmark_weights import open_landmark_net
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.hrnet import HRNet, load_coco_weights
 from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.packaged_weights import find_weights
 from pandapose_ros.runtime.export import export_landmark_net, export_whole
 
 
@@ -22,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "finds landmarks in crops is written too, if the network uses it, as OUT_landmarks.onnx",
     )
     parser.add_argument(
-        "--weights", type=Path, default=PACKAGED_WEIGHTS, help="default: those of the package"
+        "--weights",
+        default=EstimatorConfig().weights,
+        help="default, accurate or a weights file (.safetensors)",
     )
     parser.add_argument("--backbone-weights", type=Path, help="COCO file for networks on HRNet")
 
@@ -33,16 +36,17 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: If the network is on HRNet, and its COCO file is not given or not its own.
     """
-    model = read_config(args.weights)
-    backbone = open_landmark_net(args.weights) if model.backbone == "blazepose" else None
+    weights = find_weights(args.weights)
+    model = read_config(weights)
+    backbone = open_landmark_net(weights) if model.backbone == "blazepose" else None
     network = PandaPose(model, backbone).eval()
-    load_weights(args.weights, network)
+    load_weights(weights, network)
     if isinstance(network.backbone, HRNet):
         if args.backbone_weights is None:
             backbone = network.config.backbone
             raise ValueError(f"networks on {backbone} need its COCO file: --backbone-weights")
         load_coco_weights(network.backbone, args.backbone_weights)
-        check_hrnet(args.weights, args.backbone_weights)
+        check_hrnet(weights, args.backbone_weights)
     written = {args.out: export_whole(network)}
     if isinstance(network.backbone, BlazePose):
         path = args.out.with_name(f"{args.out.stem}_landmarks.onnx")
