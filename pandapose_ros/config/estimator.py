@@ -11,8 +11,8 @@ class EstimatorConfig:
 
     weights: str = option(
         "default",
-        "default, accurate (packaged too; a larger landmark net that takes twice the time on a "
-        "CPU) or the path of a weights file (.safetensors)",
+        "default, accurate (packaged too; a larger landmark net that takes up to twice the time "
+        "on a CPU) or the path of a weights file (.safetensors)",
     )
     model_dir: str = option("", "Folder of the BlazePose files; empty: the user's data folder")
     device: str = option("auto", "auto, cpu, cuda or cuda:N; auto uses CUDA if available")
