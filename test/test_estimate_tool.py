@@ -1,12 +1,17 @@
 """What `pandapose estimate` leaves where something cannot be read or written."""
 
 import json
+import os
+import re
+import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from clip_images import clip_frames
+from clip_images import CLIP, clip_frames
 
 from pandapose_ros.tools import estimate, main
 
@@ -52,6 +57,25 @@ def test_poses_are_there_though_the_picture_cannot_be_written(picture, tmp_path,
     assert "written to" not in told.out
     (record,) = json.loads((tmp_path / "poses.json").read_text())
     assert len(record["people"]) == 1
+
+
+def test_an_interrupted_video_leaves_the_poses_of_its_first_frames(tmp_path):
+    command = [sys.executable, "-m", "pandapose_ros.tools.main", "estimate", str(CLIP)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path)], env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        begun = ""
+        while not re.search(r" [1-9]\d*frame", begun):
+            assert process.poll() is None
+            begun += process.stderr.read(1)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    records = json.loads((tmp_path / "poses.json").read_text())
+    assert f"has {len(records)} frames" in told
+    assert 1 <= len(records) < 140
+    assert all(len(record["people"]) == 1 for record in records)
 
 
 def test_a_video_that_cannot_be_written_is_an_error(tmp_path):

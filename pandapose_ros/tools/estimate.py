@@ -60,16 +60,9 @@ def run(args: argparse.Namespace) -> int:
         config = replace(config, detection_tiles=_ALL_TILES if args.tiles is None else args.tiles)
     estimator = PoseEstimator(config)
     rate = video_rate(args.input[0]) if is_video else None
-    names, poses, seconds, unreadable = [], [], [], []
+    unreadable: list[Path] = []
     frames = _frames(args.input, is_video, unreadable)
-    for name, image in tqdm(frames, desc="estimate", unit="frame"):
-        height, width = image.shape[:2]
-        K = intrinsics_from_field_of_view(args.fov, width, height) if args.fov else None
-        start = time.perf_counter()
-        people = estimator.estimate(image, K, stamp=len(names) / rate if rate else None)
-        seconds.append(time.perf_counter() - start)
-        poses.append([without_spare(pose) for pose in people])
-        names.append(name)
+    names, poses, seconds = _estimate_frames(estimator, frames, args.out, rate, args.fov)
     if not names:
         raise ValueError(f"cannot read {', '.join(map(str, args.input))}: is it damaged?")
     # Before the drawing, which may fail: what has taken the time is not to be lost.
@@ -85,6 +78,33 @@ def run(args: argparse.Namespace) -> int:
         listing = ", ".join(map(str, unreadable))
         print(f"{len(unreadable)} pictures cannot be read: {listing}", file=sys.stderr)
     return int(bool(unreadable))
+
+
+def _estimate_frames(
+    estimator: PoseEstimator,
+    frames: Iterable[tuple[str, NDArray[np.uint8]]],
+    out: Path,
+    rate: float | None,
+    fov: float | None,
+) -> tuple[list[str], list[list[Pose]], list[float]]:
+    """Return of each frame its name, its people and the time it took, seconds."""
+    names: list[str] = []
+    poses: list[list[Pose]] = []
+    seconds: list[float] = []
+    try:
+        for name, image in tqdm(frames, desc="estimate", unit="frame"):
+            height, width = image.shape[:2]
+            K = intrinsics_from_field_of_view(fov, width, height) if fov else None
+            start = time.perf_counter()
+            people = estimator.estimate(image, K, stamp=len(names) / rate if rate else None)
+            seconds.append(time.perf_counter() - start)
+            poses.append([without_spare(pose) for pose in people])
+            names.append(name)
+    except KeyboardInterrupt:  # what has taken the time is not to be lost
+        write_poses(names, poses[: len(names)], out)
+        print(f"interrupted: {out / 'poses.json'} has {len(names)} frames", file=sys.stderr)
+        raise
+    return names, poses, seconds
 
 
 def check_input(paths: Sequence[Path]) -> None:
