@@ -101,8 +101,9 @@ def _estimate_frames(
             poses.append([without_spare(pose) for pose in people])
             names.append(name)
     except KeyboardInterrupt:  # what has taken the time is not to be lost
-        write_poses(names, poses[: len(names)], out)
-        print(f"interrupted: {out / 'poses.json'} has {len(names)} frames", file=sys.stderr)
+        if names:  # else what an earlier run wrote is worth more
+            write_poses(names, poses[: len(names)], out)
+            print(f"interrupted: {out / 'poses.json'} has {len(names)} frames", file=sys.stderr)
         raise
     return names, poses, seconds
 
