@@ -66,6 +66,27 @@ def test_another_file_of_mediapipe_can_be_taught(images, tmp_path, capsys, monke
     assert "give the file that it was made from by --net" in capsys.readouterr().err
 
 
+def test_a_start_can_be_moved_towards_the_original(images, tmp_path, capsys):
+    options = ["train-landmarks", str(images), "--steps", "1", "--batch", "2", "--device", "cpu"]
+    assert main.main([*options, "--refined", "--out", str(tmp_path / "tuned")]) == 0
+    start = tmp_path / "tuned" / LANDMARKS_FILE
+    options += ["--start", str(start), "--learning-rate", "0", "--keypoints-only"]
+    original, tuned = (dict(net.named_parameters()) for net in
+                       (open_landmark_net(), open_landmark_net(start)))  # fmt: skip
+    for share in (0.0, 0.25, 1.0):
+        out = tmp_path / str(share)
+        assert main.main([*options, "--towards-original", str(share), "--out", str(out)]) == 0
+        moved = dict(open_landmark_net(out / LANDMARKS_FILE).named_parameters())
+        assert moved.keys() == tuned.keys() > original.keys()
+        for name, value in moved.items():
+            expected = tuned[name].lerp(original.get(name, tuned[name]), share)
+            assert torch.allclose(value, expected, rtol=0, atol=1e-6), name
+    assert any(not torch.equal(tuned[name], value) for name, value in original.items())
+    for share in ("1.1", "-0.1", "nan"):
+        assert main.main([*options, "--towards-original", share, "--out", str(tmp_path)]) == 1
+        assert f"--towards-original: expected 0 to 1, got {share}" in capsys.readouterr().err
+
+
 def add_graph(path, text):
     """Say that a landmark net has another graph."""
     with safe_open(path, framework="pt") as file:

@@ -79,6 +79,25 @@ def test_images_of_another_kind_are_not_mixed_in(tmp_path):
         synthesize.run(synthesize_arguments(tmp_path, "--count", "0"))
 
 
+def test_pictures_are_part_of_what_was_asked(tmp_path):
+    save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body()])
+    rest = rest_joints(RIG, gather([made_up_body()], torch.device("cpu")))[0].numpy()
+    np.savez(tmp_path / "motion.npz", a=np.stack((rest[:, 0], rest[:, 2], -rest[:, 1]), -1)[None])
+    (tmp_path / "pictures").mkdir()
+    asked = ["--pictures", str(tmp_path / "pictures")]
+    with pytest.raises(FileNotFoundError, match="no pictures"):
+        synthesize.run(synthesize_arguments(tmp_path, *asked))
+    assert not (tmp_path / "out").exists()
+    noise = np.random.default_rng(0).integers(0, 256, (2, 90, 90, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "pictures" / "a.png"), noise[0])
+    assert synthesize.run(synthesize_arguments(tmp_path, *asked)) == 0
+    with pytest.raises(ValueError, match=r"\(pictures_sha256;"):
+        synthesize.run(synthesize_arguments(tmp_path))
+    cv2.imwrite(str(tmp_path / "pictures" / "b.png"), noise[1])
+    with pytest.raises(ValueError, match=r"\(pictures_sha256;"):
+        synthesize.run(synthesize_arguments(tmp_path, *asked))
+
+
 def test_a_longer_run_fills_up_the_last_chunk_of_a_shorter_one(tmp_path):
     save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body()])
     rest = rest_joints(RIG, gather([made_up_body()], torch.device("cpu")))[0].numpy()

@@ -59,8 +59,8 @@ class Picture(NamedTuple):
         )
 
 
-def read_pictures(folder: Path) -> list[Picture]:
-    """Read all pictures of a folder, no larger than a camera's images.
+def picture_files(folder: Path) -> list[Path]:
+    """Return the pictures of a folder, in order.
 
     Raises:
         FileNotFoundError: If there are none.
@@ -68,7 +68,17 @@ def read_pictures(folder: Path) -> list[Picture]:
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not paths:
         raise FileNotFoundError(f"no pictures (.jpg, .png) in {folder}")
-    return [Picture(_shrunk(decode_image(np.fromfile(path, np.uint8)))) for path in paths]
+    return paths
+
+
+def read_pictures(folder: Path) -> list[Picture]:
+    """Read all pictures of a folder, no larger than a camera's images.
+
+    Raises:
+        FileNotFoundError: If there are none.
+    """
+    files = picture_files(folder)
+    return [Picture(_shrunk(decode_image(np.fromfile(path, np.uint8)))) for path in files]
 
 
 def with_places(

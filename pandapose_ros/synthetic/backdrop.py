@@ -8,9 +8,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from pandapose_ros.synthetic.camera import Camera
+from pandapose_ros.synthetic.prints import Prints
 
 _CLUTTER_SCALE = 4  # clutter is drawn this much smaller: far things are out of focus
 _CLUTTER_SHAPES = 24
+_PRINTED = 0.5  # share of the things in front that show a picture, where there are pictures
 _COVERED = 0.35  # share of the images in which clutter hides the whole room
 
 
@@ -142,18 +144,25 @@ def clutter(
     return both[..., :3], both[..., 3:]
 
 
-def occlude(images: Tensor, rng: np.random.Generator, share: float) -> Tensor:
-    """Put a plain thing in front of some of the images.
+def occlude(
+    images: Tensor, rng: np.random.Generator, share: float, prints: Prints | None = None
+) -> Tensor:
+    """Put a thing in front of some of the images.
 
     Args:
         images: [B, H, W, 3].
         rng: Drives every choice.
         share: Of the images that get one, [0, 1].
+        prints: What half of the things show; None: all of them are plain.
     """
     count, height, width, _ = images.shape
     mask, shading = _shape(count, (width, height), (0.03, 0.16), rng, images.device)
     chosen = torch.as_tensor(rng.random(count) < share, device=images.device)
     colour = _plain(count, rng, images.device) * shading[..., None]
+    if prints is not None:
+        printed = torch.as_tensor(rng.random(count) < _PRINTED, device=images.device)
+        shown = prints.cut(count, (width, height), rng, images.device)
+        colour = torch.where(printed[:, None, None, None], shown, colour)
     return torch.where((mask & chosen[:, None, None])[..., None], colour, images)
 
 

@@ -1,6 +1,6 @@
 """How people look: colours, patterns, light, and the shading of rasterised fragments."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -8,10 +8,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pandapose_ros.synthetic.body import Part
+from pandapose_ros.synthetic.prints import Prints
 from pandapose_ros.synthetic.rasterizer import Fragments, vertex_normals
 from pandapose_ros.synthetic.rig import Crowd
 
 UPPER, LOWER = 0, 1
+_PRINTED = 4  # the pattern that is a picture
+_PRINTED_SHARE = 0.35  # of upper and lower parts, where there are pictures
+_PRINT_PX = 256
+_STRIPES_ACROSS = 8  # as wide as a picture
 _SKINS = (
     (0.92, 0.74, 0.63),
     (0.82, 0.60, 0.47),
@@ -35,10 +40,11 @@ class Look:
     Attributes:
         palette: [B, 8, 3], colour per `Part`; that of SUIT is not used.
         cloth: [B, 2, 2, 3], two colours for the suit's upper and lower part.
-        pattern: [B, 2] 0 plain, 1 stripes, 2 checks, 3 blotches.
+        pattern: [B, 2] 0 plain, 1 stripes, 2 checks, 3 blotches, 4 a picture.
         direction: [B, 2, 3] across the stripes, radians per metre.
         waist: [B] metres, where upper and lower part meet, against the body's waist.
         crease: [B] strength of the folds in cloth, 0 to 1.
+        prints: [B, 2, S, S, 3] pictures for that pattern; None if nobody has it.
     """
 
     palette: Tensor
@@ -47,10 +53,13 @@ class Look:
     direction: Tensor
     waist: Tensor
     crease: Tensor
+    prints: Tensor | None = None
 
     def to(self, device: torch.device) -> "Look":
         """Return the same look on another device."""
-        return Look(*(getattr(self, entry.name).to(device) for entry in fields(self)))
+        parts = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        moved = {name: part.to(device) for name, part in parts.items() if part is not None}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)
@@ -70,8 +79,8 @@ class Light:
     colour: Tensor
 
 
-def random_look(count: int, rng: np.random.Generator) -> Look:
-    """Draw clothes and complexions for `count` people."""
+def random_look(count: int, rng: np.random.Generator, prints: Prints | None = None) -> Look:
+    """Draw clothes and complexions for `count` people; some wear prints, if there are any."""
     skin = np.array(_SKINS)[rng.integers(len(_SKINS), size=count)] * rng.uniform(
         0.85, 1.1, (count, 1)
     )
@@ -88,13 +97,21 @@ def random_look(count: int, rng: np.random.Generator) -> Look:
     heading = rng.normal(size=(count, 2, 3)) * (0.4, 0.4, 1.0)
     heading /= np.linalg.norm(heading, axis=-1, keepdims=True)
     pattern = rng.choice(4, p=(0.6, 0.15, 0.1, 0.15), size=(count, 2))
+    scale, waist = rng.uniform(30, 160, (count, 2, 1)), rng.uniform(-0.08, 0.06, count)
+    crease, printed = rng.uniform(0.1, 0.7, count), None
+    if prints is not None:
+        pattern[rng.random((count, 2)) < _PRINTED_SHARE] = _PRINTED
+        side = (_PRINT_PX, _PRINT_PX)
+        printed = prints.cut(2 * count, side, rng, torch.device("cpu"))
+        printed = printed.unflatten(0, (count, 2))
     return Look(
         palette=_tensor(palette),
         cloth=_tensor(cloth),
         pattern=torch.as_tensor(pattern),
-        direction=_tensor(heading * rng.uniform(30, 160, (count, 2, 1))),
-        waist=_tensor(rng.uniform(-0.08, 0.06, count)),
-        crease=_tensor(rng.uniform(0.1, 0.7, count)),
+        direction=_tensor(heading * scale),
+        waist=_tensor(waist),
+        crease=_tensor(crease),
+        prints=printed,
     )
 
 
@@ -176,9 +193,15 @@ def _suit(rest: Tensor, rise: Tensor, person: Tensor, look: Look) -> Tensor:
     checks = (wave.sin() * cross.sin() * 6).clamp(-1, 1)
     blotches = (0.3 * wave + 2 * (0.21 * cross).sin() + 2 * (rest[:, 2] * 23).sin()).sin()
     kinds = torch.stack((torch.full_like(wave, -1.0), stripes, checks, blotches), dim=-1)
-    mix = 0.5 + 0.5 * kinds.gather(1, look.pattern[person, half][:, None])
+    pattern = look.pattern[person, half][:, None]
+    mix = 0.5 + 0.5 * kinds.gather(1, pattern.clamp_max(_PRINTED - 1))
     colours = look.cloth[person, half]
-    return colours[:, 0] * (1 - mix) + colours[:, 1] * mix
+    woven = colours[:, 0] * (1 - mix) + colours[:, 1] * mix
+    if look.prints is None:
+        return woven
+    place = torch.stack((cross, wave), dim=-1) / (2 * torch.pi * _STRIPES_ACROSS)
+    row, column = (place.remainder(1) * (look.prints.shape[2] - 1)).long().unbind(-1)
+    return torch.where(pattern == _PRINTED, look.prints[person, half, row, column], woven)
 
 
 def _folds(rest: Tensor) -> Tensor:

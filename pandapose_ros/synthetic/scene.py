@@ -13,11 +13,13 @@ from pandapose_ros.synthetic.bystanders import Bystanders, step_aside
 from pandapose_ros.synthetic.camera import Camera, random_cameras
 from pandapose_ros.synthetic.look import Light, random_look, random_suns, shade
 from pandapose_ros.synthetic.photograph import photograph
+from pandapose_ros.synthetic.prints import Prints
 from pandapose_ros.synthetic.rasterizer import rasterize
 from pandapose_ros.synthetic.rig import Crowd, Posed, gather, pose
 
 _ANKLES = (H36M_17.joint_names.index("left_ankle"), H36M_17.joint_names.index("right_ankle"))
 _OCCLUDED = 0.25  # share of the images with something in front
+_BEFORE_PICTURE = 0.6  # share of the images with a picture behind, where there are pictures
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def render_samples(
     size: tuple[int, int],
     rng: np.random.Generator,
     bystanders: Bystanders | None = None,
+    prints: Prints | None = None,
 ) -> Samples:
     """Render each body in its target pose, dressed, lit, seen and disturbed at random.
 
@@ -52,6 +55,7 @@ def render_samples(
         size: (width, height) of the images in pixels.
         rng: Drives every choice.
         bystanders: Others in some of the images, whom the samples do not tell of.
+        prints: Pictures to show behind, on and in front of people; None: none anywhere.
     """
     count, device = len(bodies), targets.device
     image = torch.arange(count, device=device)  # of each person
@@ -68,13 +72,17 @@ def render_samples(
     camera = random_cameras(posed.vertices[is_asked], crowd.person[is_asked], count, size, rng)
     joints = posed.joints[:count]
     images = _background(camera, joints, rng)
+    if prints is not None:
+        chosen = torch.as_tensor(rng.random(count) < _BEFORE_PICTURE, device=device)
+        images[chosen] = prints.cut(int(chosen.sum()), size, rng, device)
     posed = step_aside(posed, crowd, image, camera, rng)
     vertices = camera.points(posed.vertices, image[crowd.person])
     seen = rasterize(vertices, crowd.faces, image[crowd.person[crowd.faces[:, 0]]], camera.K, size)
     light = _random_light(camera, rng)
-    colours = shade(seen, crowd, vertices, random_look(len(bodies), rng).to(device), light)
+    look = random_look(len(bodies), rng, prints).to(device)
+    colours = shade(seen, crowd, vertices, look, light)
     images[seen.image, seen.row, seen.column] = colours
-    images = occlude(images, rng, _OCCLUDED)
+    images = occlude(images, rng, _OCCLUDED, prints)
     joints = camera.points(joints.reshape(-1, 3), image[:count].repeat_interleave(17))
     return Samples(photograph(images, rng), joints.reshape(count, 17, 3), camera.K)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pandapose_ros.data.rendered_images import OPTIONS_FILE
 
 
-def keep_options(folder: Path, options: dict[str, int | float | str | bool]) -> None:
+def keep_options(folder: Path, options: dict[str, int | float | str | bool | None]) -> None:
     """Make the folder and write the options into it.
 
     Raises:

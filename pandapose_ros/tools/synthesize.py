@@ -9,10 +9,12 @@ from tqdm import tqdm
 
 from pandapose_ros.config import RenderConfig, TrainConfig
 from pandapose_ros.data.motion_files import motion_files
+from pandapose_ros.data.picture_crops import picture_files, read_pictures
 from pandapose_ros.estimator import select_device
 from pandapose_ros.synthetic.body import load_bodies
 from pandapose_ros.synthetic.bystanders import random_bystanders
 from pandapose_ros.synthetic.poses import read_pool, sample_targets
+from pandapose_ros.synthetic.prints import Prints
 from pandapose_ros.synthetic.scene import Samples, render_samples
 from pandapose_ros.tools.rendered_folder import encode_jpeg, keep_options, sha256
 
@@ -34,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--bystanders", type=float, default=defaults.bystanders,
                         help="fraction of images with a bystander")  # fmt: skip
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        help="folder of pictures without people, shown behind most people, on some of their "
+        "clothes, and on things in front of them",
+    )
     parser.add_argument("--test", action="store_true", help="use the held-out bodies and clips")
     parser.add_argument(
         "--held-out-share",
@@ -57,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
             f"expected bodies {side}, got none among {len(bodies)} in {args.bodies}; see "
             "`pandapose bake --test-bodies`"
         )
+    prints = _prints(args.pictures)
     _check_folder(args)
     drawable, size = [bodies[index] for index in chosen], (args.size, args.size)
     with tqdm(total=args.count, unit="image", desc="synthesize") as progress:
@@ -76,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
                 people = [bodies[index] for index in body[some]]
                 asked = targets[some].to(device)
                 others = random_bystanders(len(people), args.bystanders, drawable, pool, rng)
-                rendered.append(render_samples(rig, people, asked, size, rng, others))
+                rendered.append(render_samples(rig, people, asked, size, rng, others, prints))
                 progress.update(len(people))
             names = np.array(pool.names)[clip]
             _save_chunk(path, rendered, {"body": body, "clip": names, "family": family}, rng)
@@ -88,7 +97,13 @@ def _check_folder(args: argparse.Namespace) -> None:
     options = {name: getattr(args, name) for name in _OPTIONS}
     options["bodies_sha256"] = sha256(args.bodies)
     options["motion_sha256"] = sha256(*motion_files(args.motion))
+    options["pictures_sha256"] = sha256(*picture_files(args.pictures)) if args.pictures else None
     keep_options(args.out, options)
+
+
+def _prints(folder: Path | None) -> Prints | None:
+    """Read the pictures of a folder, if one is given."""
+    return Prints([picture.image for picture in read_pictures(folder)]) if folder else None
 
 
 def _is_whole(path: Path, count: int) -> bool:

@@ -18,7 +18,7 @@ from pandapose_ros.data.landmark_crops import LandmarkCrops, LandmarkCropSource
 from pandapose_ros.data.picture_crops import read_pictures, with_places
 from pandapose_ros.estimator import select_device
 from pandapose_ros.evaluation.landmark_scores import score_landmarks, share_of_wrong_turns
-from pandapose_ros.landmark_weights import open_landmark_net
+from pandapose_ros.landmark_weights import blend, open_landmark_net
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
@@ -48,6 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="landmarks.safetensors to start from instead of MediaPipe's; needed with --resume "
         "too",
+    )
+    parser.add_argument(
+        "--towards-original",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="start from weights that are this share of the way from those of --start to "
+        "MediaPipe's, which know photographs better (0)",
     )
     parser.add_argument(
         "--net",
@@ -98,6 +106,9 @@ def run(args: argparse.Namespace) -> int:
     values: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(LandmarkTrainConfig)}
     config = LandmarkTrainConfig(**values)
     net, before = _opened(args.net, args.start)
+    if not 0 <= args.towards_original <= 1:
+        raise ValueError(f"--towards-original: expected 0 to 1, got {args.towards_original}")
+    blend(net, before, args.towards_original)
     pictures = []
     if args.pictures:
         detector = PersonDetector(find_model_file(PERSON_DETECTOR), args.threads)
