@@ -11,7 +11,7 @@ from pandapose_ros.geometry import project
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.synthetic.body import Part, load_bodies, save_bodies
 from pandapose_ros.synthetic.bystanders import Bystanders, step_aside
-from pandapose_ros.synthetic.camera import random_cameras
+from pandapose_ros.synthetic.camera import Camera, random_cameras
 from pandapose_ros.synthetic.rasterizer import rasterize
 from pandapose_ros.synthetic.rig import Posed, gather, pose, rest_joints
 from pandapose_ros.synthetic.scene import render_samples
@@ -149,6 +149,20 @@ def test_bystanders_step_aside_on_the_floor_as_the_camera_sees_it():
     away = shift[count:].norm(dim=-1)
     assert away.min() > 0.3
     assert away.max() < 1.7
+
+
+def test_nobody_stands_in_the_camera():
+    others = 60
+    crowd = gather([made_up_body()] * (1 + others), torch.device("cpu"))
+    posed = Posed(crowd.vertices, rest_joints(RIG, crowd))
+    level = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # z forward, y down, into +y
+    position = torch.tensor([[0.0, -1.2, 1.0]])
+    camera = Camera(torch.eye(3)[None], level[None], position, (96, 96))
+    image = torch.zeros(1 + others, dtype=torch.long)
+    moved = step_aside(posed, crowd, image, camera, np.random.default_rng(6))
+    away = moved.joints[1:, :, 1] - position[0, 1]
+    assert away.min() > 0.6
+    assert (away.amax(dim=1) < 1.2).any()  # still before whom the image is of
 
 
 def test_samples_tell_of_whom_they_are_of_and_not_of_bystanders():

@@ -16,6 +16,7 @@ from pandapose_ros.synthetic.rig import Crowd, Posed
 # Where they are from the person that an image is of: to either side, and before or behind as the
 # camera sees it [m].
 _ACROSS, _ALONG = (0.0, 1.1), (0.3, 1.2)
+_NEAREST = 0.6  # joints to the camera [m]; who would be nearer is behind, as heads are hollow
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,13 @@ def step_aside(
     distances *= rng.choice((-1.0, 1.0), (2, others))
     across, along = torch.as_tensor(distances, dtype=torch.float32).to(device)[..., None]
     axes = camera.camera_from_world[image[count:]]  # rows: right, down, forward
+    aside = _level(axes[:, 0]) * across
+    moved = posed.joints[count:] + (aside + _level(axes[:, 2]) * along)[:, None]
+    of_joints = image[count:].repeat_interleave(moved.shape[1])
+    depth = camera.points(moved.flatten(0, 1), of_joints)[:, 2].unflatten(0, moved.shape[:2])
+    along = torch.where(depth.amin(dim=1, keepdim=True) < _NEAREST, along.abs(), along)
     shift = torch.zeros(len(image), 3, device=device)
-    shift[count:] = _level(axes[:, 0]) * across + _level(axes[:, 2]) * along
+    shift[count:] = aside + _level(axes[:, 2]) * along
     return Posed(posed.vertices + shift[crowd.person], posed.joints + shift[:, None])
 
 
