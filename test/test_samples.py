@@ -201,6 +201,18 @@ def test_image_samples_are_told_as_the_camera_of_their_crop_sees_them():
     np.testing.assert_allclose(samples.clean_keypoints[0], pixels, atol=1e-3)
 
 
+def test_image_samples_are_of_the_person_that_was_asked_for():
+    image = walkers(140)[0]
+    net = BlazePose(find_model_file(LANDMARK_NET).read_bytes())
+    still = SkeletonSampleConfig(mirrored=0.0, region_centre_jitter=0.0, region_size_jitter=0.0)
+    kept = []
+    for aside in (0.0, 0.1, 0.4):  # metres: within the limbs, and where nobody is
+        shifted = replace(image, joints=image.joints + np.float32((aside, 0, 0)))
+        rng = np.random.default_rng(0)
+        kept.append(len(make_image_samples([shifted], net, still, rng)))
+    assert kept == [1, 1, 0]
+
+
 def test_image_samples_come_back_whole_and_each_once_per_round(tmp_path):
     def part(first, count):
         numbers = torch.arange(first, first + count, dtype=torch.float32)
