@@ -68,7 +68,9 @@ def hrnet_sha256(path: Path) -> str:
 def check_hrnet(path: Path, coco_weights: Path) -> None:
     """Raise ValueError if weights were trained on another HRNet file; not all tell on which."""
     if hrnet_sha256(path) not in ("", file_sha256(coco_weights)):
-        raise ValueError(f"{path} was trained with another file than {coco_weights}")
+        raise ValueError(
+            f"{path} was trained with another file than {coco_weights}: give that one"
+        )
 
 
 def _refuse_taken(metadata: dict[str, str]) -> None:

@@ -3,10 +3,13 @@ import re
 from dataclasses import replace
 
 import pytest
+import torch
 from photographed_people import MODEL, human36m_labels, small_data, train, write_human36m
 
 from pandapose_ros.config import TrainConfig
+from pandapose_ros.tools import main
 from pandapose_ros.training.distribution import Share
+from pandapose_ros.training.loop import WEIGHTS_FILE
 from pandapose_ros.training.photograph_batches import open_photographs
 
 CONFIG = TrainConfig(batch=2, image_batch=2, skeleton_steps=0)
@@ -62,3 +65,25 @@ def test_what_would_be_without_effect_is_refused_or_not_asked_for(data):
     config = replace(CONFIG, held_out_share=0.5, schedule="exponential", final_learning_rate=0.5)
     with pytest.raises(ValueError, match=r"--views, --held-out-share, --final-learning-rate: wi"):
         batches(replace(data, views=5), config)
+
+
+def test_a_start_is_of_the_hrnet_that_is_trained_on(data, tmp_path, capsys):
+    start = ("--start", str(tmp_path / "first" / WEIGHTS_FILE))
+    assert train(data, tmp_path / "first", steps=1) == 0
+    assert train(data, tmp_path / "same", *start, steps=1) == 0
+    other = torch.load(data.backbone_weights, weights_only=True)
+    other["conv1.weight"] += 1e-3
+    torch.save(other, tmp_path / "other.pth")
+    changed = replace(data, backbone_weights=str(tmp_path / "other.pth"))
+    capsys.readouterr()
+    assert train(changed, tmp_path / "changed", *start, steps=1) == 1
+    assert re.search(r"first/weights\S* was trained with .*other\.pth", capsys.readouterr().err)
+
+
+def test_a_start_that_does_not_fit_is_refused_before_features_are_made(data, tmp_path, capsys):
+    assert train(data, tmp_path / "first", steps=1) == 0
+    renders, run = tmp_path / "renders", tmp_path / "run"  # not there, which is found out later
+    given = ("--motion", "walk.bvh", "--images", str(renders), "--out", str(run))
+    start = str(tmp_path / "first" / WEIGHTS_FILE)
+    assert main.main(["train", *given, "--start", start, "--device", "cpu"]) == 1
+    assert "backbone: expected blazepose, got hrnet_w32" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import yaml
 from torch import nn
 from tqdm import tqdm
 
-from pandapose_ros.checkpoint import HRNET_KEY, load_weights, read_config
+from pandapose_ros.checkpoint import HRNET_KEY, check_hrnet, load_weights, read_config
 from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
 from pandapose_ros.evaluation.scores import score_skeletons
 from pandapose_ros.landmark_weights import has_backbone, open_landmark_net
@@ -92,8 +92,8 @@ def run(args: argparse.Namespace) -> int:
     with shared_training(args.device) as share:
         if args.tensorboard and share.rank == 0:
             require_tensorboard()  # before features are made, which can take hours
+        net = _network(recipe, args.start)  # before features, too: weights may not fit
         source = BatchSource(recipe.data, recipe.train, out / "features", share, recipe.model)
-        net = _network(recipe, args.start)
         trainer = Trainer(net, recipe.train, source, recipe.loss, share, source.about)
         if args.resume:
             trainer.resume(out)
@@ -164,6 +164,8 @@ def _network(recipe: Recipe, start: str) -> PandaPose:
                 f"(--landmarks {start})"
             )
         _load_start(Path(start), net, recipe.model)
+        if recipe.data.backbone_weights:
+            check_hrnet(Path(start), Path(recipe.data.backbone_weights))
     if recipe.data.landmarks:  # goes into the weights that are written
         net.backbone = open_landmark_net(recipe.data.landmarks)
     return net
