@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
-from clip_images import write_clip_images
+from clip_images import walkers, write_chunk, write_clip_images
 from torch import nn
 
 from pandapose_ros import geometry
@@ -163,3 +163,17 @@ def test_calibrate_fits_and_stores(tmp_path, capsys):
     stored = from_metadata(read_metadata(weights))
     assert stored != CONFIG
     assert 0 < stored.root_relative < 0.3
+
+
+def test_as_many_images_are_fitted_to_as_are_asked_for(tmp_path, capsys):
+    weights = tmp_path / "w.safetensors"
+    shutil.copy(find_weights("default"), weights)
+    people = walkers(24)
+    for number, some in enumerate((people[:3], people[3:5], people[5:])):
+        write_chunk(tmp_path / "images" / f"chunk_{number:04}.npz", some)
+    arguments = ["--images", str(tmp_path / "images"), "--weights", str(weights), "--threads", "1"]
+    for count, found in (("4", "4 people"), ("5", "5 people"), ("9", "6 people")):
+        assert main.main(["calibrate", *arguments, "--count", count]) == 0
+        assert f"images, {found}: share of errors" in capsys.readouterr().out
+    assert main.main(["calibrate", *arguments, "--count", "0"]) == 1
+    assert "--count: expected 1 image or more, got 0" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from pandapose_ros.data.rendered_images import (
     chunk_files,
     most_people,
     read_chunk,
+    read_names,
 )
 from pandapose_ros.landmark_weights import open_landmark_net
 from pandapose_ros.model.pandapose import PandaPose
@@ -48,7 +50,12 @@ def run(args: argparse.Namespace) -> int:
 
     Returns:
         Exit code 0.
+
+    Raises:
+        ValueError: If no image is asked for.
     """
+    if args.count < 1:
+        raise ValueError(f"--count: expected 1 image or more, got {args.count}")
     if args.threads > 0:
         torch.set_num_threads(args.threads)
     weights = Path(args.weights)
@@ -77,9 +84,11 @@ def run(args: argparse.Namespace) -> int:
 def _images(folder: Path, count: int) -> Iterator[RenderedImage]:
     """Read some images of a folder, spread over its files, with a progress bar."""
     files = chunk_files(folder)
-    share = -(-count // len(files))
-    for path in tqdm(files, unit="file"):
-        for number, image in enumerate(read_chunk(path)):
-            if number == share:
-                break
-            yield image
+    sizes = [len(read_names(path).actions) for path in files]
+    shares, left = [0] * len(files), count
+    # The smallest first: what a file lacks is taken from larger ones.
+    for done, i in enumerate(sorted(range(len(files)), key=sizes.__getitem__)):
+        shares[i] = min(sizes[i], -(-left // (len(files) - done)))
+        left -= shares[i]
+    for path, share in zip(tqdm(files, unit="file"), shares, strict=True):
+        yield from islice(read_chunk(path), share)
