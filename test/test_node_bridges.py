@@ -146,6 +146,32 @@ def test_the_people_of_a_camera_that_fails_are_taken_off_the_list(
     graph.spin_until(lambda: set(tracked[-1].ids) == left | right)
 
 
+def test_people_of_whom_all_images_are_dropped_are_taken_off_the_list(
+    foreign_messages, graph, make_node, make_camera, walker
+):
+    import hri_msgs.msg as hri
+
+    node, camera = make_node(threads=1, publish_hri=True, image_timeout=1.0), make_camera()
+    tracked = camera.listen(hri.IdsList, "/humans/bodies/tracked")
+    assert node.start()
+    camera.wait_for_node()
+
+    def show_until(condition, **changes):
+        """Go on sending images, so that they never stop."""
+        for _ in range(60):
+            camera.images.publish(camera.message(walker, **changes))
+            graph.spin_for(0.1)
+            if tracked and condition(list(tracked[-1].ids)):
+                return
+        pytest.fail(f"still {tracked[-1].ids}")
+
+    show_until(lambda ids: ids == ["person_0"])
+    show_until(lambda ids: not ids, encoding="32FC3")
+    assert node.statistics.dropped_undecodable >= 5
+    assert node.cameras[0].report().pipeline.people == 0
+    show_until(lambda ids: len(ids) == 1)
+
+
 @pytest.mark.parametrize("how", ["disabled", "inactive", "not tracking"])
 def test_nobody_stays_on_the_list(
     foreign_messages, graph, make_node, make_camera, walker, log, how

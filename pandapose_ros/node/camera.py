@@ -109,8 +109,7 @@ class Camera:
             self._parameters,
             lambda: not self.why_paused,
         )
-        # Or the images of the other cameras would say that this one's people are still there.
-        self.input.on_silence = self._world.clear
+        self.input.on_watch = self._clear_if_stale
         if self.input.camera_info is None:
             self.input.camera_info = self._camera_info
         return self.pipeline
@@ -150,6 +149,21 @@ class Camera:
         self.outputs.release()
         self._world.close()
 
+    def _clear_if_stale(self) -> None:
+        """Take people off REP 155's list if nothing is heard of them any more.
+
+        As when images fail to come, or all of them are dropped: or the images of the other
+        cameras would say that this one's people are still there.
+        """
+        if self._is_stale:
+            self._world.clear()
+
+    @property
+    def _is_stale(self) -> bool:
+        """Whether the people published last are no news any more."""
+        timeout = self._parameters.get(NodeConfig).image_timeout
+        return self.timings.images_out.silence >= timeout
+
     def destroy(self) -> None:
         """Remove the publishers."""
         self.deactivate()
@@ -180,7 +194,7 @@ class Camera:
         )
         pipeline = PipelineReport(
             rate=self.timings.images_out.hz,
-            people=self.pipeline.delivery.people_in_view,
+            people=0 if self._is_stale else self.pipeline.delivery.people_in_view,
             latencies=self.timings.latencies(),
             transforms=self._world.state,
         )

@@ -62,7 +62,7 @@ class ImageInput:
         topic: Resolved name of the images' topic.
         image_age: From stamp to arrival of the last image, seconds; None without a stamp.
         camera_info: The newest; None before the first.
-        on_silence: Called in the executor when images stop; may be replaced.
+        on_watch: Called in the executor twice a second; may be replaced.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ImageInput:
         self._on_frame, self._depths, self._detections = on_frame, depths, detections
         self._parameters = parameters
         self._is_wanted = is_wanted
-        self.on_silence: Callable[[], None] = lambda: None
+        self.on_watch: Callable[[], None] = lambda: None
         self.camera_info: CameraInfo | None = None
         self._camera = camera
         self._prefix = f"{camera}/" if camera else ""
@@ -210,6 +210,7 @@ class ImageInput:
 
     def _watch(self) -> None:
         """Subscribe or unsubscribe as wanted; warn once when images stop."""
+        self.on_watch()
         self.follow_demand()
         timeout = self._config.image_timeout
         if not self._subscriptions:
@@ -222,7 +223,6 @@ class ImageInput:
         self._node.get_logger().warning(
             f"no image on {self.topic} for {timeout:g} s ({self.explain_silence()})"
         )
-        self.on_silence()
 
     def _suggestions(self) -> str:
         """Name existing image topics, the most similar first."""

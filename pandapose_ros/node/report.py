@@ -49,7 +49,7 @@ class PipelineReport:
 
     Attributes:
         rate: Skeleton messages per second.
-        people: In the last image.
+        people: In the last image; 0 if that was longer ago than `image_timeout`.
         latencies: p50 and p95 of each step, seconds; NaN before the first image.
         transforms: Between which frames people were moved last, or why that failed.
     """

@@ -123,6 +123,12 @@ class Rate:
         return 1 / (silence if silence > 2 * period else period)
 
     @property
+    def silence(self) -> float:
+        """Seconds since the last event; infinite before the first."""
+        with self._lock:
+            return time.monotonic() - self._times[-1] if self._times else float("inf")
+
+    @property
     def pause(self) -> float:
         """The longest of the last three intervals, including the current one, in seconds.
 
