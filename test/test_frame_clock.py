@@ -12,6 +12,12 @@ def test_time_goes_on_without_stamps():
     np.testing.assert_allclose(steps, [FRAME, FRAME, FRAME, 0.5, FRAME, 0.1])
 
 
+def test_an_image_without_a_stamp_does_not_change_the_time_of_those_with_one():
+    clock = FrameClock()
+    times = [clock.tick(stamp) for stamp in (5.0, 5.5, None, 6.5, None, 6.6)]
+    np.testing.assert_allclose(np.diff(times), [0.5, FRAME, 1 - FRAME, FRAME, 0.1 - FRAME])
+
+
 def test_images_out_of_order_do_not_make_time_run_faster():
     order = [number ^ 1 for number in range(60)]  # in pairs
     clock = FrameClock()

@@ -18,18 +18,27 @@ def ages(message):
     return [skeleton.age.sec + skeleton.age.nanosec / 1e9 for skeleton in message.skeletons]
 
 
-def test_people_over_time_and_a_recording_that_starts_again(node, make_camera, walker, capfd):
-    camera = make_camera()
+@pytest.fixture
+def show(node, camera):
+    """Send an image with a stamp; return its skeletons."""
     assert node.start()
     camera.wait_for_node()
-    empty = np.repeat(walker[:, -1:], walker.shape[1], axis=1)
 
-    def show(image, milliseconds):
-        stamp = Time(nanoseconds=milliseconds * 1_000_000).to_msg()
+    def exchange(image, milliseconds):
         message = camera.message(image)
-        message.header.stamp = stamp
+        message.header.stamp = Time(nanoseconds=milliseconds * 1_000_000).to_msg()
         return camera.exchange(message)
 
+    return exchange
+
+
+@pytest.fixture
+def empty(walker):
+    """The place without the person."""
+    return np.repeat(walker[:, -1:], walker.shape[1], axis=1)
+
+
+def test_people_over_time_and_a_recording_that_starts_again(show, walker, empty, capfd):
     assert people(show(walker, 5000)) == [("person_0", Skeleton3D.TRACKING_NEW)]
     seen = show(walker, 5100)
     assert people(seen) == [("person_0", Skeleton3D.TRACKING_TRACKED)]
@@ -56,3 +65,11 @@ def test_people_over_time_and_a_recording_that_starts_again(node, make_camera, w
     ]
     assert people(show(walker, 5101)) == [("person_2", Skeleton3D.TRACKING_TRACKED)]
     assert capfd.readouterr().err.count("stamps jumped back: tracking restarts") == 1
+
+
+def test_an_image_without_a_stamp_among_others_is_no_jump_in_time(show, walker, capfd):
+    stamps = (5000, 5500, 0, 6500, 6600)
+    shown = [show(walker, milliseconds) for milliseconds in stamps]
+    assert {skeleton.id for message in shown for skeleton in message.skeletons} == {"person_0"}
+    assert ages(shown[-1]) == pytest.approx([1.6], abs=1e-6)
+    assert "jumped back" not in capfd.readouterr().err

@@ -164,7 +164,8 @@ class FramePipeline:
             frame_id = "" if config.frame_id else header.frame_id
             depth = self.depth.read(stamp_ns, size, frame_id, config.depth_window)
         boxes = self.boxes.read(stamp_ns, size, config) if config.use_detections else None
-        item = CameraImage(image, K, distortion, depth, stamp_ns / 1e9, self.camera, boxes)
+        stamp = stamp_ns / 1e9 if stamp_ns else None
+        item = CameraImage(image, K, distortion, depth, stamp, self.camera, boxes)
         return PreparedFrame(item, header)
 
     def _output_header(self, header: Header, frame_id: str) -> Header:
@@ -201,6 +202,8 @@ class FramePipeline:
     def _follow_time(self, header: Header) -> None:
         """Forget all people when time jumps back, as when a recording is played again."""
         stamp_ns = nanoseconds(header.stamp)
+        if stamp_ns == 0:
+            return  # the driver gave no stamp, perhaps this once
         if self._last_stamp_ns - stamp_ns > TIME_JUMP_NS:
             self._notices.info(
                 "the images' stamps jumped back: tracking restarts", again_after=10.0

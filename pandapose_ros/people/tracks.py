@@ -41,7 +41,10 @@ class FrameClock:
                 half a second before the latest: a thirtieth of a second after the last. One that
                 is less before it is out of order, and time hardly goes on.
         """
-        step = 0.0 if stamp is None or self._stamp is None else stamp - self._stamp
+        if stamp is None:  # the next may have one again
+            self._time += _FRAME
+            return self._time
+        step = 0.0 if self._stamp is None else stamp - self._stamp
         if -_OUT_OF_ORDER <= step < 0:
             self._time += _LEAST_STEP
             return self._time
