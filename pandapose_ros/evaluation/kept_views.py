@@ -94,7 +94,8 @@ def _tensors(views: Views) -> dict[str, Tensor]:
             for i, level in enumerate(value or ()):
                 tensors[f"{field.name}.{i}"] = level.cpu().half().contiguous()
         else:
-            tensors[field.name] = torch.from_numpy(value).contiguous()
+            # Copied: those of motion clips are the same in crop and image, which files refuse.
+            tensors[field.name] = torch.from_numpy(value.copy())
     return tensors
 
 
