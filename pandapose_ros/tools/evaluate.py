@@ -37,7 +37,11 @@ from pandapose_ros.evaluation.comparison import (
 from pandapose_ros.evaluation.finder import build_finder
 from pandapose_ros.evaluation.kept_views import keep_views, views_folder
 from pandapose_ros.evaluation.plots import draw_plots, require_matplotlib
-from pandapose_ros.evaluation.skeleton_views import skeleton_dataset, skeleton_views
+from pandapose_ros.evaluation.skeleton_views import (
+    share_held_apart,
+    skeleton_dataset,
+    skeleton_views,
+)
 from pandapose_ros.evaluation.tables import overview
 from pandapose_ros.evaluation.video import Image, follow_person, video_figures
 from pandapose_ros.evaluation.views import KeypointSource, Viewer
@@ -63,6 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--images", type=Path, help="image folder of Human3.6M, MPI-INF-3DHP or "
                       "3DPW; without it networks get no image")  # fmt: skip
     data.add_argument("--every", type=int, default=1, help="score every N-th sample only")
+    data.add_argument("--held-out-share", type=float, help="fraction of the clips of each kind of "
+                      "motion that is scored (default: as in training)")  # fmt: skip
     data.add_argument("--video", nargs="+", type=Path, default=[], help="videos without truth")
     data.add_argument("--fov", type=float, default=EstimatorConfig().field_of_view,
                       help="horizontal field of view of their camera [rad]")  # fmt: skip
@@ -140,14 +146,17 @@ def _score_dataset(
     model, config = candidates[0].net.config, _config(args)
     is_blazepose = model.backbone == "blazepose"
     source = KeypointSource(args.keypoints or ("detected" if is_blazepose else "given"))
-    dataset = _dataset(args).every(args.every)
+    is_motion, share = args.dataset == "motion", 0.0
+    if is_motion:
+        share = share_held_apart(candidates, args.held_out_share)
+    dataset = _dataset(args, share).every(args.every)
     given = None
     if args.challenging_in:
         given = load_subset(args.challenging_in, dataset.name, len(dataset))
-    if args.dataset == "motion":
+    if is_motion:
         if args.every != 1:
             raise ValueError("samples of motion clips are drawn at random: leave --every out")
-        views = skeleton_views(args.data, source, config.batch)
+        views = skeleton_views(args.data, source, config.batch, share)
     else:
         tracker = before = None
         if is_blazepose or source is KeypointSource.DETECTED:
@@ -180,7 +189,7 @@ def _score_dataset(
     return {"keypoints": source.value} | summarise(comparison, candidates, subset)
 
 
-def _dataset(args: argparse.Namespace) -> Dataset:
+def _dataset(args: argparse.Namespace, held_out_share: float) -> Dataset:
     """Open the data set."""
     match args.dataset:
         case "synthetic":
@@ -188,7 +197,7 @@ def _dataset(args: argparse.Namespace) -> Dataset:
         case "clip":
             return rendered_clips(args.data)
         case "motion":
-            return skeleton_dataset(args.data)
+            return skeleton_dataset(args.data, held_out_share)
         case "human36m":
             return human36m(args.data, args.images, args.detections)
         case "mpi-inf-3dhp":

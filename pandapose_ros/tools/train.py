@@ -12,7 +12,13 @@ import yaml
 from torch import nn
 from tqdm import tqdm
 
-from pandapose_ros.checkpoint import HRNET_KEY, check_hrnet, load_weights, read_config
+from pandapose_ros.checkpoint import (
+    HELD_OUT_KEY,
+    HRNET_KEY,
+    check_hrnet,
+    load_weights,
+    read_config,
+)
 from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
 from pandapose_ros.evaluation.scores import score_skeletons
 from pandapose_ros.landmark_weights import has_backbone, open_landmark_net
@@ -211,6 +217,8 @@ def _save(trainer: Trainer, out: Path, source: BatchSource, log: TrainLog) -> No
     told = {"name": "pandapose", "version": f"unreleased, step {trainer.step}"}
     if backbone := source.about["backbone_sha256"]:
         told[HRNET_KEY] = str(backbone)
+    else:  # on motion clips
+        told[HELD_OUT_KEY] = str(trainer.config.held_out_share)
     trainer.save(out, told)
     scores: dict[str, float] = {}
     if source.held_out is not None:
