@@ -116,6 +116,19 @@ def test_a_chunk_that_was_rendered_again_is_looked_at_again(images, tmp_path):
     assert len(ImageSampleSet(folder)) == 2
 
 
+def test_features_of_chunks_that_were_deleted_are_refused(images, tmp_path):
+    data, folder = TrainDataConfig(images=str(images)), tmp_path / "features"
+    write_chunk(images / "chunk_0001.npz", walkers(70))
+    make_features(data, folder)
+    (images / "chunk_0001.npz").unlink()
+    gone = r"features keeps samples of images that are gone: .*chunk_0001\.safetensors; delete"
+    with pytest.raises(ValueError, match=gone):
+        make_features(data, folder)
+    (folder / "chunk_0001.safetensors").unlink()
+    make_features(data, folder)
+    assert len(ImageSampleSet(folder)) == 2
+
+
 def test_features_of_labels_that_were_changed_are_refused(tmp_path):
     labels, folder = human36m_labels(tmp_path), tmp_path / "features"
     write_human36m(tmp_path, labels)

@@ -45,11 +45,12 @@ def make_features(data: TrainDataConfig, folder: Path) -> None:
 
     Raises:
         FileNotFoundError: If there are no images.
-        ValueError: If the folder holds samples of other images, or made in another way, or a
-            data set lacks what is needed.
+        ValueError: If the folder holds samples of other images, of images that were deleted, or
+            made in another way, or a data set lacks what is needed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_other_samples(data, folder)
+    _refuse_samples_of_nothing(data, folder)
     landmark_net: BlazePose | None = None
     for name, read in tqdm(_sources(data), desc="features", unit="file"):
         target = folder / f"{Path(name).stem}.safetensors"
@@ -164,6 +165,19 @@ def _refuse_other_samples(data: TrainDataConfig, folder: Path) -> None:
     }
     _compare(folder, made_from, is_all=True)
     (folder / _ABOUT).write_text(json.dumps(made_from, indent=1))
+
+
+def _refuse_samples_of_nothing(data: TrainDataConfig, folder: Path) -> None:
+    """Raise ValueError if the folder keeps samples of files of images that are there no longer."""
+    files = chunk_files(Path(data.images)) if data.images else []
+    there = {path.stem for path in files}
+    gone = [path for path in sorted(folder.glob("chunk_*.safetensors")) if path.stem not in there]
+    if gone:
+        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+        raise ValueError(
+            f"{folder} keeps samples of images that are gone: {gone[0]}{more}; delete "
+            "these, or give another --features"
+        )
 
 
 def _compare(folder: Path, expected: dict[str, Any], *, is_all: bool = False) -> None:
