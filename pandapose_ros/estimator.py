@@ -193,8 +193,10 @@ class PoseEstimator:
         views = [self._as_pinhole(item) for item in images]
         cameras = [self._camera(item.camera) for item in images]
         times = []
-        for item, camera in zip(images, cameras, strict=True):
+        for item, view, camera in zip(images, views, cameras, strict=True):
             times.append(camera.clock.tick(item.stamp))
+            if camera.tracks.follow_lens(view.K):
+                camera.smoother.reset()
             camera.people.follow(camera.tracks.followed(times[-1]))
         seen = search_together(
             self.networks.landmark_net,

@@ -3,6 +3,7 @@ import pytest
 from rclpy.time import Time
 
 from pandapose_ros.msg import Skeleton3D
+from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
 
 
 @pytest.fixture
@@ -73,3 +74,30 @@ def test_an_image_without_a_stamp_among_others_is_no_jump_in_time(show, walker, 
     assert {skeleton.id for message in shown for skeleton in message.skeletons} == {"person_0"}
     assert ages(shown[-1]) == pytest.approx([1.6], abs=1e-6)
     assert "jumped back" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("factor", [1.4, 2.0])
+def test_another_calibration_of_the_same_camera_makes_no_second_person(
+    graph, node, camera, show, walker, empty, factor
+):
+    info = camera_info_from_field_of_view(1.0, walker.shape[1], walker.shape[0])
+
+    def calibrate():
+        before = node.cameras[0].input.camera_info
+        camera.infos.publish(info)
+        graph.spin_until(lambda: node.cameras[0].input.camera_info is not before)
+
+    calibrate()
+    for milliseconds in range(5000, 5500, 100):
+        (before,) = show(walker, milliseconds).skeletons
+    info.k[0], info.k[4] = factor * info.k[0], factor * info.k[4]
+    calibrate()
+    for milliseconds in (5500, 5550):
+        (after,) = show(walker, milliseconds).skeletons
+        assert (after.id, after.tracking_state) == ("person_0", Skeleton3D.TRACKING_TRACKED)
+    z = after.root_position.z
+    assert z == pytest.approx(factor * before.root_position.z, rel=0.1)
+    (hidden,) = show(empty, 5650).skeletons
+    assert hidden.tracking_state == Skeleton3D.TRACKING_PREDICTED
+    # Nobody walked.
+    assert hidden.root_position.z == pytest.approx(z, rel=0.02)

@@ -49,6 +49,19 @@ def test_who_is_out_of_sight_is_predicted_then_lost(walk):
     assert states(stream(sighting(joints[20], K))) == [(1, NEW)]
 
 
+@pytest.mark.parametrize(("change", "moves"), [(0.005, True), (0.5, False)])
+def test_people_go_on_though_the_intrinsics_follow_the_focus(walk, change, moves):
+    stream, joints, K = Stream(prediction_time=0.3), walk["joints"], walk["K"]
+    for i in range(12):
+        stream.tracks.follow_lens(K)
+        (seen,) = stream(sighting(joints[i], K))
+    for i in range(3):  # to and fro
+        zoom = 1 - change * (i % 2 - 0.5)
+        stream.tracks.follow_lens(np.diag((zoom, zoom, 1)) @ K)
+        (predicted,) = stream()
+    assert (np.linalg.norm(predicted.root - seen.root) > 0.05) == moves
+
+
 def test_of_who_is_not_seen_nothing_is_said_that_was_estimated(walk):
     stream, seen = Stream(prediction_time=0.1), sighting(walk["joints"][0], walk["K"])
     votes = DepthVotes(np.zeros((17, 4, 3)), np.full((17, 4), 0.25))

@@ -68,6 +68,8 @@ class Track:
         sides: For how much longer left and right were seen as they are held to be than the other
             way round, seconds, `_SIDES_MEMORY` at most.
         places: Where the person was in the last images.
+        has_other_lens: Whether the intrinsics of these images no longer hold: what was measured
+            by them does not compare with what is seen next.
     """
 
     id: int
@@ -78,6 +80,7 @@ class Track:
     sightings: int = 0
     sides: float = 0.0
     places: deque[_Place] = field(default_factory=lambda: deque(maxlen=_HISTORY))
+    has_other_lens: bool = False
 
     def see(self, sighting: Sighting, now: float) -> None:
         """Take in where the person is now."""
@@ -88,6 +91,9 @@ class Track:
             # What was known was wrong.
             self.shape, self.sightings, self.sides = None, 0, 0.0
             self.places.clear()
+        if self.has_other_lens:
+            self.places.clear()
+            self.has_other_lens = False
         if self.shape is None:
             self.shape = joints
         else:
@@ -146,7 +152,7 @@ class Track:
         return self._velocity(what) * min(self.gap(now), _LONGEST_MOTION)
 
     def _velocity(self, what: str) -> Array:
-        """Fit a straight line to the last places; zero where there are too few."""
+        """Fit a straight line to the last places; zero where there are too few, or of no use."""
         places = list(self.places)
         if what == "root":
             # From the body's size to a depth image it is a step, which is no motion.
@@ -156,7 +162,7 @@ class Track:
         times = np.array([place.time for place in places])
         values = np.stack([getattr(place, what) for place in places])
         still = np.zeros(values.shape[1])
-        if len(times) < _LEAST_IMAGES or np.ptp(times) < _LEAST_SPAN:
+        if self.has_other_lens or len(times) < _LEAST_IMAGES or np.ptp(times) < _LEAST_SPAN:
             return still
         centred = times - times.mean()
         slope = centred @ values / (centred @ centred)

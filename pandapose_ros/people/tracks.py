@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.people.association import assign, association_cost
@@ -12,10 +13,15 @@ from pandapose_ros.people.sides import Followed
 from pandapose_ros.people.track import Sighting, Track, no_votes
 from pandapose_ros.pose import Pose, TrackState
 
+Array = NDArray[np.floating]
+
 # A gap between images after which nobody is taken for the same person [s].
 _LONGEST_GAP = 10.0
 # Share of a region's size within which two people may be taken for one.
 _NEAR = 0.25
+# Share by which the intrinsics may change from image to image, as with the focus, and still be
+# taken for the same: a person's place is not known better.
+_SAME_LENS = 0.02
 # Between images without stamps, or with stamps that stand still [s].
 _FRAME = 1 / 30
 # For an image that comes after a later one, and how much later that is at most: what is stamped
@@ -71,6 +77,7 @@ class Tracks:
             numbers: Gives the ids, each one once.
         """
         self._numbers = numbers
+        self._K: Array | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -78,6 +85,26 @@ class Tracks:
         self._tracks: list[Track] = []
         self._now = 0.0
         self._image_size = (0, 0)
+
+    def follow_lens(self, K: Array | None) -> bool:
+        """Forget how fast and how far away people are if the intrinsics change.
+
+        As with a new calibration, or when the first comes. People keep their numbers.
+
+        Args:
+            K: Intrinsics [3, 3] of the next image, pixels; None: unknown.
+
+        Returns:
+            Whether they have changed.
+        """
+        before, self._K = self._K, None if K is None else np.array(K)
+        if before is None or K is None:
+            has_changed = before is not K
+        else:
+            has_changed = not np.allclose(K, before, rtol=_SAME_LENS, atol=0)
+        for track in self._tracks:
+            track.has_other_lens |= has_changed
+        return has_changed
 
     def followed(self, now: float) -> list[Followed]:
         """Return where to look for those who are followed, those seen last first.
@@ -152,6 +179,8 @@ class Tracks:
         doubts = self._doubts(now)
         for row, track in enumerate(self._tracks):
             expected = replace(track.predict(now, self._image_size), joints=track.shape)
+            if track.has_other_lens:
+                expected = replace(expected, root=None)  # sizes in the image still compare
             size = track.last.next_region.size
             for column, sighting in enumerate(sightings):
                 costs[row, column] = association_cost(
