@@ -248,6 +248,29 @@ def test_people_who_come_slowly_stay_in_view(graph, viewer, browser, monkeypatch
     graph.spin_until(stay_in_view, timeout=20)
 
 
+def test_people_blink_once_at_most_when_they_begin_to_come_slowly(
+    graph, viewer, browser, monkeypatch
+):
+    monkeypatch.setattr("pandapose_ros.node.viewer._SILENCE", 0.15)
+    talker = Talker(graph)
+
+    def say(pause):
+        """Return what the browser shows until the next message is due."""
+        talker.say_skeletons([person()])
+        graph.spin_for(pause)
+        browser.messages.clear()
+        browser.receive()
+        return str(browser.messages)
+
+    graph.spin_until(lambda: "in view" in say(0.03))
+    for _ in range(30):
+        say(0.03)
+    said = [say(0.5) for _ in range(8)]
+    assert "in view" in said[-1]
+    # Who comes more slowly than before is late once.
+    assert sum("no skeletons" in text for text in said) <= 1
+
+
 def test_who_has_left_is_not_taken_for_somebody_without_a_place(graph, viewer, browser):
     talker, people = Talker(graph), [lost_pose(person()), person()]
     shown_after(graph, browser, lambda: talker.say(people))

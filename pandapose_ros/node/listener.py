@@ -1,7 +1,7 @@
 """The latest messages about skeletons, matched by their stamps."""
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import TypeVar
 
 from rclpy.node import Node
@@ -12,12 +12,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray, SkeletonInfo
 from pandapose_ros.node.sources import Source
 from pandapose_ros.node.stamps import nanoseconds
+from pandapose_ros.node.statistics import Rate
 
 Message = TypeVar("Message")
 
 # Images are kept until their skeletons arrive, one estimate later.
 _IMAGES_KEPT, _ANCHORS_KEPT = 30, 5
-_RATE_INERTIA = 0.9
+_PAUSES = 3
 # Best effort matches every publisher, and a slow subscriber delays none.
 _LIVE = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -31,7 +32,7 @@ class Listener:
         skeletons: The newest message; None before the first.
         info: What the joints mean.
         camera_info: The newest calibration.
-        period: Mean time between skeleton messages, seconds; NaN before the second.
+        rate: Of skeleton messages.
     """
 
     def __init__(self, node: Node, source: Source) -> None:
@@ -46,8 +47,9 @@ class Listener:
         self.skeletons: Skeleton3DArray | None = None
         self.info: SkeletonInfo | None = None
         self.camera_info: CameraInfo | None = None
-        self.period = float("nan")
+        self.rate = Rate()
         self._heard_at = time.monotonic()
+        self._pauses: deque[float] = deque(maxlen=_PAUSES)
         self._images: OrderedDict[int, Image | CompressedImage] = OrderedDict()
         self._anchors: OrderedDict[int, AnchorSet3DArray] = OrderedDict()
         self._anchors_subscription: Subscription | None = None
@@ -87,6 +89,11 @@ class Listener:
         """Seconds since the last skeletons, or since the subscription."""
         return time.monotonic() - self._heard_at
 
+    @property
+    def longest_pause(self) -> float:
+        """The longest of the last three times between skeletons, seconds; 0 before the second."""
+        return max(self._pauses, default=0.0)
+
     def anchors_of(self, skeletons: Skeleton3DArray) -> AnchorSet3DArray | None:
         """Return the anchors of the same image, if they have come."""
         return self._anchors.get(nanoseconds(skeletons.header.stamp))
@@ -111,9 +118,8 @@ class Listener:
     def _on_skeletons(self, message: Skeleton3DArray) -> None:
         now = time.monotonic()
         if self.skeletons is not None:
-            period = now - self._heard_at
-            inertia = 0.0 if self.period != self.period else _RATE_INERTIA
-            self.period = period if not inertia else inertia * self.period + 0.1 * period
+            self._pauses.append(now - self._heard_at)
+        self.rate.count()
         self._heard_at, self.skeletons = now, message
 
     def _on_anchors(self, message: AnchorSet3DArray) -> None:

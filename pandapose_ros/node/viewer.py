@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from pandapose_ros.node.live_scene import LiveScene
 
 _SEARCH_PERIOD = 1.0
-# People are hidden when their node has been silent for so many seconds, or for so many periods of
-# its messages if that is longer; the latter in seconds at most.
+# People are hidden when their node has been silent for so many seconds, or for so many times the
+# longest of its last pauses if that is longer; the latter in seconds at most.
 _SILENCE = 1.5
-_SILENT_PERIODS = 2.5
+_SILENT_PAUSES = 2.5
 _SILENCE_AT_MOST = 10.0
 # Longest wait after a drawing for messages of the next skeletons' stamp [s].
 _PATIENCE = 0.3
@@ -88,7 +88,7 @@ class Viewer(Node):
             self._hang_up()
             return
         listener = self._listener
-        is_silent = listener is None or listener.silence > _longest_silence(listener.period)
+        is_silent = listener is None or listener.silence > _longest_silence(listener)
         if time.monotonic() >= self._next_search and (
             is_silent or not (listener and listener.source.image)
         ):
@@ -171,17 +171,16 @@ class Viewer(Node):
     def _status(self, listener: Listener, message: Skeleton3DArray, poses: list[Pose]) -> str:
         """Return a line on the stream, and one if there are people without a root."""
         age = self.get_clock().now().nanoseconds - nanoseconds(message.header.stamp)
-        rate = 1 / listener.period if listener.period > 0 else float("nan")
-        lines = [f"**{len(poses)}** in view, {rate:.0f} Hz, {age / 1e6:.0f} ms after the image"]
+        rate = listener.rate.hz
+        lines = [f"**{len(poses)}** in view, {rate:.1f} Hz, {age / 1e6:.0f} ms after the image"]
         if any(pose.root is None for pose in poses):
             lines.append("People without a 3D position are not shown: set `field_of_view`.")
         return "\n\n".join([*lines, f"`{listener.source.skeletons}`"])
 
 
-def _longest_silence(period: float) -> float:
-    """Return for how many seconds people are shown without a message; the period may be NaN."""
-    slow = 0.0 if np.isnan(period) else min(_SILENT_PERIODS * period, _SILENCE_AT_MOST)
-    return max(_SILENCE, slow)
+def _longest_silence(listener: Listener) -> float:
+    """Return for how many seconds people are shown without a message."""
+    return max(_SILENCE, min(_SILENT_PAUSES * listener.longest_pause, _SILENCE_AT_MOST))
 
 
 def _is_optical(frame: str, image_frame: str) -> bool:
