@@ -67,7 +67,7 @@ class Talker:
         self.anchors.publish(conversions.anchors_message(poses, header))
         self.skeletons.publish(conversions.skeletons_message(poses, header, "h36m_17"))
 
-    def say_skeletons(self, poses, frame="lens"):
+    def say_skeletons(self, poses, frame="lens", stamp=None):
         """Publish people and nothing else, as where all the rest is lost."""
-        header = Header(stamp=self.node.get_clock().now().to_msg(), frame_id=frame)
+        header = Header(stamp=stamp or self.node.get_clock().now().to_msg(), frame_id=frame)
         self.skeletons.publish(conversions.skeletons_message(poses, header, "h36m_17"))

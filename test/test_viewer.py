@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import websockets.sync.client
 import zstandard
+from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
@@ -279,6 +280,13 @@ def test_who_has_left_is_not_taken_for_somebody_without_a_place(graph, viewer, b
     assert "**2** in view" not in said
     assert "without a place" not in said
     assert "/people/0/anchors" in names_shown(browser)
+
+
+def test_no_age_is_told_of_images_without_a_stamp(graph, viewer, browser):
+    talker = Talker(graph)
+    shown_after(graph, browser, lambda: talker.say_skeletons([person()], stamp=Time()))
+    assert "in view" in str(browser.messages)
+    assert "after the image" not in str(browser.messages)
 
 
 def test_the_page_is_served_on_loopback_only_and_not_shared(graph, viewer, browser):

@@ -170,9 +170,10 @@ class Viewer(Node):
 
     def _status(self, listener: Listener, message: Skeleton3DArray, poses: list[Pose]) -> str:
         """Return a line on the stream, and one if there are people without a root."""
-        age = self.get_clock().now().nanoseconds - nanoseconds(message.header.stamp)
-        rate = listener.rate.hz
-        lines = [f"**{len(poses)}** in view, {rate:.1f} Hz, {age / 1e6:.0f} ms after the image"]
+        lines = [f"**{len(poses)}** in view, {listener.rate.hz:.1f} Hz"]
+        if stamp_ns := nanoseconds(message.header.stamp):  # zero: the driver gives no stamp
+            age_ms = (self.get_clock().now().nanoseconds - stamp_ns) / 1e6
+            lines[0] += f", {age_ms:.0f} ms after the image"
         if any(pose.root is None for pose in poses):
             lines.append("People without a 3D position are not shown: set `field_of_view`.")
         return "\n\n".join([*lines, f"`{listener.source.skeletons}`"])
