@@ -136,5 +136,8 @@ def test_silence_is_that_of_the_images_time(make_node):
     assert missed(107, 112) == 0
     assert missed(113) == 1
     assert missed(20, 25) == 0  # a recording that starts again
+    assert missed(0) == 0  # an image without a stamp
+    now = 10**9 + 20
+    assert missed(now, 0, now + 1) == 0
     buffer.resume()
     assert missed(90, 95) == 0

@@ -173,6 +173,7 @@ class DetectionReader:
         self._notices = notices
         self._subscriptions = -1
         self._last_image = self._silent_since = 0.0
+        self._is_stamped = True
         self._have_people_come = False
 
     def read(self, stamp_ns: int, size: tuple[int, int], config: NodeConfig) -> Array:
@@ -209,8 +210,11 @@ class DetectionReader:
 
     def _silence(self, stamp_ns: int, *, has_come: bool) -> float:
         """Return the seconds since the last detections, by the time of the images."""
-        now = stamp_ns / 1e9 if stamp_ns else time.monotonic()
+        is_stamped = stamp_ns != 0
+        now = stamp_ns / 1e9 if is_stamped else time.monotonic()
         is_new = self._buffer.subscriptions != self._subscriptions or now < self._last_image
+        is_new |= is_stamped != self._is_stamped  # two clocks do not compare
+        self._is_stamped = is_stamped
         if has_come or is_new:
             self._silent_since = now
         self._subscriptions, self._last_image = self._buffer.subscriptions, now
