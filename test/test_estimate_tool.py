@@ -35,6 +35,12 @@ def test_a_missing_picture_is_told_before_the_work(picture, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_several_videos_are_not_taken_for_pictures(picture, tmp_path, capsys):
+    for other in (CLIP, picture):
+        assert run(CLIP, other, "--out", tmp_path / "out") == 1
+        assert "walk.mp4 is a video: estimate it by itself" in capsys.readouterr().err
+
+
 def test_an_unreadable_picture_does_not_cost_the_others(picture, tmp_path, capsys):
     broken, last = tmp_path / "broken.png", tmp_path / "last.png"
     broken.write_bytes(b"no picture")

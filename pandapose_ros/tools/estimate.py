@@ -1,6 +1,7 @@
 """Estimate skeletons in pictures or a video without ROS; writes annotated pictures and JSON."""
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -109,8 +110,10 @@ def _estimate_frames(
 
 
 def check_input(paths: Sequence[Path]) -> None:
-    """Raise OSError if a file is missing."""
+    """Raise OSError if a file is missing, ValueError if one of several is a video."""
     for path in paths:
+        if len(paths) > 1 and path.suffix.lower() in _VIDEO_SUFFIXES:
+            raise ValueError(f"{path} is a video: estimate it by itself")
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder: name the pictures in it")
         if not path.exists():
@@ -172,13 +175,11 @@ def read_video(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise ValueError(f"cannot open the video {path}")
-    number = 0
-    while True:
+    for number in itertools.count():
         ok, image = capture.read()
         if not ok:
             break
         yield frame_name(number), np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-        number += 1
     capture.release()
 
 
