@@ -44,3 +44,8 @@ def test_pixels_are_counted_row_by_row():
     level = torch.arange(12.0).view(1, 1, 3, 4)
     assert pixels_of(level, torch.tensor([[5, 0]])).flatten().tolist() == [5, 0]
     assert pixels_of(level, None).flatten().tolist() == list(range(12))
+
+
+def test_a_width_that_cannot_be_normalised_is_named():
+    with pytest.raises(ValueError, match=r"width: expected a multiple of 32, .* got 48"):
+        LevelProjections(replace(CONFIG, width=48))

@@ -20,6 +20,11 @@ class LevelProjections(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        if config.width % NORM_GROUPS:
+            raise ValueError(
+                f"width: expected a multiple of {NORM_GROUPS}, as levels are "
+                f"normalised in so many groups; got {config.width}"
+            )
         self.kernel = side = config.level_kernel
         self.projections = nn.ModuleList(
             nn.Sequential(
