@@ -267,6 +267,13 @@ def test_kept_views_are_of_truth_and_clips_as_they_are(tmp_path):
         assert len(folders) == 2, path
 
 
+@pytest.mark.parametrize("step", ["0", "-2"])
+def test_samples_cannot_be_taken_in_steps_of_none(tmp_path, capsys, step):
+    options = ["--dataset", "clip", "--data", str(CLIP), "--out", str(tmp_path / "o.json")]
+    assert main.main(["evaluate", *options, "--every", step]) == 1
+    assert f"every 1st sample, or fewer of them; got every {step}" in capsys.readouterr().err
+
+
 def test_random_samples_are_not_thinned_out(tmp_path, capsys):
     options = ["--dataset", "motion", "--data", str(tmp_path), "--out", str(tmp_path / "o.json")]
     assert main.main(["evaluate", *options, "--every", "2"]) == 1

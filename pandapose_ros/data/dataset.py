@@ -101,7 +101,9 @@ class Dataset:
         return self.take(index)
 
     def every(self, step: int) -> "Dataset":
-        """Return each `step`-th sample, as a data set of its own."""
+        """Return each `step`-th sample, as a data set of its own; a step is 1 or more."""
+        if step < 1:
+            raise ValueError(f"expected every 1st sample, or fewer of them; got every {step}")
         if step == 1:
             return self
         return replace(
