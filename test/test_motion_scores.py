@@ -75,6 +75,16 @@ def test_weights_of_older_versions_held_the_default_share_apart(motion, tmp_path
     assert told(motion) == "motion motion.npz"
 
 
+def test_files_in_folders_with_an_equals_sign_need_no_name(motion, tmp_path, capsys):
+    net = PandaPose(ModelConfig(width=32, heads=2, layers=1, depth_bins=8), nn.Identity())
+    folder = tmp_path / "lr=1e-3"
+    folder.mkdir()
+    save_weights(folder / "w.safetensors", net, {})
+    for given, name in (("", "w, all"), ("other=", "other, all")):
+        assert evaluate(motion, "--weights", f"{given}{folder / 'w.safetensors'}") == 0
+        assert name in capsys.readouterr().out
+
+
 def test_networks_on_hrnet_have_other_crops_than_motion_clips(motion, tmp_path, capsys):
     coco = small_data(tmp_path, []).backbone_weights
     save_weights(tmp_path / "hrnet.safetensors", PandaPose(MODEL, nn.Identity()), {})

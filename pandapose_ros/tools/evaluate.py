@@ -255,16 +255,20 @@ def _frames(path: Path) -> Iterator[Image]:
 
 def _named(weights: list[str]) -> list[tuple[str, Path]]:
     """Return names and files; without NAME=, the file's stem, with its folder if not unique."""
-    pairs = [text.rpartition("=") for text in weights]
-    paths = [find_weights(path) for _, _, path in pairs]
+    # Folders may be called "lr=1e-3", too.
+    has_name = ["=" in text and not Path(text).is_file() for text in weights]
+    pairs = [
+        text.partition("=")[::2] if has else ("", text)
+        for text, has in zip(weights, has_name, strict=True)
+    ]
+    paths = [find_weights(path) for _, path in pairs]
     stems = [path.stem for path in paths]
     names = [
         path.stem if stems.count(path.stem) == 1 else f"{path.resolve().parent.name}/{path.stem}"
         for path in paths
     ]
     return [
-        (given or name, path)
-        for (given, _, _), name, path in zip(pairs, names, paths, strict=True)
+        (given or name, path) for (given, _), name, path in zip(pairs, names, paths, strict=True)
     ]
 
 
