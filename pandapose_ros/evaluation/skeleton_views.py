@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pandapose_ros.checkpoint import HELD_OUT_KEY, read_metadata
 from pandapose_ros.config import SkeletonSampleConfig, TrainConfig
@@ -74,21 +75,7 @@ def skeleton_views(
     """
     if source is KeypointSource.GIVEN:
         raise ValueError("motion clips have no detected keypoints; take 'detected' or 'true'")
-    # Each by itself, as training does: together, other clips could be the last of a kind.
-    parts = [split_clips(read_motion(path), share) for path in files]
-    held_apart = [clip for _, apart in parts for clip in apart.values()]
-    if not held_apart:
-        count = sum(len(trained_on) for trained_on, _ in parts)
-        if share == 0:
-            raise ValueError(
-                f"none of {count} clips is held apart: the weights were trained on all; give "
-                "other clips, and of which share of them to take samples as --held-out-share"
-            )
-        raise ValueError(
-            f"none of {count} clips is held apart to score on; expected two of a kind, named "
-            "alike but for a number at the end"
-        )
-    bank = take_apart(np.concatenate(held_apart))
+    bank = take_apart(np.concatenate(_clips_held_apart(files, share)))
     first = 0
     for mixed in _KINDS.values():
         sampler = SkeletonSampler(bank, SkeletonSampleConfig(), mixed=mixed)
@@ -109,3 +96,22 @@ def skeleton_views(
                 mirrored_features=None,
             )
         first += _SAMPLES
+
+
+def _clips_held_apart(files: Sequence[Path], share: float) -> list[NDArray[np.floating]]:
+    """Return the clips [T, 17, 3] that training on each of the files holds apart."""
+    # Each by itself, as training does: together, other clips could be the last of a kind.
+    parts = [split_clips(read_motion(path), share) for path in files]
+    held_apart = [clip for _, apart in parts for clip in apart.values()]
+    count = sum(len(trained_on) for trained_on, _ in parts)
+    if not held_apart and share == 0:
+        raise ValueError(
+            f"none of {count} clips is held apart: the weights were trained on all; give "
+            "other clips, and of which share of them to take samples as --held-out-share"
+        )
+    if not held_apart:
+        raise ValueError(
+            f"none of {count} clips is held apart to score on; expected two of a kind, named "
+            "alike but for a number at the end"
+        )
+    return held_apart

@@ -146,16 +146,13 @@ def _score_dataset(
     model, config = candidates[0].net.config, _config(args)
     is_blazepose = model.backbone == "blazepose"
     source = KeypointSource(args.keypoints or ("detected" if is_blazepose else "given"))
-    is_motion, share = args.dataset == "motion", 0.0
-    if is_motion:
-        share = share_held_apart(candidates, args.held_out_share)
+    is_motion = args.dataset == "motion"
+    share = share_held_apart(candidates, args.held_out_share) if is_motion else 0.0
     dataset = _dataset(args, share).every(args.every)
     given = None
     if args.challenging_in:
         given = load_subset(args.challenging_in, dataset.name, len(dataset))
     if is_motion:
-        if args.every != 1:
-            raise ValueError("samples of motion clips are drawn at random: leave --every out")
         views = skeleton_views(args.data, source, config.batch, share)
     else:
         tracker = before = None
@@ -197,6 +194,8 @@ def _dataset(args: argparse.Namespace, held_out_share: float) -> Dataset:
         case "clip":
             return rendered_clips(args.data)
         case "motion":
+            if args.every != 1:
+                raise ValueError("samples of motion clips are drawn at random: leave --every out")
             return skeleton_dataset(args.data, held_out_share)
         case "human36m":
             return human36m(args.data, args.images, args.detections)
