@@ -41,13 +41,21 @@ def person(root=(0.0, 0.2, 3.0)):
 class Talker:
     """Publishes as pose_node does, beside the images that it works on; or as a recording does."""
 
-    def __init__(self, graph, image="lens/image_raw", depth="depth", is_recording=False):
+    def __init__(
+        self,
+        graph,
+        image="lens/image_raw",
+        depth="depth",
+        is_recording=False,
+        is_described=True,
+    ):
         self.node = graph.add(Node("talker", context=graph.context))
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         create = self.node.create_publisher
-        self.info = create(SkeletonInfo, "~/skeleton_info", latched)
         self.skeletons = create(Skeleton3DArray, "~/skeletons", 5)
-        self.info.publish(conversions.skeleton_info_message(H36M_17, ModelInfo("m", "1", "0")))
+        if is_described:
+            self.info = create(SkeletonInfo, "~/skeleton_info", latched)
+            self.info.publish(conversions.skeleton_info_message(H36M_17, ModelInfo("m", "1", "0")))
         if is_recording:
             return
         camera_info = f"{image.rpartition('/')[0]}/camera_info"
@@ -67,7 +75,7 @@ class Talker:
         self.anchors.publish(conversions.anchors_message(poses, header))
         self.skeletons.publish(conversions.skeletons_message(poses, header, "h36m_17"))
 
-    def say_skeletons(self, poses, frame="lens", stamp=None):
+    def say_skeletons(self, poses, frame="lens", stamp=None, skeleton="h36m_17"):
         """Publish people and nothing else, as where all the rest is lost."""
         header = Header(stamp=stamp or self.node.get_clock().now().to_msg(), frame_id=frame)
-        self.skeletons.publish(conversions.skeletons_message(poses, header, "h36m_17"))
+        self.skeletons.publish(conversions.skeletons_message(poses, header, skeleton))

@@ -13,7 +13,7 @@ from pandapose_ros.config import EstimatorConfig, ViewerConfig
 from pandapose_ros.drawing import limit_width
 from pandapose_ros.frames.frame_names import is_optical, is_z_up
 from pandapose_ros.geometry import intrinsics_from_field_of_view
-from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D, Skeleton3DArray
+from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D, Skeleton3DArray, SkeletonInfo
 from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.distributions import steady_clock
 from pandapose_ros.node.intrinsics import intrinsics_from_message
@@ -24,6 +24,7 @@ from pandapose_ros.node.running import spin, start_ros
 from pandapose_ros.node.sources import find_source, skeleton_topics
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.pose import Pose
+from pandapose_ros.skeleton import H36M_17, Skeleton
 
 if TYPE_CHECKING:
     from pandapose_ros.node.live_scene import LiveScene
@@ -98,7 +99,7 @@ class Viewer(Node):
             scene.draw_people(())
             topic = f" on {listener.source.skeletons}" if listener else ""
             scene.set_status(f"**no skeletons**{topic}: does pose_node run and get images?")
-        elif listener is not None and listener.info is not None:
+        elif listener is not None:
             listener.hear_anchors(wanted=scene.wants_anchors)
             self._draw(scene, listener)
 
@@ -129,7 +130,15 @@ class Viewer(Node):
 
     def _draw(self, scene: "LiveScene", listener: Listener) -> None:
         message = listener.skeletons
-        if message is None or message is self._drawn or listener.info is None:
+        if message is None or message is self._drawn:
+            return
+        skeleton = _skeleton_of(message, listener.info)
+        if skeleton is None:
+            scene.draw_people(())
+            scene.set_status(
+                f"**no skeleton_info** tells what the joints of `{message.skeleton_type}` are: "
+                "publish or record it beside the skeletons"
+            )
             return
         anchors, image = listener.anchors_of(message), listener.image_of(message)
         is_patient = self._drawn is not None and time.monotonic() < self._drawn_at + _PATIENCE
@@ -139,7 +148,7 @@ class Viewer(Node):
         # Without an image its frame is taken as unchanged, or the view would turn each time.
         image_frame = image.header.frame_id if image is not None else self._frames[1]
         frames = (message.header.frame_id, image_frame)
-        scene.set_skeleton(skeleton_from_message(listener.info))
+        scene.set_skeleton(skeleton)
         if frames != self._frames:
             self._frames = frames
             # Skeletons may be in a frame of the world, in which the camera's place is unknown.
@@ -182,6 +191,13 @@ class Viewer(Node):
 def _longest_silence(listener: Listener) -> float:
     """Return for how many seconds people are shown without a message."""
     return max(_SILENCE, min(_SILENT_PAUSES * listener.longest_pause, _SILENCE_AT_MOST))
+
+
+def _skeleton_of(message: Skeleton3DArray, info: SkeletonInfo | None) -> Skeleton | None:
+    """Return what the joints mean; None if nobody tells, as in a recording of skeletons alone."""
+    if info is not None:
+        return skeleton_from_message(info)
+    return H36M_17 if message.skeleton_type == H36M_17.name else None
 
 
 def _is_optical(frame: str, image_frame: str) -> bool:
