@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from pandapose_ros.data.dataset import read_image, rendered_clips, synthetic_images
+from pandapose_ros.data.rendered_images import read_chunk
 
 K = np.array(((40.0, 0, 15.5), (0, 40, 11.5), (0, 0, 1)))
 
@@ -42,6 +43,23 @@ def test_rendered_people_are_told_apart_by_family_and_body(tmp_path):
         np.testing.assert_allclose(samples[2].true_keypoints[5], expected)
 
 
+@pytest.mark.parametrize("kept", [0, 0.5, 0.99])
+def test_files_that_were_cut_off_are_named(tmp_path, kept):
+    folder, clip = tmp_path / "images", tmp_path / "walk.mp4"
+    write_chunk(folder, 0, 50, body=[3, 4])
+    chunk = folder / "chunk_0000.npz"
+    content = chunk.read_bytes()
+    chunk.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ValueError, match=r"chunk_0000\.npz is not an npz file of plain arrays"):
+        synthetic_images([folder])
+    with pytest.raises(ValueError, match=r"chunk_0000\.npz is not an npz file of plain arrays"):
+        next(read_chunk(chunk))
+    chunk.rename(clip.with_suffix(".npz"))
+    clip.touch()
+    with pytest.raises(ValueError, match=r"walk\.npz is not an npz file of plain arrays"):
+        rendered_clips([clip])
+
+
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="pandapose synthesize"):
         synthetic_images([tmp_path])
@@ -49,4 +67,8 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"lacks \['offsets'\]"):
         synthetic_images([tmp_path])
     with pytest.raises(FileNotFoundError, match=r"expected a clip .*none\.mp4"):
+        rendered_clips([tmp_path / "none.mp4"])
+    np.savez(tmp_path / "none.npz", joints=np.zeros((1, 17, 3)))
+    (tmp_path / "none.mp4").touch()
+    with pytest.raises(ValueError, match=r"none\.npz lacks \['K'\]"):
         rendered_clips([tmp_path / "none.mp4"])

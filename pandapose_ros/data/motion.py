@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros.data.motion_files import MOTION_SUFFIXES, read_captures
+from pandapose_ros.data.plain_npz import read_npz
 from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]
@@ -79,11 +80,7 @@ def read_motion(path: Path) -> dict[str, Array]:
         raise FileNotFoundError(
             f"no motion {path}; expected an npz of clips [T, 17, 3], or files AMC or BVH"
         )
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            clips = {name: np.asarray(file[name], np.float32) for name in sorted(file.files)}
-    except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is not an npz file of plain arrays: {error}") from error
+    clips = read_npz(path)
     for name, clip in clips.items():
         if clip.ndim != 3 or clip.shape[1:] != (JOINTS, 3) or not np.isfinite(clip).all():
             raise ValueError(
@@ -92,7 +89,7 @@ def read_motion(path: Path) -> dict[str, Array]:
             )
     if not clips:
         raise ValueError(f"{path} holds no clips; expected arrays [T, {JOINTS}, 3]")
-    return clips
+    return {name: clip.astype(np.float32) for name, clip in clips.items()}
 
 
 def split_clips(

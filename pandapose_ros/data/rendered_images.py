@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros.data.body_circle import body_circle
+from pandapose_ros.data.plain_npz import read_npz
 from pandapose_ros.data.pose_sampler import Family
 from pandapose_ros.geometry import project
 from pandapose_ros.people.region import REGION_MARGIN, Region
@@ -92,15 +93,15 @@ def read_chunk(path: Path) -> Iterator[RenderedImage]:
         path: npz with jpeg (all files' bytes), offsets [N + 1], joints [N, 17, 3] and K [N, 3, 3].
 
     Raises:
-        ValueError: If a field is missing or of another shape.
+        ValueError: If it is no such file, or a field is missing or of another shape.
     """
-    with np.load(path, allow_pickle=False) as file:
-        missing = [name for name in _FIELDS if name not in file.files]
-        if missing:
-            raise ValueError(
-                f"{path} lacks {missing}; expected {list(_FIELDS)} as of `pandapose synthesize`"
-            )
-        jpeg, offsets, joints, K = (file[name] for name in _FIELDS)
+    file = read_npz(path, _FIELDS)
+    missing = [name for name in _FIELDS if name not in file]
+    if missing:
+        raise ValueError(
+            f"{path} lacks {missing}; expected {list(_FIELDS)} as of `pandapose synthesize`"
+        )
+    jpeg, offsets, joints, K = (file[name] for name in _FIELDS)
     count = len(offsets) - 1
     expected = ((count, len(H36M_17.joint_names), 3), (count, 3, 3))
     if (joints.shape, K.shape) != expected:
@@ -123,18 +124,17 @@ def read_names(path: Path) -> ChunkNames:
     Raises:
         ValueError: If the file is none of `pandapose synthesize`.
     """
-    with np.load(path, allow_pickle=False) as file:
-        if "offsets" not in file.files:
-            raise ValueError(f"{path} lacks ['offsets']; expected {list(_FIELDS)}")
-        count = len(file["offsets"]) - 1
-        clips, bodies = (
-            tuple(map(str, file[name])) if name in file.files else ("",) * count
-            for name in ("clip", "body")
-        )
-        if "family" in file.files:
-            actions = tuple(Family(int(number)).name.lower() for number in file["family"])
-        else:
-            actions = tuple(_NUMBER.sub("", clip) or clip or "unknown" for clip in clips)
+    file = read_npz(path, ("offsets", "clip", "body", "family"))
+    if "offsets" not in file:
+        raise ValueError(f"{path} lacks ['offsets']; expected {list(_FIELDS)}")
+    count = len(file["offsets"]) - 1
+    clips, bodies = (
+        tuple(map(str, file[name])) if name in file else ("",) * count for name in ("clip", "body")
+    )
+    if "family" in file:
+        actions = tuple(Family(int(number)).name.lower() for number in file["family"])
+    else:
+        actions = tuple(_NUMBER.sub("", clip) or clip or "unknown" for clip in clips)
     return ChunkNames(actions, bodies)
 
 
@@ -143,12 +143,16 @@ def read_clip_truth(path: Path) -> tuple[Array, Array]:
 
     Raises:
         FileNotFoundError: If the video or its truth is missing.
+        ValueError: If the truth is no npz file, or lacks them.
     """
     truth = path.with_suffix(".npz")
     if not (path.is_file() and truth.is_file()):
         raise FileNotFoundError(f"expected a clip {path} and its truth {truth}")
-    with np.load(truth, allow_pickle=False) as file:
-        return file["joints"], file["K"]
+    file = read_npz(truth, ("joints", "K"))
+    missing = [name for name in ("joints", "K") if name not in file]
+    if missing:
+        raise ValueError(f"{truth} lacks {missing}; expected joints [N, 17, 3] and K [3, 3]")
+    return file["joints"], file["K"]
 
 
 def read_clip(path: Path) -> Iterator[RenderedImage]:
