@@ -43,26 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="output folder of `pandapose synthesize --test`, to score each checkpoint on "
         "(OUT/history.json)",
     )
-    parser.add_argument(
-        "--start",
-        type=Path,
-        help="landmarks.safetensors to start from instead of MediaPipe's; needed with --resume "
-        "too",
-    )
-    parser.add_argument(
-        "--towards-original",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="start from weights that are this share of the way from those of --start to "
-        "MediaPipe's, which know photographs better (0)",
-    )
-    parser.add_argument(
-        "--net",
-        type=Path,
-        help="another landmark net of MediaPipe, pose_landmark_heavy.tflite, instead of the one "
-        "that is installed",
-    )
+    _add_starts(parser)
     parser.add_argument(
         "--minutes",
         type=float,
@@ -86,6 +67,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             continue
         text = f"{text} ({field.default})"
         parser.add_argument(name, type=type(field.default), default=field.default, help=text)
+
+
+def _add_starts(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that say which net a run begins with."""
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="landmarks.safetensors to start from instead of MediaPipe's; needed with --resume "
+        "too",
+    )
+    parser.add_argument(
+        "--towards-original",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="start from weights that are this share of the way from those of --start to "
+        "MediaPipe's, which know photographs better (0)",
+    )
+    parser.add_argument(
+        "--net",
+        type=Path,
+        help="another landmark net of MediaPipe, pose_landmark_heavy.tflite, instead of the one "
+        "that is installed",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
