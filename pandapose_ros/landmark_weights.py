@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from pandapose_ros.model.blazepose import BlazePose
+from pandapose_ros.model.blazepose import TURN_OUTPUTS, BlazePose
 from pandapose_ros.model.landmark_graph import graph_from_text
 from pandapose_ros.model.pandapose import BACKBONE_PREFIX
 from pandapose_ros.model_files import LANDMARK_NET, find_model_file
@@ -110,8 +110,8 @@ def load_backbone(path: Path, net: BlazePose) -> None:
 def blend(net: BlazePose, original: BlazePose, share: float) -> None:
     """Move a fine-tuned landmark net's weights towards those that it was fine-tuned from.
 
-    The refiner, which the original lacks, stays as it is; the verifier, which would be of other
-    features, is dropped.
+    The refiner and the outputs that tell turns, which the original lacks, stay as they are; the
+    verifier, which would be of other features, is dropped.
 
     Args:
         net: Is changed.
@@ -126,10 +126,14 @@ def blend(net: BlazePose, original: BlazePose, share: float) -> None:
         return
     net.verifier = None
     before = dict(original.named_parameters())
+    outputs = list(net.landmark_head().parameters())
+    turns = [parameter[list(TURN_OUTPUTS)].detach().clone() for parameter in outputs]
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             if name in before:
                 parameter.lerp_(before[name], share)
+        for parameter, kept in zip(outputs, turns, strict=True):
+            parameter[list(TURN_OUTPUTS)] = kept
 
 
 def backbone_state(net: BlazePose) -> dict[str, Tensor]:

@@ -31,6 +31,7 @@ CROP_SIZE = 256
 FEATURE_CHANNELS = 48
 FEATURE_SIZES = (64, 32, 16)
 LANDMARKS = 39  # 33 of the body, 2 that give the region, 4 whose visibilities tell turns
+TURN_OUTPUTS = tuple(5 * i + 3 for i in range(LANDMARKS)[BLAZEPOSE_TURNS])  # of `landmark_head`
 
 _SURE = 10.0  # logit
 
@@ -184,10 +185,9 @@ class BlazePose(nn.Module):
     def call_everybody_upright(self) -> None:
         """Let the visibilities of turns say that people stand as the crop does, whoever it is."""
         weight, bias = self.landmark_head().parameters()
-        rows = torch.arange(LANDMARKS)[BLAZEPOSE_TURNS] * 5 + 3
         with torch.no_grad():
-            weight[rows] = 0.0
-            bias[rows] = torch.tensor([_SURE, -_SURE, -_SURE, -_SURE])
+            weight[list(TURN_OUTPUTS)] = 0.0
+            bias[list(TURN_OUTPUTS)] = torch.tensor([_SURE, -_SURE, -_SURE, -_SURE])
 
     def begin(self, crops: Tensor, count: int) -> dict[int, Tensor]:
         """Take the first steps.
