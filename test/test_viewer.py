@@ -267,7 +267,7 @@ def test_people_blink_once_at_most_when_they_begin_to_come_slowly(
     for _ in range(30):
         say(0.03)
     said = [say(0.5) for _ in range(8)]
-    assert "in view" in said[-1]
+    assert any("in view" in text for text in said)  # a line that stays the same is not sent again
     # Who comes more slowly than before is late once.
     assert sum("no skeletons" in text for text in said) <= 1
 
