@@ -88,6 +88,9 @@ def test_a_start_can_be_moved_towards_the_original(images, tmp_path, capsys):
     for share in ("1.1", "-0.1", "nan"):
         assert main.main([*options, "--towards-original", share, "--out", str(tmp_path)]) == 1
         assert f"--towards-original: expected 0 to 1, got {share}" in capsys.readouterr().err
+    alone = ["train-landmarks", str(images), "--towards-original", "0.5", "--out", str(tmp_path)]
+    assert main.main(alone) == 1
+    assert "--towards-original is without effect" in capsys.readouterr().err
 
 
 def add_graph(path, text):

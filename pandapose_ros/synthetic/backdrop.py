@@ -12,7 +12,7 @@ from pandapose_ros.synthetic.prints import Prints
 
 _CLUTTER_SCALE = 4  # clutter is drawn this much smaller: far things are out of focus
 _CLUTTER_SHAPES = 24
-_PRINTED = 0.5  # share of the things in front that show a picture, where there are pictures
+_PRINTED_SHARE = 0.5  # of the things in front, where there are pictures
 _COVERED = 0.35  # share of the images in which clutter hides the whole room
 
 
@@ -160,7 +160,7 @@ def occlude(
     chosen = torch.as_tensor(rng.random(count) < share, device=images.device)
     colour = _plain(count, rng, images.device) * shading[..., None]
     if prints is not None:
-        printed = torch.as_tensor(rng.random(count) < _PRINTED, device=images.device)
+        printed = torch.as_tensor(rng.random(count) < _PRINTED_SHARE, device=images.device)
         shown = prints.cut(count, (width, height), rng, images.device)
         colour = torch.where(printed[:, None, None, None], shown, colour)
     return torch.where((mask & chosen[:, None, None])[..., None], colour, images)

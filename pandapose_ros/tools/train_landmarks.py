@@ -110,9 +110,11 @@ def run(args: argparse.Namespace) -> int:
         refuse_started(args.out)
     values: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(LandmarkTrainConfig)}
     config = LandmarkTrainConfig(**values)
-    net, before = _opened(args.net, args.start)
     if not 0 <= args.towards_original <= 1:
         raise ValueError(f"--towards-original: expected 0 to 1, got {args.towards_original}")
+    if args.towards_original and args.start is None:
+        raise ValueError("--towards-original is without effect if there is no --start")
+    net, before = _opened(args.net, args.start)
     blend(net, before, args.towards_original)
     pictures = []
     if args.pictures:
