@@ -125,7 +125,8 @@ class PoseEstimator:
         self._detector.detect(blank, 1.0)
         K = geometry.intrinsics_from_field_of_view(1.0, size, size)
         region = Region((size / 2, size / 2), size, 0.0)
-        for people in self.networks.warm_up_sizes(self.config.max_people, cameras):
+        most, crops = self.config.max_people, self.config.crops_per_person
+        for people in self.networks.warm_up_sizes(most, cameras, crops):
             look = Look(blank, K, [region] * people, least_score=0.0)
             lift(self.networks.lifter, find_landmarks(self.networks.landmark_net, [look])[0])
 

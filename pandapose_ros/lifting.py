@@ -26,6 +26,7 @@ UNNAMED = -1
 # The detector guesses nose and top of the head from the face: they place nobody if others can.
 _GUESSED = np.isin(H36M_17.joint_names, ("nose", "head"))
 _GUESS_SCORE = 0.1
+_MIRROR = list(H36M_17.mirror)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,15 +83,18 @@ def lift(lifter: Lifter, people: Sequence[Person]) -> list[LiftedPerson]:
         people: May be nobody.
 
     Returns:
-        One result per person.
+        One result per person. Of somebody seen in several crops the joints are the medians over
+        these, and their scatter is the mean; anchors and depths are those of the first crop.
     """
-    votes = [person.votes for person in people if person.votes is not None]
-    if len(votes) < len(people):
-        votes = _votes(lifter, people)
-    return [
-        _in_image_axes(person, each, lifter.config.depth_range)
-        for person, each in zip(people, votes, strict=True)
-    ]
+    seen = [each for person in people for each in (person, *person.others)]
+    votes = [person.votes for person in seen if person.votes is not None]
+    if len(votes) < len(seen):
+        votes = _votes(lifter, seen)
+    lifted = iter(
+        _in_image_axes(each, said, lifter.config.depth_range)
+        for each, said in zip(seen, votes, strict=True)
+    )
+    return [_together([next(lifted) for _ in range(1 + len(person.others))]) for person in people]
 
 
 def _votes(lifter: Lifter, people: Sequence[Person]) -> list[CropVotes]:
@@ -119,14 +123,24 @@ def _in_image_axes(person: Person, votes: CropVotes, depth_range: float) -> Lift
     axes = person.image_from_crop_rotation.T.astype(np.float32)
     joints, pelvis = votes.joints, votes.joints[:1]
     anchors = (votes.anchors - pelvis) @ axes
+    sides = _MIRROR if person.region.is_mirrored else slice(None)
     return LiftedPerson(
-        joints=(joints - pelvis) @ axes,
+        joints=((joints - pelvis) @ axes)[sides],
         anchors=AnchorVotes(anchors, votes.weights, votes.anchor_kinds, votes.anchor_joints),
         depth_profile=votes.depth_profile,
         pelvis_depth=float(joints[0, 2]),
         depth_range=depth_range,
-        scatter=axes.T @ votes.scatter @ axes,
+        scatter=(axes.T @ votes.scatter @ axes)[sides],
     )
+
+
+def _together(views: Sequence[LiftedPerson]) -> LiftedPerson:
+    """Join what is said of one person seen in several crops, the first one first."""
+    if len(views) == 1:
+        return views[0]
+    joints = np.median([view.joints for view in views], axis=0)
+    scatter = np.mean([view.scatter for view in views], axis=0)
+    return replace(views[0], joints=(joints - joints[:1]).astype(np.float32), scatter=scatter)
 
 
 def place(

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 from clip_images import CLIP, clip_frames
 
-from pandapose_ros.tools import estimate, main
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.estimator import PoseEstimator
+from pandapose_ros.tools import main, pictures
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +91,7 @@ def test_a_video_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "annotated.mp4").mkdir()
     frames = [("0", np.zeros((48, 64, 3), np.uint8))]
     with pytest.raises(OSError, match=r"cannot write .*annotated.mp4 of 128x48 pixels"):
-        estimate.write_pictures(iter(frames), [[]], tmp_path, 10.0)
+        pictures.write_pictures(iter(frames), [[]], tmp_path, 10.0)
 
 
 def test_a_full_disk_is_an_error(tmp_path):
@@ -101,13 +104,13 @@ def test_a_full_disk_is_an_error(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
     try:
         with pytest.raises(OSError, match=r"00.jpg: No space left"):
-            estimate.write_pictures(iter([("00", noise)]), [[]], disk, None)
+            pictures.write_pictures(iter([("00", noise)]), [[]], disk, None)
         assert not list(disk.iterdir())
         frames = [("00", np.zeros((48, 64, 3), np.uint8))]
         frames += [(f"{i}", noise[:48, :64]) for i in range(1, 100) if i % 10]
         frames = [(name, cv2.resize(image, (640, 480))) for name, image in frames]
         with pytest.raises(OSError, match=r"annotated.mp4 lacks frames|cannot write"):
-            estimate.write_pictures(iter(frames), [[]] * len(frames), disk, 10.0)
+            pictures.write_pictures(iter(frames), [[]] * len(frames), disk, 10.0)
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -117,7 +120,7 @@ def test_a_full_disk_is_an_error(tmp_path):
 )
 def test_what_is_too_wide_for_the_codec_is_shrunk(tmp_path, rate, name, widest):
     image = np.full((100, widest // 2 + 500, 3), 90, np.uint8)
-    estimate.write_pictures(iter([("0", image)]), [[]], tmp_path, rate)
+    pictures.write_pictures(iter([("0", image)]), [[]], tmp_path, rate)
     seen = (
         cv2.VideoCapture(str(tmp_path / name)).read()[1]
         if rate
@@ -125,3 +128,16 @@ def test_what_is_too_wide_for_the_codec_is_shrunk(tmp_path, rate, name, widest):
     )
     assert seen is not None
     assert seen.shape[1] == widest
+
+
+def test_several_crops_are_the_estimators(picture, tmp_path):
+    image = clip_frames(1)[0]
+    for crops in (1, 3):
+        out = tmp_path / str(crops)
+        assert run(picture, "--out", out, "--crops-per-person", crops) == 0
+        ((record,),) = [frame["people"] for frame in json.loads((out / "poses.json").read_text())]
+        config = EstimatorConfig(tracking=False, detection_tiles=100, crops_per_person=crops)
+        (pose,) = PoseEstimator(config).estimate(image)
+        np.testing.assert_allclose(record["joints"], pose.joints, atol=1e-3)
+        (other,) = PoseEstimator(replace(config, crops_per_person=4 - crops)).estimate(image)
+        assert np.abs(np.array(record["joints"]) - other.joints).max() > 2e-3

@@ -235,6 +235,39 @@ def test_a_clip_and_a_video_are_scored_from_the_command_line(tmp_path, capsys):
     assert str(subset) in plain["command"]
 
 
+def test_several_crops_are_scored_from_the_command_line(tmp_path):
+    scores = []
+    for crops in ("1", "4"):
+        out = tmp_path / f"{crops}.json"
+        arguments = ["evaluate", "--dataset", "clip", "--data", str(CLIP), "--every", "20"]
+        options = ["--crops-per-person", crops, "--threads", "1", "--out", str(out)]
+        assert main.main([*arguments, *options]) == 0
+        record = json.loads(out.read_text())
+        assert ("--crops-per-person" in record["command"]) == (crops != "1")
+        assert record["dataset"]["found"] == 7
+        scores.append([result["all"]["mpjpe_mm"] for result in record["results"]])
+    (net, blazepose), (net_of_4, blazepose_of_4) = scores
+    assert net_of_4 < net
+    assert blazepose_of_4 < blazepose
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--flip-test"],
+        ["--noise"],
+        ["--cache", "x"],
+        ["--video", "x.mp4"],
+        ["--keypoints", "true"],
+    ],
+)
+def test_options_for_one_crop_are_refused_with_several(options, capsys):
+    data = ["--dataset", "clip", "--data", str(CLIP), "--out", "x.json"]
+    assert main.main(["evaluate", *data, "--crops-per-person", "2", *options]) == 1
+    error = capsys.readouterr().err
+    assert f"--crops-per-person is not for {options[0]}" in error
+
+
 def test_evaluating_nothing_is_refused(capsys):
     assert main.main(["evaluate", "--out", "x.json"]) == 1
     assert "give --dataset with --data, or --video" in capsys.readouterr().err

@@ -88,6 +88,15 @@ class EstimatorConfig:
         "no image waits for the detector while people are tracked",
         live=True,
     )
+    crops_per_person: int = option(
+        1,
+        "Number of slightly different crops, half of them mirrored, in which the networks see "
+        "each person; joints and keypoints are their medians; more: less error and noise, in as "
+        "many times the networks' time",
+        low=1,
+        high=8,
+        live=True,
+    )
     prediction_time: float = option(
         0.3,
         "How long an unseen person is predicted before being lost; at least two or three times "

@@ -14,9 +14,11 @@ from pandapose_ros.checkpoint import check_hrnet, load_weights, read_config
 from pandapose_ros.config import EvaluationConfig
 from pandapose_ros.evaluation.views import Views
 from pandapose_ros.landmark_weights import backbone_sha256, open_landmark_net
+from pandapose_ros.lifting import lift
 from pandapose_ros.model.anchors import AnchorKind
 from pandapose_ros.model.hrnet import HRNet, load_coco_weights
 from pandapose_ros.model.pandapose import PandaPose, PandaPoseOutput
+from pandapose_ros.people.landmarks import Person
 from pandapose_ros.skeleton import mirror_joints, mirror_keypoints
 
 Array = NDArray[np.floating]
@@ -90,11 +92,19 @@ class Estimates:
         with torch.inference_mode():
             output = net.lift(views.features, torch.from_numpy(points).to(device))
             joints = output.joints.float().cpu().numpy()
+            if views.people is not None:
+                return output, _of_all_crops(net, views.people)
             if not self._flip_test:
                 return output, joints
             turned = torch.from_numpy(mirror_keypoints(points, net.config.crop_width)).to(device)
             other = net.lift(views.mirrored_features, turned).joints.float().cpu().numpy()
         return output, (joints + mirror_joints(other)) / 2
+
+
+def _of_all_crops(net: PandaPose, people: Sequence[Person]) -> Array:
+    """Return the joints [B, 17, 3] of people seen in several crops, the first crop's axes."""
+    lifted = zip(people, lift(net, people), strict=True)
+    return np.stack([each.joints @ person.image_from_crop_rotation for person, each in lifted])
 
 
 def top_vote_offsets(output: PandaPoseOutput, votes: int) -> dict[str, tuple[float, float]]:

@@ -15,13 +15,16 @@ from pandapose_ros.people.following import PeopleTracker
 _MEDIAPIPE = EstimatorConfig(detection_score=0.5, newcomer_score=0.5)
 
 
-def build_finder(backbone: nn.Module, threads: int, max_people: int) -> PeopleTracker:
+def build_finder(
+    backbone: nn.Module, threads: int, max_people: int, crops_per_person: int = 1
+) -> PeopleTracker:
     """Build what finds people as a user's estimator does, but for tiles.
 
     Args:
         backbone: Of the networks; with others than BlazePose, BlazePose as it comes is used.
         threads: CPU threads of the detector; 0: one.
         max_people: Greatest number of people in an image.
+        crops_per_person: In how many crops each is seen.
 
     Returns:
         One that knows nobody yet; with BlazePose as it comes, MediaPipe's scores count.
@@ -29,4 +32,7 @@ def build_finder(backbone: nn.Module, threads: int, max_people: int) -> PeopleTr
     net = backbone if isinstance(backbone, BlazePose) else open_landmark_net()
     detector = PersonDetector(find_model_file(PERSON_DETECTOR), max(1, threads))
     config = EstimatorConfig() if net.is_tuned else _MEDIAPIPE
-    return PeopleTracker(detector, net, replace(config, max_people=max_people, detection_tiles=0))
+    config = replace(
+        config, max_people=max_people, detection_tiles=0, crops_per_person=crops_per_person
+    )
+    return PeopleTracker(detector, net, config)

@@ -17,6 +17,7 @@ from pandapose_ros.evaluation.views import KeypointSource, Views
 _VERSION = 4  # of what is kept; raised when views come to be made in another way
 _FINISHED = "finished.json"
 _LEVELS = ("features", "mirrored_features")
+_ARRAYS = [each.name for each in fields(Views) if each.name not in (*_LEVELS, "people")]
 
 
 def views_folder(
@@ -59,7 +60,7 @@ def keep_views(
 
     Args:
         folder: Of `views_folder`.
-        make: Makes the views; not touched if they are kept.
+        make: Makes the views, of one crop each; not touched if they are kept.
         device: For features, which are rounded to half precision in any case.
     """
     if not (folder / _FINISHED).is_file():
@@ -87,15 +88,11 @@ def _change(path: Path) -> tuple[int, ...]:
 
 def _tensors(views: Views) -> dict[str, Tensor]:
     """Return views as named tensors."""
-    tensors: dict[str, Tensor] = {}
-    for field in fields(Views):
-        value = getattr(views, field.name)
-        if field.name in _LEVELS:
-            for i, level in enumerate(value or ()):
-                tensors[f"{field.name}.{i}"] = level.cpu().half().contiguous()
-        else:
-            # Copied: those of motion clips are the same in crop and image, which files refuse.
-            tensors[field.name] = torch.from_numpy(value.copy())
+    # Copied: those of motion clips are the same in crop and image, which files refuse.
+    tensors = {name: torch.from_numpy(getattr(views, name).copy()) for name in _ARRAYS}
+    for name in _LEVELS:
+        for i, level in enumerate(getattr(views, name) or ()):
+            tensors[f"{name}.{i}"] = level.cpu().half().contiguous()
     return tensors
 
 
@@ -110,10 +107,6 @@ def _views(path: Path, device: torch.device) -> Views:
         ]
         for name in _LEVELS
     }
-    arrays = {
-        field.name: tensors[field.name].numpy()
-        for field in fields(Views)
-        if field.name not in _LEVELS
-    }
-    views = Views(**arrays, features=None, mirrored_features=None)
+    arrays = {name: tensors[name].numpy() for name in _ARRAYS}
+    views = Views(**arrays, features=None, mirrored_features=None, people=None)
     return replace(views, **{name: maps or None for name, maps in levels.items()})

@@ -51,9 +51,12 @@ class Views:
         keypoints_px: [B, 17, 2], the first in pixels of the image.
         true_keypoints_px: [B, 17, 2], the second in pixels of the image.
         world_landmarks: BlazePose's own 3D as H36M-17 [B, 17, 3], metres, the crop's axes; NaN
-            where it did not look. With a fine-tuned landmark net, of the net before that.
+            where it did not look. With a fine-tuned landmark net, of the net before that. Of
+            several crops the medians.
         features: The backbone's maps, L tensors [B, C, H, W]; None without images.
         mirrored_features: The same of the mirrored crop; None where not asked for.
+        people: The B people with the other crops they were seen in, to be lifted as the estimator
+            does; None unless the tracker looks at several crops.
     """
 
     indices: NDArray[np.int64]
@@ -65,6 +68,7 @@ class Views:
     world_landmarks: Array
     features: list[Tensor] | None
     mirrored_features: list[Tensor] | None
+    people: list[Person] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +83,7 @@ class _Look:
     true_keypoints_px: Array
     world_landmarks: Array
     crop: Image | None
+    person: Person | None
 
 
 class Viewer:
@@ -161,8 +166,7 @@ class Viewer:
         crop = None if image is None else cv2.warpPerspective(image, homography, self._size)
         world = np.full((_JOINTS, 3), np.nan)
         if untuned is not None and is_blazepose:
-            world = H36M_17_FROM_BLAZEPOSE @ untuned.world_landmarks
-            world = world @ untuned.image_from_crop_rotation.T @ axes
+            world = _own_joints(untuned) @ axes
         return _Look(
             index=index,
             joints=(sample.joints - sample.joints[0]) @ axes,
@@ -172,6 +176,7 @@ class Viewer:
             true_keypoints_px=true,
             world_landmarks=world,
             crop=None if crop is None else np.asarray(crop, np.uint8),
+            person=person,
         )
 
     def _keypoints(self, person: Person | None, given: Array | None, true: Array) -> Array:
@@ -215,6 +220,9 @@ class Viewer:
             pixels = np.stack(crops)
             features = self._run(pixels)
             mirrored = self._run(pixels[:, :, ::-1]) if self._mirrored else None
+        people = None
+        if self._tracker is not None and self._tracker.config.crops_per_person > 1:
+            people = [look.person for look in looks if look.person is not None]
         return Views(
             indices=np.array([look.index for look in looks]),
             joints=stacked("joints"),
@@ -225,6 +233,7 @@ class Viewer:
             world_landmarks=stacked("world_landmarks"),
             features=features,
             mirrored_features=mirrored,
+            people=people,
         )
 
     def _run(self, crops: Image) -> list[Tensor]:
@@ -249,6 +258,15 @@ def _find(
         tracker.reset()
     people = tracker.find(image, K)
     return find_subject(people, true, with_others=dataset.max_people > 1)
+
+
+def _own_joints(person: Person) -> Array:
+    """Return the landmark net's own 3D as H36M-17 [17, 3], metres, the image camera's axes."""
+    joints = []
+    for seen in (person, *person.others):
+        own = H36M_17_FROM_BLAZEPOSE @ seen.world_landmarks @ seen.image_from_crop_rotation.T
+        joints.append(own[list(H36M_17.mirror)] if seen.region.is_mirrored else own)
+    return np.median(joints, axis=0)
 
 
 def _undistort(pixels: Array, K: Array, distortion: Distortion) -> Array:

@@ -19,6 +19,7 @@ from pandapose_ros.people.detector import SURE_SCORE, Detection, PersonDetector
 from pandapose_ros.people.discovery import discover, settled, turned_right
 from pandapose_ros.people.doubles import apart, without_doubles
 from pandapose_ros.people.landmarks import Look, Person, Search, search_together
+from pandapose_ros.people.other_crops import in_other_crops
 from pandapose_ros.people.region import Region, is_same_place
 from pandapose_ros.people.sides import Followed, with_known_sides
 from pandapose_ros.people.tiles import Tile, tiles_of, without_parts
@@ -105,15 +106,13 @@ class PeopleTracker:
                 first; the detector does not run then. None: it does.
 
         Returns:
-            Everybody seen, once: those followed, in that order, then newcomers.
+            Everybody seen, once: those followed, in that order, then newcomers; with other crops
+            if `config.crops_per_person` says so.
 
         Raises:
             ValueError: If the image has another shape or type.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(
-                f"expected an RGB uint8 image [H, W, 3], got {image.dtype} {list(image.shape)}"
-            )
+        _check(image)
         image_size = (image.shape[1], image.shape[0])
         if image_size != self._image_size or not self.config.tracking:
             self.reset()
@@ -132,7 +131,8 @@ class PeopleTracker:
         else:
             people = yield from self._discover_in(boxes, image, K, people)
         self._known = [Followed(person.next_region) for person in people]
-        return people
+        look = partial(self._look, image, K)
+        return (yield from in_other_crops(people, look, self.config.crops_per_person - 1))
 
     def _followed(self, image: Image, K: Array) -> Search:
         """Look at everybody followed, and put right who is upside down or has sides confused."""
@@ -254,6 +254,14 @@ class PeopleTracker:
         orders: Mapping[Region, Sequence[int]] = MappingProxyType({}),
     ) -> Look:
         return Look(image, K, regions, self.config.presence_score, orders)
+
+
+def _check(image: Image) -> None:
+    """Raise ValueError unless an image is a uint8 array [H, W, 3]; it may be empty."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f"expected an RGB uint8 image [H, W, 3], got {image.dtype} {list(image.shape)}"
+        )
 
 
 def _by_regions(followed: Sequence[Followed], people: Sequence[Person]) -> dict[Region, Array]:

@@ -20,6 +20,7 @@ from pandapose_ros.skeleton import (
     BLAZEPOSE_REGION_CENTRE,
     BLAZEPOSE_REGION_CIRCLE,
     BLAZEPOSE_TURNS,
+    H36M_17,
     keypoint_scores,
 )
 
@@ -29,6 +30,7 @@ Image = NDArray[np.uint8]
 _VISIBLE = 0.5
 _BOX_MARGIN = 0.05
 _MIN_REGION_PX = 8.0
+_MIRROR = list(H36M_17.mirror)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +41,12 @@ class Person:
         region: What the landmark net looked at.
         next_region: Where to look in the next image.
         crop_from_image: [3, 3], homography from image pixels to pixels of the crop of 256 x 256:
-            what a camera that looks at the person would see.
-        image_from_crop_rotation: [3, 3], the axes of that camera in the image camera's frame.
-        keypoints_crop: [17, 2], H36M-17, crop pixels.
-        keypoints: [17, 2], the same in image pixels.
-        keypoint_scores: [17] in [0, 1].
+            what a camera that looks at the person would see, in a mirror if the region says so.
+        image_from_crop_rotation: [3, 3], the axes of that camera in the image camera's frame;
+            in a mirror, x points the other way.
+        keypoints_crop: [17, 2], H36M-17, crop pixels; in a mirror left is right.
+        keypoints: [17, 2], image pixels; those of the crop, or with `others` the medians of all.
+        keypoint_scores: [17] in [0, 1], in the order of `keypoints`.
         features: The landmark net's maps [1, 48, 64, 64], [1, 48, 32, 32], [1, 48, 16, 16], on
             its device; none if the net has lifted the person already.
         world_landmarks: [33, 3], metres, origin between the hips, the crop's axes.
@@ -55,6 +58,7 @@ class Person:
         turned_from: The region that was followed, if the person was upside down in it.
         is_exchanged: Whether left and right are not all as the landmark net said, and as they
             still are in the world landmarks.
+        others: The same person in other crops, to be lifted too.
     """
 
     region: Region
@@ -72,6 +76,7 @@ class Person:
     votes: CropVotes | None = None
     turned_from: Region | None = None
     is_exchanged: bool = False
+    others: Sequence["Person"] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,13 +129,8 @@ def find_landmarks(landmark_net: LandmarkNet, looks: Sequence[Look]) -> list[lis
     Returns:
         The people of each look, without those who are not there.
     """
-    size = (CROP_SIZE, CROP_SIZE)
     wanted = [
-        (
-            number,
-            region,
-            geometry.perspective_crop(region.crop_from_image(CROP_SIZE), size, look.K),
-        )
+        (number, region, _view(region, look.K))
         for number, look in enumerate(looks)
         for region in look.regions
         if _is_usable(region, look.image)
@@ -173,6 +173,16 @@ def search_together(landmark_net: LandmarkNet, searches: Sequence[Search]) -> li
                 found[number] = end.value
         answers = dict(zip(looks, find_landmarks(landmark_net, list(looks.values())), strict=True))
     return found
+
+
+def _view(region: Region, K: Array) -> tuple[Array, Array]:
+    """Return the homography and the rotation of the crop, as `Person` has them."""
+    size = (CROP_SIZE, CROP_SIZE)
+    homography, R = geometry.perspective_crop(region.crop_from_image(CROP_SIZE), size, K)
+    if not region.is_mirrored:
+        return homography, R
+    mirror = np.array(((-1.0, 0.0, CROP_SIZE - 1.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+    return mirror @ homography, R * (-1.0, 1.0, 1.0)
 
 
 def _answers(
@@ -229,6 +239,11 @@ def _person(
     landmarks = points[:BLAZEPOSE_LANDMARKS]
     visible = answer.visibilities >= _VISIBLE
     scores = keypoint_scores(answer.visibilities)
+    keypoints = geometry.transform_pixels(image_from_crop, answer.keypoints_crop)
+    if answer.order is not None:
+        scores = scores[list(answer.order)]
+    if region.is_mirrored:
+        keypoints, scores = keypoints[_MIRROR], scores[_MIRROR]
     return Person(
         region=region,
         next_region=region_from_points(
@@ -237,10 +252,8 @@ def _person(
         crop_from_image=crop_from_image,
         image_from_crop_rotation=rotation,
         keypoints_crop=answer.keypoints_crop,
-        keypoints=geometry.transform_pixels(image_from_crop, answer.keypoints_crop).astype(
-            np.float32
-        ),
-        keypoint_scores=scores if answer.order is None else scores[list(answer.order)],
+        keypoints=keypoints.astype(np.float32),
+        keypoint_scores=scores,
         features=answer.features,
         world_landmarks=answer.world_landmarks,
         score=answer.presence * answer.verification,

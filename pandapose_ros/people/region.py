@@ -26,14 +26,16 @@ class Region:
         centre: (u, v), image pixels.
         size: Side of the square, pixels.
         angle: Radians, clockwise as one sees the image; 0 is upright.
+        is_mirrored: Whether it is looked at in a mirror: left and right are exchanged in the crop.
     """
 
     centre: tuple[float, float]
     size: float
     angle: float
+    is_mirrored: bool = False
 
     def crop_from_image(self, crop_size: int = 256) -> Array:
-        """Build the transform that fills a square crop with the region.
+        """Build the transform that fills a square crop with the region, not mirrored.
 
         Args:
             crop_size: Side of the crop, pixels.

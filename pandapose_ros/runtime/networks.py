@@ -46,15 +46,16 @@ class Networks:
     runtime: str
     precision: str = "fp32"
 
-    def warm_up_sizes(self, people: int, cameras: int = 1) -> list[int]:
+    def warm_up_sizes(self, people: int, cameras: int = 1, crops: int = 1) -> list[int]:
         """Return the numbers of people whose first run takes long, if there may be so many.
 
         Args:
             people: That a camera may see.
             cameras: Whose images are worked on together.
+            crops: Of each person, in which they are seen one after the other.
         """
         # Everybody may be upside down, and is then looked at from three more sides at once.
-        most = 3 * people * cameras
+        most = max(3, crops - 1) * people * cameras
         return sizes_up_to(most) if self.runtime == "one_pass" else [1, 2]
 
 

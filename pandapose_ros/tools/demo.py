@@ -17,7 +17,7 @@ from pandapose_ros.evaluation import metrics
 from pandapose_ros.pose import Pose, TrackState
 from pandapose_ros.recording import Recording, Result
 from pandapose_ros.skeleton import H36M_17
-from pandapose_ros.tools.estimate import FRAME_DIGITS, frame_name, write_pictures
+from pandapose_ros.tools.pictures import FRAME_DIGITS, frame_name, write_pictures
 from pandapose_ros.tools.processes import find_shared, start_node, stop, wait_for_first_end
 
 _CLIP = Path("config", "demo", "walk.mp4")

@@ -1,30 +1,31 @@
 """Estimate skeletons in pictures or a video without ROS; writes annotated pictures and JSON."""
 
 import argparse
-import itertools
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.drawing import compose_picture, limit_width, view_of
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.geometry import intrinsics_from_field_of_view
 from pandapose_ros.pose import Pose
+from pandapose_ros.tools.pictures import (
+    ANNOTATED_VIDEO,
+    read_pictures,
+    read_video,
+    video_rate,
+    write_pictures,
+    write_whole,
+)
 
-FRAME_DIGITS = 5  # in the name of a video's frame
-_VIDEO = "annotated.mp4"
 _ALL_TILES = 100
-_WIDEST_VIDEO, _WIDEST_PICTURE = 8190, 65500  # pixels that MPEG-4 and JPEG can have
 _VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
 
 
@@ -40,6 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="image tiles that the detector also scans, for people who are small "
                         "or close to others (pictures: all; a video: "
                         f"{defaults.detection_tiles})")  # fmt: skip
+    parser.add_argument("--crops-per-person", type=int, choices=range(1, 9), metavar="N",
+                        default=defaults.crops_per_person, help="see each person in N crops, "
+                        "half of them mirrored, and take the medians: less error, in N times "
+                        "the networks' time")  # fmt: skip
     parser.add_argument("--fov", type=float, help="horizontal field of view of the camera [rad]")
 
 
@@ -56,7 +61,12 @@ def run(args: argparse.Namespace) -> int:
     check_input(args.input)
     check_output(args.input, args.out, is_video=is_video)
     args.out.mkdir(parents=True, exist_ok=True)
-    config = EstimatorConfig(weights=args.weights, device=args.device, tracking=is_video)
+    config = EstimatorConfig(
+        weights=args.weights,
+        device=args.device,
+        tracking=is_video,
+        crops_per_person=args.crops_per_person,
+    )
     if args.tiles is not None or not is_video:  # a picture has no later images to search
         config = replace(config, detection_tiles=_ALL_TILES if args.tiles is None else args.tiles)
     estimator = PoseEstimator(config)
@@ -122,7 +132,7 @@ def check_input(paths: Sequence[Path]) -> None:
 
 def check_output(paths: Sequence[Path], out: Path, *, is_video: bool) -> None:
     """Raise ValueError if what is written would overwrite what is read, or itself."""
-    names = [_VIDEO] if is_video else [f"{path.stem}.jpg" for path in paths]
+    names = [ANNOTATED_VIDEO] if is_video else [f"{path.stem}.jpg" for path in paths]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"two pictures would be written as {twice}: estimate them one by one")
@@ -141,119 +151,11 @@ def without_spare(pose: Pose) -> Pose:
     return replace(pose, depth=None, anchors=replace(pose.anchors, weights=shares))
 
 
-def frame_name(number: int) -> str:
-    """Name a video's frame."""
-    return f"{number:0{FRAME_DIGITS}d}"
-
-
 def _frames(
     paths: list[Path], is_video: bool, unreadable: list[Path]
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Yield (name, RGB image) of the video or of each picture."""
     return read_video(paths[0]) if is_video else read_pictures(paths, unreadable)
-
-
-def read_pictures(
-    paths: Sequence[Path], unreadable: list[Path]
-) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield (name, RGB image) of each picture.
-
-    Args:
-        paths: Of the pictures.
-        unreadable: Gets those that are left out because they cannot be read.
-    """
-    for path in paths:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            unreadable.append(path)
-            continue
-        yield path.stem, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def read_video(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield (number, RGB image) of each frame."""
-    capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
-        raise ValueError(f"cannot open the video {path}")
-    for number in itertools.count():
-        ok, image = capture.read()
-        if not ok:
-            break
-        yield frame_name(number), np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-    capture.release()
-
-
-def video_rate(path: Path) -> float:
-    """Return the frames per second that a video declares; 30 where it declares none."""
-    return cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) or 30.0
-
-
-def write_pictures(
-    frames: Iterable[tuple[str, NDArray[np.uint8]]],
-    poses: Sequence[Sequence[Pose]],
-    out: Path,
-    rate: float | None,
-) -> None:
-    """Draw the overlay beside the 3D view.
-
-    Args:
-        frames: (name, RGB image) of each frame.
-        poses: The people of each frame.
-        out: Folder to write into.
-        rate: Frames per second of `annotated.mp4`, beside which every tenth frame is written as a
-            picture; None: every frame is a picture, with its own view.
-
-    Raises:
-        OSError: If something cannot be written; the message names the file.
-    """
-    shared_view = view_of([pose for people in poses for pose in people])
-    video = _Video(out / _VIDEO, rate) if rate else None
-    pairs = zip(frames, poses, strict=True)
-    for number, ((name, image), people) in enumerate(
-        tqdm(pairs, desc="draw", unit="frame", total=len(poses))
-    ):
-        view = shared_view if rate else view_of(people)
-        picture = cv2.cvtColor(compose_picture(image, people, view), cv2.COLOR_RGB2BGR)
-        picture = limit_width(np.asarray(picture, np.uint8), _WIDEST_PICTURE)
-        if video is not None:
-            video.write(picture)
-        if not rate or number % 10 == 0:
-            _, encoded = cv2.imencode(".jpg", picture)
-            write_whole(out / f"{name}.jpg", encoded.tobytes())
-    if video is not None:
-        video.close()
-
-
-class _Video:
-    """Writes a video, and notices if that fails, which OpenCV does not tell."""
-
-    def __init__(self, path: Path, rate: float) -> None:
-        self._path, self._rate = path, rate
-        self._writer: cv2.VideoWriter | None = None
-        self._frames = 0
-
-    def write(self, picture: NDArray[np.uint8]) -> None:
-        picture = limit_width(picture, _WIDEST_VIDEO)
-        if self._writer is None:
-            size = (picture.shape[1], picture.shape[0])
-            code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._path), code, self._rate, size)
-            if not self._writer.isOpened():
-                raise OSError(
-                    f"cannot write {self._path} of {size[0]}x{size[1]} pixels at {self._rate:g} "
-                    "Hz: may the file be written?"
-                )
-        self._writer.write(picture)
-        self._frames += 1
-
-    def close(self) -> None:
-        if self._writer is None:
-            return
-        self._writer.release()
-        written = cv2.VideoCapture(str(self._path)).get(cv2.CAP_PROP_FRAME_COUNT)
-        if written < self._frames:
-            there = f"{max(int(written), 0)} of {self._frames}"
-            raise OSError(f"{self._path} lacks frames ({there} are there): is the disk full?")
 
 
 def write_poses(names: Sequence[str], poses: Sequence[Sequence[Pose]], out: Path) -> int:
@@ -270,18 +172,6 @@ def write_poses(names: Sequence[str], poses: Sequence[Sequence[Pose]], out: Path
     ]
     write_whole(out / "poses.json", json.dumps(records, indent=1).encode())
     return sum(len(record["people"]) for record in records)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all; OSError with its name if that fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _record(pose: Pose) -> dict:
