@@ -243,7 +243,8 @@ class LiveScene:
         """Show the camera, at the origin, and its image.
 
         Args:
-            image: RGB uint8 [H, W, 3]; None: the camera has no place in the people's frame.
+            image: RGB uint8 [H, W, 3]; None: hide both, as where no image comes or the camera has
+                no place in the people's frame.
             field_of_view: Vertical, radians.
         """
         visible = image is not None and self._show_camera.value

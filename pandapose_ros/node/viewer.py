@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pandapose_ros.node.live_scene import LiveScene
 
 _SEARCH_PERIOD = 1.0
-# People are hidden when their node has been silent for so many seconds, or for so many times the
-# longest of its last pauses if that is longer; the latter in seconds at most.
+# People and the image are hidden when their node has been silent for so many seconds, or for so
+# many times the longest of its last pauses if that is longer; the latter in seconds at most.
 _SILENCE = 1.5
 _SILENT_PAUSES = 2.5
 _SILENCE_AT_MOST = 10.0
@@ -96,9 +96,8 @@ class Viewer(Node):
             self._next_search = time.monotonic() + _SEARCH_PERIOD
             self._search()
         if is_silent:
-            scene.draw_people(())
             topic = f" on {listener.source.skeletons}" if listener else ""
-            scene.set_status(f"**no skeletons**{topic}: does pose_node run and get images?")
+            _show_nothing(scene, f"**no skeletons**{topic}: does pose_node run and get images?")
         elif listener is not None:
             listener.hear_anchors(wanted=scene.wants_anchors)
             self._draw(scene, listener)
@@ -134,10 +133,10 @@ class Viewer(Node):
             return
         skeleton = _skeleton_of(message, listener.info)
         if skeleton is None:
-            scene.draw_people(())
-            scene.set_status(
+            _show_nothing(
+                scene,
                 f"**no skeleton_info** tells what the joints of `{message.skeleton_type}` are: "
-                "publish or record it beside the skeletons"
+                "publish or record it beside the skeletons",
             )
             return
         anchors, image = listener.anchors_of(message), listener.image_of(message)
@@ -186,6 +185,13 @@ class Viewer(Node):
         if any(pose.root is None for pose in poses):
             lines.append("People without a 3D position are not shown: set `field_of_view`.")
         return "\n\n".join([*lines, f"`{listener.source.skeletons}`"])
+
+
+def _show_nothing(scene: "LiveScene", why: str) -> None:
+    """Hide what is no news any more: an image that stays would look like one without people."""
+    scene.draw_people(())
+    scene.draw_camera(None)
+    scene.set_status(why)
 
 
 def _longest_silence(listener: Listener) -> float:

@@ -1,0 +1,55 @@
+"""What the browser view shows when skeletons stop, as when their node is dead."""
+
+import pytest
+from rclpy.parameter import Parameter
+from talker import Talker, person
+from test_viewer import Browser, names_shown
+
+from pandapose_ros.node.live_scene import LiveScene
+from pandapose_ros.node.viewer import Viewer
+
+
+@pytest.fixture
+def browser(graph):
+    options = [Parameter("rate", value=50.0)]
+    viewer = graph.add(Viewer(context=graph.context, parameter_overrides=options))
+    viewer.serve(LiveScene("127.0.0.1", 18280))
+    browser = Browser(viewer.scene.url)
+    yield browser
+    browser.close()
+
+
+def shown(browser):
+    """Whether each thing of the scene was last made visible or not."""
+    kind = "SetSceneNodeVisibilityMessage"
+    return {m["name"]: m["visible"] for m in browser.messages if m["type"] == kind}
+
+
+def test_the_image_goes_with_the_people_and_comes_again_with_them(graph, browser):
+    talker = Talker(graph)
+
+    def say():
+        talker.say([person()])
+        graph.spin_for(0.05)
+        browser.receive()
+        return {"/camera", "/people/0/body"} <= names_shown(browser)
+
+    graph.spin_until(say)
+    browser.messages.clear()
+
+    def is_empty():
+        browser.receive()
+        return "no skeletons" in str(browser.messages)
+
+    graph.spin_until(is_empty, timeout=20)
+    graph.spin_for(0.2)
+    browser.receive()
+    assert shown(browser).get("/people/0/body") is False
+    assert shown(browser).get("/camera") is False
+
+    def say_again():
+        say()
+        return shown(browser)["/camera"]
+
+    graph.spin_until(say_again, timeout=20)
+    assert shown(browser)["/people/0/body"]
