@@ -14,7 +14,7 @@ from pandapose_ros.lifting import lift
 from pandapose_ros.people.landmarks import Look, find_landmarks, search_together
 from pandapose_ros.people.other_crops import in_other_crops
 from pandapose_ros.people.region import Region
-from pandapose_ros.skeleton import mirror_joints, mirror_keypoints
+from pandapose_ros.skeleton import H36M_17, mirror_joints, mirror_keypoints
 
 K = np.array([[554.0, 0.0, 319.5], [0.0, 554.0, 239.5], [0.0, 0.0, 1.0]])
 LEAST_SCORE = 0.5
@@ -121,6 +121,35 @@ def test_somebody_else_in_another_crop_does_not_count(person):
     assert seen.others == [right]
     assert third.size != person.region.size or third.angle != person.region.angle
     np.testing.assert_allclose(seen.keypoints, person.keypoints + 1, atol=1e-4)
+
+
+def exchanged(person):
+    """The same person with left and right exchanged, as the landmark net may see them."""
+    return replace(person, keypoints=person.keypoints[list(H36M_17.mirror)])
+
+
+@pytest.mark.parametrize("is_followed", [False, True])
+@pytest.mark.parametrize("confused", [(1,), (1, 3), (1, 2, 3), (0,), (0, 2)])
+def test_most_crops_decide_which_side_is_left_unless_it_is_known(person, is_followed, confused):
+    person = replace(person, turned_from=Region((1.0, 2.0), 3.0, 0.0))
+    first = exchanged(person) if 0 in confused else person
+    followed = [first] if is_followed else []
+    search = in_other_crops([first], lambda regions: regions, 3, followed=followed)
+    others = [
+        replace(exchanged(person) if number in confused else person, region=region)
+        for number, region in enumerate(next(search), 1)
+    ]
+    with pytest.raises(StopIteration) as end:
+        search.send(others)
+    (seen,) = end.value.value
+    agreeing = sum((number in confused) == (0 in confused) for number in range(4))
+    is_first_right = is_followed or agreeing >= 2
+    expected = first if is_first_right else exchanged(first)
+    np.testing.assert_allclose(seen.keypoints, expected.keypoints, atol=1e-3)
+    assert len(seen.others) == (agreeing if is_first_right else 4 - agreeing) - 1
+    assert not seen.region.is_mirrored
+    assert seen.next_region == person.next_region
+    assert seen.turned_from == person.turned_from
 
 
 def test_more_crops_make_the_clip_steadier():

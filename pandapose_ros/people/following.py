@@ -123,7 +123,7 @@ class PeopleTracker:
         if K is None:
             K = geometry.intrinsics_from_field_of_view(_FAR_FIELD_OF_VIEW, *image_size)
         # Before the detector: who was taken for somebody else in front has to be found again.
-        people = without_doubles((yield from self._followed(image, K)))
+        followed = people = without_doubles((yield from self._followed(image, K)))
         if boxes is None:
             detections = self._detections(image, people)
             for some in _by_trust(detections):
@@ -132,7 +132,8 @@ class PeopleTracker:
             people = yield from self._discover_in(boxes, image, K, people)
         self._known = [Followed(person.next_region) for person in people]
         look = partial(self._look, image, K)
-        return (yield from in_other_crops(people, look, self.config.crops_per_person - 1))
+        crops = self.config.crops_per_person
+        return (yield from in_other_crops(people, look, crops - 1, followed=followed))
 
     def _followed(self, image: Image, K: Array) -> Search:
         """Look at everybody followed, and put right who is upside down or has sides confused."""

@@ -1,12 +1,13 @@
 """More than one crop of each person, so that what depends on the crop by chance averages out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from pandapose_ros.people.landmarks import Look, Person, Search
 from pandapose_ros.people.region import Region
+from pandapose_ros.people.sides import known_order
 
 # How each other crop differs: by shares of the region's size to the right and down, in size, by
 # an angle [rad], and whether it is mirrored. Larger differences are less accurate: the landmark
@@ -26,7 +27,11 @@ _SOMEBODY_ELSE = 0.1
 
 
 def in_other_crops(
-    people: Sequence[Person], look: Callable[[Sequence[Region]], Look], count: int
+    people: Sequence[Person],
+    look: Callable[[Sequence[Region]], Look],
+    count: int,
+    *,
+    followed: Collection[Person] = (),
 ) -> Search:
     """Look at people in other crops too, all at once.
 
@@ -34,15 +39,17 @@ def in_other_crops(
         people: Seen in one image.
         look: Says how to look at regions of the image.
         count: Other crops of each person, 0 to 7.
+        followed: Those of whom it is known which side is left.
 
     Returns:
-        The same people in their order, each with the crops in which the same person is seen, and
-        the medians of the keypoints. Nobody whose left and right the landmark net confuses has
-        other crops, in which it might confuse them again.
+        The same people in their order, each with those crops in which the same person is seen
+        with the same sides left, and the medians of the keypoints of these. If more crops agree
+        about the sides than with the first crop, and nothing is known, those count instead of the
+        first. Nobody whose sides the landmark net confuses for a moment has other crops.
 
     Source:
-        Our choice: the mirrored crop is usual where errors on Human3.6M are measured; the paper
-        does not tell whether it used it. Medians, as of some crops the net takes left for right.
+        Our choice: a mirrored crop is usual where errors on Human3.6M are measured; the paper
+        does not tell whether it used one.
     """
     regions = {
         person: [_other(person.region, *how) for how in _DIFFERENCES[:count]]
@@ -54,7 +61,11 @@ def in_other_crops(
         return list(people)
     seen = {found.region: found for found in (yield look(wanted))}
     return [
-        _with(person, [seen[region] for region in regions.get(person, ()) if region in seen])
+        _joined(
+            person,
+            [seen[region] for region in regions.get(person, ()) if region in seen],
+            are_sides_known=person in followed,
+        )
         for person in people
     ]
 
@@ -72,14 +83,25 @@ def _other(
     )
 
 
-def _with(person: Person, others: Sequence[Person]) -> Person:
-    """Return a person with those of other crops that show the same one."""
-    farthest = _SOMEBODY_ELSE * person.region.size
-    same = [other for other in others if _distance(person, other) < farthest]
-    keypoints = np.median([each.keypoints for each in (person, *same)], axis=0)
-    return replace(person, keypoints=keypoints.astype(np.float32), others=same)
-
-
-def _distance(person: Person, other: Person) -> float:
-    """Return the median distance of the keypoints, image pixels."""
-    return float(np.median(np.linalg.norm(person.keypoints - other.keypoints, axis=1)))
+def _joined(person: Person, others: Sequence[Person], *, are_sides_known: bool) -> Person:
+    """Return a person with the crops that agree about who is seen and which side is left."""
+    size = person.region.size
+    straight = tuple(range(len(person.keypoints)))
+    groups = {straight: [person]}
+    for other in others:
+        order = known_order(person.keypoints, other.keypoints, size)
+        distances = np.linalg.norm(person.keypoints - other.keypoints[order], axis=1)
+        if np.median(distances) < _SOMEBODY_ELSE * size:
+            groups.setdefault(tuple(order), []).append(other)
+    crops = max(groups.values(), key=len)  # of as many the first crop's
+    first = next((crop for crop in crops if not crop.region.is_mirrored), None)
+    if are_sides_known or first is None:
+        first, crops = person, groups[straight]
+    keypoints = np.median([crop.keypoints for crop in crops], axis=0)
+    return replace(
+        first,
+        next_region=person.next_region,
+        turned_from=person.turned_from,
+        keypoints=keypoints.astype(np.float32),
+        others=[crop for crop in crops if crop is not first],
+    )
