@@ -16,6 +16,8 @@ from visualization_msgs.msg import Marker
 
 from pandapose_ros.msg import Skeleton3D
 
+_WRONG = 2  # of the stamps of `clock_jumps`: far ahead of those around it
+
 
 def camera_restart(bench: Bench, node: NodeProcess) -> dict:
     """Kill a camera's process and start it again."""
@@ -81,21 +83,24 @@ def clock_jumps(bench: Bench, node: NodeProcess) -> dict:
     now = bench.now().sec
     lines = len(node.log.splitlines())
     answered = []
-    seconds = [now, now + 3600, now, 0, 2**31 - 1, -(2**31), now, *[now, now - 60] * 10]
-    for second in seconds:
+    # Two that agree, so that the next one is known to be wrong.
+    seconds = [now, now, now + 3600, now, 0, 2**31 - 1, -(2**31), now, *[now, now - 60] * 10]
+    for number, second in enumerate(seconds):
         message = bench.message(frame)
         message.header.stamp = Time(sec=second, nanosec=7)
-        answer = bench.answer(bench.images, message)
+        patience = 0.5 if number == _WRONG else PATIENCE
+        answer = bench.answer(bench.images, message, patience)
         answered.append(answer is not None and answer.header.stamp == message.header.stamp)
     lines = len(node.log.splitlines()) - lines
     ids = ids_in(bench.exchange(frame))
     seen = {"jumps": len(seconds), "answered": sum(answered), "log_lines": lines, "ids": ids}
     return entry(
         "clock_jumps",
-        "stamps an hour ahead, back again, at 0, at both ends of int32, then to and fro by 60 s",
+        "a stamp an hour ahead once, at 0, at both ends of int32, then to and fro by 60 s",
         seen,
-        "every image answered under its own stamp; at most 5 lines in the log; people seen after",
-        all(answered) and lines <= 5 and len(ids) == 1,
+        "every image but the one an hour ahead answered under its own stamp; at most 5 lines in "
+        "the log; people seen after",
+        answered == [n != _WRONG for n in range(len(seconds))] and lines <= 5 and len(ids) == 1,
     )
 
 

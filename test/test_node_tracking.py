@@ -76,6 +76,52 @@ def test_an_image_without_a_stamp_among_others_is_no_jump_in_time(show, walker, 
     assert "jumped back" not in capfd.readouterr().err
 
 
+@pytest.fixture
+def lose(graph, node, camera):
+    """Send an image with a stamp of which no skeletons are expected."""
+
+    def send(image, milliseconds):
+        message = camera.message(image)
+        message.header.stamp = Time(nanoseconds=milliseconds * 1_000_000).to_msg()
+        counts = node.statistics
+        before = sum(counts.losses().values()) + counts.processed
+        camera.images.publish(message)
+        graph.spin_until(lambda: sum(counts.losses().values()) + counts.processed > before)
+
+    return send
+
+
+HOUR = 3_600_000
+
+
+def test_one_stamp_far_ahead_costs_its_image_only(node, show, lose, walker, log):
+    seen = [show(walker, milliseconds) for milliseconds in (5000, 5100)]
+    lose(walker, 5200 + HOUR)
+    seen += [show(walker, milliseconds) for milliseconds in (5300, 5400)]
+    assert [people(message) for message in seen[1:]] == [
+        [("person_0", Skeleton3D.TRACKING_TRACKED)]
+    ] * 3
+    assert ages(seen[-1]) == pytest.approx([0.4], abs=1e-6)
+    assert node.statistics.losses()["dropped_wrong_stamp"] == 1
+    assert "image dropped: its stamp is 3600 s ahead of the one before" in log.text
+    assert "tracking restarts" not in log.text
+
+
+def test_stamps_that_stay_far_ahead_restart_tracking(node, show, lose, walker, log):
+    for milliseconds in (5000, 5100):
+        show(walker, milliseconds)
+    lose(walker, 5200 + HOUR)
+    assert people(show(walker, 5300 + HOUR)) == [
+        ("person_1", Skeleton3D.TRACKING_NEW),
+        ("person_0", Skeleton3D.TRACKING_LOST),
+    ]
+    seen = show(walker, 5400 + HOUR)
+    assert people(seen) == [("person_1", Skeleton3D.TRACKING_TRACKED)]
+    assert ages(seen) == pytest.approx([0.1], abs=1e-6)
+    assert log.text.count("the images' stamps jumped ahead: tracking restarts") == 1
+    assert node.statistics.losses()["dropped_wrong_stamp"] == 1
+
+
 @pytest.mark.parametrize("factor", [1.4, 2.0])
 def test_another_calibration_of_the_same_camera_makes_no_second_person(
     graph, node, camera, show, walker, empty, factor

@@ -14,7 +14,7 @@ from rosgraph_msgs.msg import Clock
 
 from pandapose_ros.bags import TopicQueues
 from pandapose_ros.config import NodeConfig, WorldConfig
-from pandapose_ros.node.pipeline import TIME_JUMP_NS
+from pandapose_ros.node.jumps import TIME_JUMP_NS
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.stamps import stamp_of_serialized
 

@@ -15,6 +15,7 @@ from pandapose_ros.node.delivery import Delivery
 from pandapose_ros.node.depth import DepthBuffer, DepthReader
 from pandapose_ros.node.detections import DetectionBuffer, DetectionReader
 from pandapose_ros.node.estimate import Estimate
+from pandapose_ros.node.jumps import StampWatch, Step
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.parameters import Parameters
@@ -23,9 +24,6 @@ from pandapose_ros.node.statistics import NodeStatistics, Timings
 from pandapose_ros.node.worker import Frame
 from pandapose_ros.node.world import World
 from pandapose_ros.pose import Pose
-
-# Stamps that jump back further than this mean another recording, or the same one restarted.
-TIME_JUMP_NS = 500_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +95,7 @@ class FramePipeline:
             notices=self._notices,
             on_error=self.fail,
         )
+        self._stamps = StampWatch()
         self._last_stamp_ns = 0
         self._last_size = (0, 0)
 
@@ -148,7 +147,8 @@ class FramePipeline:
             self.statistics.dropped_undecodable += 1
             self._notices.error(f"image dropped: {error}")
             return None
-        self._follow_time(header)
+        if not self._follow_time(nanoseconds(header.stamp)):
+            return None
         size = (image.shape[1], image.shape[0])
         self._follow_size(size)
         K, distortion = self.calibration.read(
@@ -199,22 +199,37 @@ class FramePipeline:
             )
         return age > max_age
 
-    def _follow_time(self, header: Header) -> None:
-        """Forget all people when time jumps back, as when a recording is played again."""
-        stamp_ns = nanoseconds(header.stamp)
-        if stamp_ns == 0:
-            return  # the driver gave no stamp, perhaps this once
-        if self._last_stamp_ns - stamp_ns > TIME_JUMP_NS:
+    def _follow_time(self, stamp_ns: int) -> bool:
+        """Forget all people when time jumps, as when a recording is played again.
+
+        Returns:
+            Whether to use the image; if its stamp is wrong, it is dropped, logged and counted.
+        """
+        now_ns = self.node.get_clock().now().nanoseconds
+        step = self._stamps.judge(stamp_ns, now_ns, time.monotonic_ns())
+        if step is Step.IS_WRONG:
+            self.statistics.dropped_wrong_stamp += 1
+            self._notices.warn(
+                f"image dropped: its stamp is {self._stamps.ahead:.0f} s ahead of the one before, "
+                "unlike the clocks (a driver's slip, or images of several cameras on one topic?)",
+                again_after=10.0,
+            )
+            return False
+        if step is not Step.GOES_ON:
+            where = "back" if step is Step.JUMPS_BACK else "ahead"
             self._notices.info(
-                "the images' stamps jumped back: tracking restarts", again_after=10.0
+                f"the images' stamps jumped {where}: tracking restarts", again_after=10.0
             )
             self._forget_people()
+        if step is Step.JUMPS_BACK:
             # Keep what belongs to the images to come: it may have arrived already.
             between_ns = (stamp_ns + self._last_stamp_ns) // 2
             self.world.forget_after(between_ns)
             self.depths.forget_after(between_ns)
             self.detections.forget_after(between_ns)
-        self._last_stamp_ns = stamp_ns
+        if stamp_ns != 0:  # the driver gave none, perhaps this once
+            self._last_stamp_ns = stamp_ns
+        return True
 
     def _forget_people(self) -> None:
         """Forget all people, including those who wait to be published."""
