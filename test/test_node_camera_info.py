@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo
@@ -156,3 +157,37 @@ def test_an_unknown_number_that_stays_is_no_change(graph, make_node, make_camera
         assert "has changed" not in log.text
         camera.exchange(camera.message(blank))
     graph.spin_until(lambda: "has changed: fx is 500 px" in log.text)
+
+
+def test_a_calibration_that_changes_with_every_image_is_told_rarely(
+    graph, make_node, make_camera, blank, log, monkeypatch
+):
+    node, camera = make_node(threads=1), make_camera()
+    arrays = camera.listen(DiagnosticArray, "/diagnostics")
+    assert node.start()
+    camera.wait_for_node()
+
+    def zoom(focal_length):
+        info = calibration_of(blank)
+        info.k[0] = info.k[4] = focal_length
+        before = node.cameras[0].input.camera_info
+        camera.infos.publish(info)
+        graph.spin_until(lambda: node.cameras[0].input.camera_info is not before)
+        camera.exchange(camera.message(blank))
+
+    for number in range(4):
+        zoom(500.0 + number)
+        graph.spin_for(1.1)
+    changed = "camera_info on /camera_info has changed: fx is "
+    assert log.text.count(changed) == 1
+    assert f"{changed}501 px (changes so far: 1)" in log.text
+    monkeypatch.setattr("pandapose_ros.node.calibration._AGAIN_AFTER", 1.0)
+    zoom(504.0)
+    assert f"{changed}504 px (changes so far: 4)" in log.text
+
+    def told():
+        values = [v for array in arrays[-1:] for status in array.status for v in status.values]
+        return {value.key: value.value for value in values}
+
+    graph.spin_until(lambda: told().get("camera_info changes") == "4")
+    assert told()["camera_info"] == "in use"

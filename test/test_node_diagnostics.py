@@ -21,7 +21,7 @@ OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 
 INPUT = InputReport(
-    "/image", 1, "", 30.0, 0.02, 5.0, 0.004, 1.0, "none", "", "built-in", "", "in use"
+    "/image", 1, "", 30.0, 0.02, 5.0, 0.004, 1.0, "none", "", "built-in", "", "in use", 3
 )
 PIPELINE = PipelineReport(
     rate=29.5,

@@ -14,6 +14,8 @@ from pandapose_ros.node.statistics import NodeStatistics
 
 # camera_info may arrive this much later than the first image of a size, without a warning [s].
 _GRACE = 1.0
+# A zoom, or digits that jitter, may change it with every image: that is told again so late [s].
+_AGAIN_AFTER = 600.0
 
 
 class Calibration:
@@ -21,6 +23,7 @@ class Calibration:
 
     Attributes:
         state: In use, none, or refused, and why.
+        changes: How often those in use have changed.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Calibration:
             notices: Where to log that.
         """
         self.state = "none yet"
+        self.changes = 0
         self._node = node
         self._topic = topic
         self._statistics = statistics
@@ -109,15 +113,18 @@ class Calibration:
         self._notices.warn(f"no camera_info on {self._topic}: {fallback} ({self._hint})")
 
     def _follow(self, message: CameraInfo) -> None:
-        """Log when the intrinsics come late, or change, as after a zoom or a new calibration."""
+        """Log when the intrinsics come late, or change, as after a zoom; count the changes."""
         if self._is_assumed:
             self._is_assumed = False
             self._notices.info(f"camera_info on {self._topic} has come and is in use")
         before, self._last = self._last, message
         if before is None or before is message or _lens(before) == _lens(message):
             return
+        self.changes += 1
         self._notices.info(
-            f"camera_info on {self._topic} has changed: fx is {message.k[0]:g} px", again_after=1.0
+            f"camera_info on {self._topic} has changed: fx is {message.k[0]:g} px "
+            f"(changes so far: {self.changes})",
+            again_after=_AGAIN_AFTER,
         )
 
 

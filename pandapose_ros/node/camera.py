@@ -191,6 +191,7 @@ class Camera:
             detections=self.pipeline.boxes.state if config.use_detections else "built-in",
             detections_fault=self.pipeline.boxes.fault,
             camera_info=self.pipeline.calibration.state,
+            camera_info_changes=self.pipeline.calibration.changes,
         )
         pipeline = PipelineReport(
             rate=self.timings.images_out.hz,

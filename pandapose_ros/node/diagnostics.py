@@ -109,6 +109,7 @@ def _input_status(camera: CameraReport, recent: NodeStatistics) -> DiagnosticSta
         "time since last image [s]": f"{state.silence:.2f}" if has_images else "unknown",
         "image age at arrival [s]": "unknown" if state.age is None else f"{state.age:.4f}",
         "camera_info": state.camera_info,
+        "camera_info changes": str(state.camera_info_changes),
         "depth": state.depth,
         "depth missed": str(camera.counts.missed_depth),
         "depth refused": str(camera.counts.refused_depth),

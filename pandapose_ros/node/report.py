@@ -26,6 +26,7 @@ class InputReport:
         detections: As `DetectionReader.state`; or built-in.
         detections_fault: As `DetectionReader.fault`.
         camera_info: In use, none, or refused, and why.
+        camera_info_changes: How often that in use has changed.
     """
 
     topic: str
@@ -41,6 +42,7 @@ class InputReport:
     detections: str
     detections_fault: str
     camera_info: str
+    camera_info_changes: int
 
 
 @dataclass(frozen=True)
