@@ -61,6 +61,24 @@ def test_a_run_goes_on_with_the_same_motion_wherever_it_is(tmp_path, capsys):
     assert train(other, out, "--resume") == 0
 
 
+def test_a_run_goes_on_with_as_many_processes(tmp_path, capsys):
+    motion, out = write_motion(tmp_path / "motion.npz"), tmp_path / "out"
+    assert train(motion, out, "--minutes", "1e-9") == 0
+    path = out / STATE_FILE
+    with safe_open(path, framework="pt") as file:
+        told = file.metadata()
+    tensors = load_file(path)
+    path.write_bytes(save(tensors, told | {"share": json.dumps({"processes": 4})}))
+    assert train(motion, out, "--resume") == 1
+    told_why = "is of a training by 4 processes, this one has 1: resume it with 4"
+    assert told_why in capsys.readouterr().err
+    told.pop("share", None)  # as older versions wrote it
+    path.write_bytes(save(tensors, told))
+    assert train(motion, out, "--resume", "--minutes", "1e-9") == 0
+    with safe_open(path, framework="pt") as file:
+        assert json.loads(file.metadata()["share"]) == {"processes": 1}
+
+
 def test_a_start_may_have_a_quarter_of_the_anchors_or_all_but_no_others(tmp_path, capsys):
     motion, out = write_motion(tmp_path / "motion.npz"), tmp_path / "out"
     assert train(motion, out, "--minutes", "1e-9") == 0

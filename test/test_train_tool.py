@@ -122,7 +122,7 @@ def test_killed_and_resumed_equals_uninterrupted(motion, tmp_path):
     assert steps == list(range(2, 41, 2))
 
 
-def test_two_processes_do_what_one_does(motion, tmp_path):
+def test_two_processes_do_what_one_does(motion, tmp_path, capsys):
     one, two = tmp_path / "one", tmp_path / "two"
     assert main.main(options(motion, one, steps=3)) == 0
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -137,6 +137,8 @@ def test_two_processes_do_what_one_does(motion, tmp_path):
         assert apart < 1e-3 * (first[0][key] - other[key]).norm(), key
     losses = [json.loads((run / "history.json").read_text())[0]["loss"] for run in (one, two)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert main.main([*options(motion, two, steps=3), "--resume"]) == 1
+    assert "is of a training by 2 processes, this one has 1: " in capsys.readouterr().err
 
 
 def test_processes_share_a_batch_equally():

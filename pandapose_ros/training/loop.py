@@ -27,6 +27,7 @@ from pandapose_ros.training.state import (
     optimizer_tensors,
     read_state,
     restore_optimizer,
+    share_of,
     under,
     write_state,
 )
@@ -115,6 +116,7 @@ class Trainer:
         self._share = share
         self._about = {"model": asdict(net.config), "train": asdict(config), "loss": asdict(loss)}
         self._about |= {"skeleton": {"name": net.skeleton.name}, "data": dict(data)}
+        self._about |= share_of(share.count)
         self._objective = share.parallel(_Objective(self.net, config, loss))
         self._parameters = [p for p in net.parameters() if p.requires_grad]
         self._optimizer = _optimizer(net, config)
@@ -175,8 +177,8 @@ class Trainer:
 
         Raises:
             FileNotFoundError: If there is no state.
-            ValueError: If it is of another network, skeleton, loss, schedule or kind of data; the
-                message names what differs.
+            ValueError: If it is of another network, skeleton, loss, schedule, kind of data or
+                number of processes; the message names what differs.
         """
         step, tensors = read_state(folder, self._about)
         self.net.load_lifter_state_dict(under("model.", tensors))

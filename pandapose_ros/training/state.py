@@ -14,8 +14,15 @@ from pandapose_ros.whole_files import replace_file
 
 STATE_FILE = "state.safetensors"
 _STEP = "step"
+# How many processes share a batch, as `share_of` tells it.
+_SHARE, _PROCESSES = "share", "processes"
 # What states of older versions do not tell, or not all of it.
-_LATER = {"data"}
+_LATER = {"data", _SHARE}
+
+
+def share_of(processes: int) -> dict[str, dict[str, int]]:
+    """Return what a state tells of the processes that share each batch; part of its `about`."""
+    return {_SHARE: {_PROCESSES: processes}}
 
 
 def write_state(
@@ -62,7 +69,9 @@ def read_state(
     if lacking:
         raise ValueError(f"{path} lacks the metadata {lacking}; it is not of this program")
     for name, given in about.items():
-        if name in metadata:
+        if name == _SHARE and name in metadata:
+            _check_processes(path, json.loads(metadata[name])[_PROCESSES], given[_PROCESSES])
+        elif name in metadata:
             _check_same(path, name, json.loads(metadata[name]), given)
     return int(metadata[_STEP]), tensors
 
@@ -120,6 +129,15 @@ def restore_optimizer(
     # PyTorch knows what goes where: a fused AdamW reads its count of steps on the GPU, others
     # keep it on the CPU.
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+
+
+def _check_processes(path: Path, stored: int, given: int) -> None:
+    """Raise ValueError unless as many go on, as chance is drawn by each process for its part."""
+    if stored != given:
+        raise ValueError(
+            f"{path} is of a training by {stored} processes, this one has {given}: resume it with "
+            f"{stored}, or begin another from its weights (--start)"
+        )
 
 
 def _check_same(
