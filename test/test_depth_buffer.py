@@ -10,7 +10,8 @@ from rclpy.logging import get_logger
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from pandapose_ros.node.depth import DepthBuffer, DepthReader
+from pandapose_ros.node.depth import DepthBuffer
+from pandapose_ros.node.depth_reader import DepthReader
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import NodeStatistics

@@ -6,16 +6,14 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterable
 from itertools import pairwise
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
-from pandapose_ros.camera.depth_root import check_depth
 from pandapose_ros.node.images import rows_of
-from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.stamps import DECADE, nanoseconds
-from pandapose_ros.node.statistics import NodeStatistics
 
 # Encoding -> (type of a value, metres of one unit), as REP 118 has it.
 _ENCODINGS = {"16UC1": ("u2", 0.001), "mono16": ("u2", 0.001), "32FC1": ("f4", 1.0)}
@@ -32,6 +30,8 @@ _ALIVE_AT_MOST = 10.0
 _ARRIVALS = 4
 # A depth image may come so much before it is due, as a share of the gap between two.
 _EARLY = 0.1
+# Taken for the gap between two until more than two have come [s].
+_FIRST_GAP = 0.3
 
 
 def depth_from_message(message: Image) -> NDArray[np.float32]:
@@ -143,6 +143,25 @@ class DepthBuffer:
         with self._condition:
             return _are_decades_away(self._messages, stamp_ns)
 
+    @property
+    def gap(self) -> float:
+        """The usual difference of the stamps of two depth images, seconds; 0 until it is known."""
+        with self._condition:
+            gaps = [after - before for before, after in pairwise(sorted(self._messages))]
+        return median(gaps) / 1e9 if len(gaps) > 1 else 0.0
+
+    def is_between(self, stamp_ns: int, used_ns: int) -> bool:
+        """Return whether an image comes after a depth image was used and before the next is due.
+
+        Args:
+            stamp_ns: Of the image, nanoseconds.
+            used_ns: Of the depth image that was used last, nanoseconds.
+        """
+        with self._condition:
+            before = max((t for t in self._messages if t <= stamp_ns), default=None)
+        gap = self.gap or _FIRST_GAP
+        return before == used_ns and stamp_ns - used_ns < (1 - _EARLY) * gap * 1e9
+
     def find(self, stamp_ns: int, window: float) -> Image | None:
         """Return the depth image nearest to a stamp, after waiting for it if it is due by then.
 
@@ -189,84 +208,6 @@ class DepthBuffer:
             return 2 * abs(best_ns - stamp_ns) <= gap
         early = min(_EARLY * gap, window * 1e9)
         return gap > 0 and stamps[-1] + gap - early > stamp_ns + window * 1e9
-
-
-class DepthReader:
-    """Find the depth image of each image, or say why there is none; for the worker's thread.
-
-    Attributes:
-        state: In use, none and since when or when not, or refused, and why.
-        fault: The same, of the last image without the depth that it should have had.
-    """
-
-    def __init__(self, buffer: DepthBuffer, statistics: NodeStatistics, notices: Notices) -> None:
-        """Start without any.
-
-        Args:
-            buffer: The depth images received.
-            statistics: Counts the images whose depth is missing or refused.
-            notices: Where to log why.
-        """
-        self.state, self.fault = "none", ""
-        self._buffer = buffer
-        self._statistics = statistics
-        self._notices = notices
-
-    def read(
-        self, stamp_ns: int, size: tuple[int, int], frame_id: str, window: float
-    ) -> NDArray[np.float32] | None:
-        """Return the depths of an image [H, W] in metres; None if there are none.
-
-        Args:
-            stamp_ns: Of the image, nanoseconds.
-            size: (width, height) of the image, pixels.
-            frame_id: As of `check_registered`.
-            window: As of `DepthBuffer.find`.
-        """
-        message = self._buffer.find(stamp_ns, window)
-        if message is None:
-            self._miss(stamp_ns, window)
-            return None
-        try:
-            check_registered(message, frame_id)
-            depth = depth_from_message(message)
-            check_depth(depth, size)
-        except ValueError as error:
-            self.state = self.fault = f"refused: {error}"
-            self._statistics.refused_depth += 1
-            self._notices.error(f"depth image ignored: {error}")
-            return None
-        self.state = "in use"
-        return depth
-
-    def skip(self) -> None:
-        """Count the depth of an image that is not used as the camera is not calibrated."""
-        if self._buffer.is_alive:
-            self.state = self.fault = "not used without camera_info"
-            self._statistics.missed_depth += 1
-
-    def _miss(self, stamp_ns: int, window: float) -> None:
-        """Count and log that an image has no depth, unless no depth image ever came."""
-        silence = self._buffer.silence
-        if math.isinf(silence):
-            self.state = "none"
-            return
-        when, oldest_ns = f"within {window:g} s of an image (depth_window)", self._buffer.oldest_ns
-        if not self._buffer.is_alive:
-            when = f"for {silence:.1f} s"
-        elif self._buffer.is_of_another_clock(stamp_ns):
-            when += (
-                ": images and depth images are stamped by different clocks, or one has no stamp"
-            )
-        elif oldest_ns is not None and oldest_ns > stamp_ns:
-            gone = (oldest_ns - stamp_ns) / 1e9
-            when += f", already gone: the oldest one kept is {gone:.2g} s later than the image"
-        self.state = self.fault = f"none {when}"
-        self._statistics.missed_depth += 1
-        self._notices.warn(
-            f"no depth image {when}: distances are estimated from people's size",
-            again_after=10.0,
-        )
 
 
 def _are_decades_away(stamps: Collection[int], stamp_ns: int) -> bool:

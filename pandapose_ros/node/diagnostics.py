@@ -112,6 +112,7 @@ def _input_status(camera: CameraReport, recent: NodeStatistics) -> DiagnosticSta
         "camera_info changes": str(state.camera_info_changes),
         "depth": state.depth,
         "depth missed": str(camera.counts.missed_depth),
+        "images between depth images": str(camera.counts.between_depth),
         "depth refused": str(camera.counts.refused_depth),
         "detections": state.detections,
         "detections missed": str(camera.counts.missed_detections),

@@ -12,7 +12,8 @@ from pandapose_ros.frames.frame_names import is_z_up
 from pandapose_ros.node.calibration import Calibration
 from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.delivery import Delivery
-from pandapose_ros.node.depth import DepthBuffer, DepthReader
+from pandapose_ros.node.depth import DepthBuffer
+from pandapose_ros.node.depth_reader import DepthReader
 from pandapose_ros.node.detections import DetectionBuffer, DetectionReader
 from pandapose_ros.node.estimate import Estimate
 from pandapose_ros.node.jumps import StampWatch, Step

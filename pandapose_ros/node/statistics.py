@@ -49,6 +49,7 @@ class NodeStatistics:
         failed: Lost to an error, which is in the log.
         refused_camera_info: Images processed without intrinsics because camera_info was unusable.
         missed_depth: Images processed without a depth image, although there are or were such.
+        between_depth: Images processed without a depth image as those come less often; no fault.
         refused_depth: Images processed without depth because the depth image was unusable.
         missed_detections: Images processed when no detections had come for `image_timeout`, or
             only such as were further away than `detections_window`.
@@ -69,6 +70,7 @@ class NodeStatistics:
     failed: int = 0
     refused_camera_info: int = 0
     missed_depth: int = 0
+    between_depth: int = 0
     refused_depth: int = 0
     missed_detections: int = 0
     refused_detections: int = 0
