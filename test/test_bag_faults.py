@@ -1,9 +1,12 @@
 """The bag tool with damaged recordings, empty topics and a second run at the same time."""
 
+import struct
+import zlib
+
 import pytest
 from clip_images import clip_frames
 from rclpy.serialization import serialize_message
-from recordings import STORE, messages, run_tool, write_recording
+from recordings import STORE, messages, read_skeletons, run_tool, write_recording
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
 from pandapose_ros.bags import BagJob, Losses, join_bags, new_bag
@@ -100,7 +103,27 @@ def shortened(path, frames):
     index.write_text(index.read_text().replace("message_count: 2", "message_count: 6"))
 
 
-@pytest.mark.parametrize("damage", [damaged, shortened])
+def checked(path, frames):
+    """Change pixels in the second chunk of a file that has checksums, as MCAP describes them."""
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        copy_to(frames, writer)
+    file = next(path.glob("*.mcap"))
+    data = bytearray(file.read_bytes())
+    chunks, place = [], 8
+    while place < len(data) - 8:
+        kind, size = struct.unpack_from("<BQ", data, place)
+        if kind == 6:
+            chunks.append(place + 9)
+        place += 9 + size
+    for chunk in chunks:  # uncompressed: an empty name, then the size of what follows
+        (size,) = struct.unpack_from("<Q", data, chunk + 32)
+        content = data[chunk + 40 : chunk + 40 + size]
+        struct.pack_into("<I", data, chunk + 24, zlib.crc32(content))
+    data[chunks[1] + 5000 : chunks[1] + 6000] = bytes(1000)
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [damaged, shortened, checked])
 def test_a_damaged_recording_is_told_with_the_place(frames, tmp_path, damage):
     damage(tmp_path / "in", frames)
     done = run_tool(tmp_path / "in", tmp_path / "out")
@@ -108,6 +131,30 @@ def test_a_damaged_recording_is_told_with_the_place(frames, tmp_path, damage):
     assert "/image failed: the recording is damaged after 2 images" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_messages_that_cannot_be_read_are_counted_and_left_out(frames, tmp_path):
+    kinds = {"image": "sensor_msgs/msg/Image", "camera_info": "sensor_msgs/msg/CameraInfo"}
+    with Writer(tmp_path / "in", version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        topics = {
+            name: writer.add_connection(f"/{name}", kind, typestore=STORE)
+            for name, kind in kinds.items()
+        }
+        for number, (image, info) in enumerate(messages(frames), start=1):
+            data = bytearray(serialize_message(image))
+            if number == 3:  # the length of the name of its encoding
+                struct.pack_into("<I", data, data.index(b"rgb8") - 4, 2**31)
+            whole = serialize_message(info)
+            writer.write(topics["camera_info"], 2 * number, whole[:9] if number == 5 else whole)
+            # The last one ends before its stamp does.
+            writer.write(topics["image"], 2 * number + 1, data[:9] if number == 6 else data)
+    done = run_tool(tmp_path / "in", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "/image: 2 of 6 images gave no skeletons: damaged 2" in done.stdout
+    assert "/image: images without their depth, detections or camera_info: damaged" in done.stdout
+    assert "damaged messages 1" in done.stdout
+    stamps = [message.header.stamp.nanosec for message in read_skeletons(tmp_path / "out")]
+    assert stamps == [10**8, 2 * 10**8, 4 * 10**8, 5 * 10**8]
 
 
 def test_an_empty_topic_is_refused_before_the_work(frames, tmp_path):

@@ -2,12 +2,14 @@
 
 import importlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from rclpy.executors import Executor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.serialization import deserialize_message
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 from rosgraph_msgs.msg import Clock
@@ -52,6 +54,9 @@ class BagPlayer:
 
     A live node waits for transforms and depth that arrive after an image. Here they are sent
     before it, as nothing is sent while the player waits for the node.
+
+    Attributes:
+        damaged: By topic, how many messages were left out, as nobody can read them.
     """
 
     def __init__(
@@ -82,6 +87,8 @@ class BagPlayer:
         wanted = [image, *(node.resolve_topic_name(name) for name in needed)]
         connections = self._connections(reader, wanted)
         self._publishers = {c.topic: self._publisher(c) for c in connections}
+        self._kinds = {c.topic: class_of(c.msgtype) for c in connections}
+        self.damaged: Counter[str] = Counter()
         # A recorded /clock, of a simulation, is played instead: the stamps refer to it.
         self._clock: Publisher | None = None
         if _CLOCK not in self._publishers:
@@ -128,16 +135,20 @@ class BagPlayer:
             reader: Of the images; not the one of the other topics, which reads ahead.
 
         Yields:
-            The image's time of recording, nanoseconds.
+            The image's time of recording, nanoseconds; of a damaged one, which is not sent, too.
         """
-        for connection, time_ns, data in reader.messages(self._images) if self._images else ():
+        for connection, time_ns, raw in reader.messages(self._images) if self._images else ():
+            data = bytes(raw)
+            if not self._is_whole(connection.topic, data):
+                yield time_ns
+                continue
             self._send_beside(time_ns, stamp_of_serialized(data))
             if self._clock is not None:
                 message = Clock()
                 message.clock.sec, message.clock.nanosec = divmod(time_ns, 10**9)
                 self._clock.publish(message)
                 self._executor.spin_once(timeout_sec=0.0)
-            self._publishers[connection.topic].publish(bytes(data))
+            self._publishers[connection.topic].publish(data)
             yield time_ns
 
     def _send_beside(self, time_ns: int, stamp_ns: int) -> None:
@@ -154,17 +165,30 @@ class BagPlayer:
         window = round(parameters.get(NodeConfig).depth_window * 1e9)
         for topics, end in ((self._at_once, time_ns), (self._transforms, time_ns + timeout)):
             for topic in topics:
-                for data in self._beside.take(topic, end):
+                for data in self._take(topic, end):
                     self._publishers[topic].publish(data)
                     self._executor.spin_once(timeout_sec=0.0)
-        for data in self._beside.take(self._detections, time_ns):
+        for data in self._take(self._detections, time_ns):
             self._send_detections(data)
-        for data in self._beside.take(self._depth, time_ns):
+        for data in self._take(self._depth, time_ns):
             self._send_depth(data)
-        late = self._beside.take(self._depth, time_ns + window)
+        late = self._take(self._depth, time_ns + window)
         # No further than the node would wait, as it keeps only those of a second.
         while self._last_depth_ns < stamp_ns and (data := next(late, None)) is not None:
             self._send_depth(data)
+
+    def _take(self, topic: str, end: int) -> Iterator[bytes]:
+        """Yield the messages of a topic up to a time, ns, without those that nobody can read."""
+        return (data for data in self._beside.take(topic, end) if self._is_whole(topic, data))
+
+    def _is_whole(self, topic: str, data: bytes) -> bool:
+        """Return whether a message can be read; count it if not: the node would never get it."""
+        try:
+            deserialize_message(data, self._kinds[topic])
+        except Exception:  # rclpy does not export its own
+            self.damaged[topic] += 1
+            return False
+        return True
 
     def _send_depth(self, data: bytes) -> None:
         """Send a depth image and wait for its arrival: the subscription queues only one."""

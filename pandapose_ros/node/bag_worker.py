@@ -7,6 +7,7 @@ is busy.
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class BagWorker:
         self._job = job
         self._is_ending = is_ending
         self._written = 0
+        self._damaged: Counter[str] = Counter()
         self._executor = SingleThreadedExecutor()
         self._player = Node("player", namespace=job.namespace, use_global_arguments=False)
         self._node = PoseNode(namespace=job.namespace)
@@ -115,11 +117,12 @@ class BagWorker:
         needed = self._needed()
         topic = self._job.image
         player = BagPlayer(self._player, self._node, self._executor, beside, topic, needed)
+        self._damaged = player.damaged
         outputs = self._outputs(writer)
         for count, time_ns in enumerate(player.play(reader), start=1):
             spin_until(
                 self._executor,
-                lambda count=count: self._has_done(count),
+                lambda count=count: self._has_done(count - self._damaged[topic]),
                 "pose_node has not finished an image",
             )
             self._write(writer, outputs, time_ns)
@@ -163,9 +166,13 @@ class BagWorker:
             "refused_detections",
             "refused_camera_info",
         )
+        images = self._damaged[self._job.image]
+        lost = counts.losses() | {"damaged": images}
+        beside = {name: getattr(counts, name) for name in impaired}
+        beside["damaged_messages"] = self._damaged.total() - images
         return Losses(
-            lost={cause: count for cause, count in counts.losses().items() if count},
-            impaired={name: count for name in impaired if (count := getattr(counts, name))},
+            lost={cause: count for cause, count in lost.items() if count},
+            impaired={name: count for name, count in beside.items() if count},
         )
 
     def _write(self, writer: Writer, outputs: dict[str, Connection], stamp: int) -> None:
