@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import reliability_messages as messages
+from builtin_interfaces.msg import Time
 from rclpy.publisher import Publisher
 from reliability_bench import LOSSLESS, Bench, NodeProcess, entry, walk_frames
 
@@ -14,6 +15,8 @@ from pandapose_ros.camera.depth_root import check_depth
 from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.depth import depth_from_message
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view, intrinsics_from_message
+from pandapose_ros.node.jumps import StampWatch, Step
+from pandapose_ros.node.stamps import nanoseconds
 
 _SIZE = (messages.WIDTH, messages.HEIGHT)
 # However many messages are wrong, the log stays readable. Once this is reached, by texts that are
@@ -22,6 +25,8 @@ _MOST_LINES = 150
 _NODE_LINE = re.compile(r"\[(INFO|WARN|ERROR|FATAL)\] ")
 # Longest time for an answer before a message counts as not answered.
 _ANSWER = 20.0
+# The same for one that is dropped for its stamp.
+_NO_ANSWER = 0.5
 # For the next message not to overtake the one before on its way to the worker.
 _PAUSE = 0.004
 
@@ -97,14 +102,16 @@ def _judge(
 
 def _send_images(bench: Bench, publisher: Publisher, images: list) -> int:
     """Send images, waiting for an answer to those that can be decoded; return their number."""
-    good = 0
+    good, watch = 0, StampWatch()
     for image in images:
         if _is_refused(lambda image=image: decode(image)):
             publisher.publish(image)
             bench.spin(_PAUSE)
             continue
         good += 1
-        bench.answer(publisher, image, _ANSWER)
+        stamp_ns, now_ns = nanoseconds(image.header.stamp), time.monotonic_ns()
+        is_wrong = watch.judge(stamp_ns, now_ns, now_ns) is Step.IS_WRONG
+        bench.answer(publisher, image, _NO_ANSWER if is_wrong else _ANSWER)
     return good
 
 
@@ -154,8 +161,8 @@ def fuzz_compressed(bench: Bench, count: int) -> dict:
     begin = time.monotonic()
     images = messages.draw(messages.compressed_images(), count)
     processed = _send_images(bench, bench.compressed, images)
-    # Once this one is answered, none is on its way any more.
-    last = messages.whole_image(bench.now())
+    # Once this one is answered, none is on its way any more. A jump back is believed at once.
+    last = messages.whole_image(Time(sec=-(2**31)))
     bench.answer(bench.compressed, last)
     expected = {
         "received": count + 1,
