@@ -26,6 +26,7 @@ from pandapose_ros.tools.pictures import (
 )
 
 _ALL_TILES = 100
+_MOST_CROPS = 8
 _VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
 
 
@@ -41,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="image tiles that the detector also scans, for people who are small "
                         "or close to others (pictures: all; a video: "
                         f"{defaults.detection_tiles})")  # fmt: skip
-    parser.add_argument("--crops-per-person", type=int, choices=range(1, 9), metavar="N",
-                        default=defaults.crops_per_person, help="see each person in N crops, "
-                        "half of them mirrored, and take the medians: less error, in N times "
-                        "the networks' time")  # fmt: skip
+    parser.add_argument("--crops-per-person", type=int, choices=range(1, _MOST_CROPS + 1),
+                        metavar="N", help="see each person in N crops, half of them mirrored, and "
+                        "take the medians: less error, in N times the networks' time (pictures: "
+                        f"{_MOST_CROPS}; a video: {defaults.crops_per_person})")  # fmt: skip
     parser.add_argument("--fov", type=float, help="horizontal field of view of the camera [rad]")
 
 
@@ -61,14 +62,13 @@ def run(args: argparse.Namespace) -> int:
     check_input(args.input)
     check_output(args.input, args.out, is_video=is_video)
     args.out.mkdir(parents=True, exist_ok=True)
-    config = EstimatorConfig(
-        weights=args.weights,
-        device=args.device,
-        tracking=is_video,
-        crops_per_person=args.crops_per_person,
-    )
-    if args.tiles is not None or not is_video:  # a picture has no later images to search
-        config = replace(config, detection_tiles=_ALL_TILES if args.tiles is None else args.tiles)
+    config = EstimatorConfig(weights=args.weights, device=args.device, tracking=is_video)
+    if not is_video:  # a picture has no later images to search, nor to be in time for
+        config = replace(config, detection_tiles=_ALL_TILES, crops_per_person=_MOST_CROPS)
+    if args.tiles is not None:
+        config = replace(config, detection_tiles=args.tiles)
+    if args.crops_per_person is not None:
+        config = replace(config, crops_per_person=args.crops_per_person)
     estimator = PoseEstimator(config)
     rate = video_rate(args.input[0]) if is_video else None
     unreadable: list[Path] = []

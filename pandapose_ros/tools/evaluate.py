@@ -42,15 +42,18 @@ from pandapose_ros.evaluation.views import KeypointSource, Viewer
 from pandapose_ros.landmark_weights import net_sha256, open_landmark_net
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.tools.evaluate_options import (
-    add_arguments,
     check,
     command,
+    declare_options,
     evaluation_config,
     named_weights,
 )
 from pandapose_ros.tools.pictures import read_video
 
-__all__ = ["add_arguments", "run"]
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    declare_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ _WITHOUT_EFFECT = ("help", "plots", "cache", "threads")  # on the numbers
 _DATASETS = ("synthetic", "clip", "motion", "human36m", "mpi-inf-3dhp", "3dpw")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def declare_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `pandapose evaluate`."""
     config = EvaluationConfig()
     data = parser.add_argument_group("what to score on")
@@ -113,7 +113,7 @@ def named_weights(weights: list[str]) -> list[tuple[str, Path]]:
 def command(args: argparse.Namespace) -> str:
     """Return the command that reproduces these numbers."""
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    declare_options(parser)
     words = ["pandapose", "evaluate"]
     for action in parser._actions:
         value = getattr(args, action.dest, None)
