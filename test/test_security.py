@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from test_viewer import Browser
+from viewing import Browser
 
 from pandapose_ros.node.live_scene import LiveScene
 from pandapose_ros.node.pose_node import PoseNode

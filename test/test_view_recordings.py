@@ -1,22 +1,16 @@
 """What the browser view shows of recordings that lack something."""
 
-import pytest
-from rclpy.parameter import Parameter
-from talker import Talker, person
-from test_viewer import Browser, names_shown
+from contextlib import closing
 
-from pandapose_ros.node.live_scene import LiveScene
-from pandapose_ros.node.viewer import Viewer
+import pytest
+from talker import Talker, person
+from viewing import Browser, names_shown, serve
 
 
 @pytest.fixture
 def browser(graph):
-    options = [Parameter("rate", value=50.0)]
-    viewer = graph.add(Viewer(context=graph.context, parameter_overrides=options))
-    viewer.serve(LiveScene("127.0.0.1", 18180))
-    browser = Browser(viewer.scene.url)
-    yield browser
-    browser.close()
+    with closing(Browser(serve(graph, 18180).scene.url)) as browser:
+        yield browser
 
 
 @pytest.mark.parametrize("skeleton", ["h36m_17", "another"])

@@ -1,22 +1,16 @@
 """What the browser view shows when skeletons stop, as when their node is dead."""
 
-import pytest
-from rclpy.parameter import Parameter
-from talker import Talker, person
-from test_viewer import Browser, names_shown
+from contextlib import closing
 
-from pandapose_ros.node.live_scene import LiveScene
-from pandapose_ros.node.viewer import Viewer
+import pytest
+from talker import Talker, person
+from viewing import Browser, names_shown, serve
 
 
 @pytest.fixture
 def browser(graph):
-    options = [Parameter("rate", value=50.0)]
-    viewer = graph.add(Viewer(context=graph.context, parameter_overrides=options))
-    viewer.serve(LiveScene("127.0.0.1", 18280))
-    browser = Browser(viewer.scene.url)
-    yield browser
-    browser.close()
+    with closing(Browser(serve(graph, 18280).scene.url)) as browser:
+        yield browser
 
 
 def shown(browser):

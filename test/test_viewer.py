@@ -3,60 +3,22 @@
 import urllib.request
 from functools import partial
 
-import msgspec
 import numpy as np
 import pytest
-import websockets.sync.client
-import zstandard
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from talker import Talker, person
+from viewing import Browser, names_shown, serve
 
 from pandapose_ros.msg import Skeleton3DArray
-from pandapose_ros.node.live_scene import LiveScene
 from pandapose_ros.node.sources import find_source, skeleton_topics
-from pandapose_ros.node.viewer import Viewer
 from pandapose_ros.people.track import lost_pose
-
-
-class Browser:
-    """Speaks viser's protocol as far as a page does that only looks."""
-
-    def __init__(self, url):
-        self._socket = websockets.sync.client.connect(
-            url.replace("http", "ws"), subprotocols=["viser-v1.1.1"], max_size=None
-        )
-        self.messages = []
-        camera = {"wxyz": (1, 0, 0, 0), "position": (0, 0, 0), "look_at": (0, 0, 1)}
-        camera |= {"up_direction": (1, 0, 0), "fov": 1.0, "near": 0.1, "far": 100.0}
-        self.send("ViewerCameraMessage", **camera, image_height=100, image_width=100)
-
-    def send(self, kind, **fields):
-        self._socket.send(msgspec.msgpack.encode({"type": kind, **fields}))
-
-    def receive(self):
-        """Take in what has come."""
-        try:
-            while True:
-                data = self._socket.recv(timeout=0.02)
-                size = int.from_bytes(data[8:16], "little")
-                text = zstandard.ZstdDecompressor().decompress(data[16 : 16 + size])
-                self.messages += msgspec.msgpack.decode(text)["messages"]
-        except TimeoutError:
-            return
-
-    def close(self):
-        self._socket.close()
 
 
 @pytest.fixture
 def viewer(graph):
-    options = [Parameter("rate", value=50.0)]
-    viewer = graph.add(Viewer(context=graph.context, parameter_overrides=options))
-    viewer.serve(LiveScene("127.0.0.1", 18080))
-    return viewer
+    return serve(graph, 18080)
 
 
 @pytest.fixture
@@ -64,11 +26,6 @@ def browser(viewer):
     browser = Browser(viewer.scene.url)
     yield browser
     browser.close()
-
-
-def names_shown(browser):
-    """Every thing in the scene that a message makes or moves."""
-    return {message.get("name") for message in browser.messages}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ ROS parameters and command lines are declared from these; YAML files hold only w
 
 from pandapose_ros.config.benchmark import ProbeConfig
 from pandapose_ros.config.covariance import CovarianceConfig
-from pandapose_ros.config.estimator import EstimatorConfig
+from pandapose_ros.config.estimator import MOST_CROPS, EstimatorConfig
 from pandapose_ros.config.evaluation import EvaluationConfig
 from pandapose_ros.config.landmarks import LandmarkTrainConfig
 from pandapose_ros.config.model import ModelConfig
@@ -23,6 +23,7 @@ from pandapose_ros.config.viewer import ViewerConfig
 from pandapose_ros.config.world import WorldConfig
 
 __all__ = [
+    "MOST_CROPS",
     "CovarianceConfig",
     "EstimatorConfig",
     "EvaluationConfig",

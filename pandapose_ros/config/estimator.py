@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from pandapose_ros.config.options import option
 
+MOST_CROPS = 8  # of one person in one image; as many are described in `people/other_crops.py`
+
 
 @dataclass(frozen=True)
 class EstimatorConfig:
@@ -94,7 +96,7 @@ class EstimatorConfig:
         "each person; joints and keypoints are their medians; more: less error and noise, in as "
         "many times the networks' time",
         low=1,
-        high=8,
+        high=MOST_CROPS,
         live=True,
     )
     prediction_time: float = option(

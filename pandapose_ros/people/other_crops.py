@@ -39,13 +39,13 @@ def in_other_crops(
         people: Seen in one image.
         look: Says how to look at regions of the image.
         count: Other crops of each person, 0 to 7.
-        followed: Those of whom it is known which side is left.
+        followed: Those who were followed here: which of their sides is left stays as it is.
 
     Returns:
         The same people in their order, each with those crops in which the same person is seen
         with the same sides left, and the medians of the keypoints of these. If more crops agree
-        about the sides than with the first crop, and nothing is known, those count instead of the
-        first. Nobody whose sides the landmark net confuses for a moment has other crops.
+        about the sides than with the first crop, and the person is new, those count instead of
+        the first. Nobody whose sides the landmark net confuses for a moment has other crops.
 
     Source:
         Our choice: a mirrored crop is usual where errors on Human3.6M are measured; the paper

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.config import MOST_CROPS, EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.geometry import intrinsics_from_field_of_view
 from pandapose_ros.pose import Pose
@@ -26,7 +26,6 @@ from pandapose_ros.tools.pictures import (
 )
 
 _ALL_TILES = 100
-_MOST_CROPS = 8
 _VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
 
 
@@ -42,10 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="image tiles that the detector also scans, for people who are small "
                         "or close to others (pictures: all; a video: "
                         f"{defaults.detection_tiles})")  # fmt: skip
-    parser.add_argument("--crops-per-person", type=int, choices=range(1, _MOST_CROPS + 1),
+    parser.add_argument("--crops-per-person", type=int, choices=range(1, MOST_CROPS + 1),
                         metavar="N", help="see each person in N crops, half of them mirrored, and "
                         "take the medians: less error, in N times the networks' time (pictures: "
-                        f"{_MOST_CROPS}; a video: {defaults.crops_per_person})")  # fmt: skip
+                        f"{MOST_CROPS}; a video: {defaults.crops_per_person})")  # fmt: skip
     parser.add_argument("--fov", type=float, help="horizontal field of view of the camera [rad]")
 
 
@@ -64,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     config = EstimatorConfig(weights=args.weights, device=args.device, tracking=is_video)
     if not is_video:  # a picture has no later images to search, nor to be in time for
-        config = replace(config, detection_tiles=_ALL_TILES, crops_per_person=_MOST_CROPS)
+        config = replace(config, detection_tiles=_ALL_TILES, crops_per_person=MOST_CROPS)
     if args.tiles is not None:
         config = replace(config, detection_tiles=args.tiles)
     if args.crops_per_person is not None:

@@ -5,7 +5,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from pandapose_ros.config import EstimatorConfig, EvaluationConfig
+from pandapose_ros.config import MOST_CROPS, EstimatorConfig, EvaluationConfig
 from pandapose_ros.data.challenging import ErrorUnit, Reduction
 from pandapose_ros.evaluation.views import KeypointSource
 from pandapose_ros.packaged_weights import find_weights
@@ -43,9 +43,9 @@ def declare_options(parser: argparse.ArgumentParser) -> None:
     nets.add_argument("--detections", choices=("cpn", "hrnet"), default="cpn",
                       help="whose 2D pose Human3.6M gives (hrnet: Table 10)")  # fmt: skip
     nets.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
-    nets.add_argument("--crops-per-person", type=int, choices=range(1, 9), metavar="N", default=1,
-                      help="take the medians over N crops, as the node's parameter of this name "
-                      "does; for BlazePose too")  # fmt: skip
+    nets.add_argument("--crops-per-person", type=int, choices=range(1, MOST_CROPS + 1),
+                      metavar="N", default=1, help="take the medians over N crops, as the "
+                      "node's parameter of this name does; for BlazePose too")  # fmt: skip
     nets.add_argument("--noise", nargs="*", type=float, metavar="PX", help="lift with noise on "
                       f"keypoints too, crop pixels (default: {config.noise_px})")  # fmt: skip
     rule = parser.add_argument_group("which samples are challenging")
