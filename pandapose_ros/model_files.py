@@ -1,13 +1,16 @@
-"""The two BlazePose files: where they lie, what they must be, how they get there.
+"""MediaPipe's model files: where they lie, what they must be, how they get there.
 
-They are Apache-2.0 and come inside the mediapipe wheel, which this package does not depend on.
-Nothing here uses the network; `pandapose fetch-models` does.
+They are Apache-2.0 and come inside packages that this one does not depend on. Nothing here uses
+the network; `pandapose fetch-models` does.
 """
 
 import hashlib
 import os
 import shutil
+import tarfile
 import zipfile
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,30 +23,56 @@ class ModelFile:
 
     Attributes:
         name: File name in the model directory.
-        wheel_path: Its path inside the mediapipe wheel.
+        path: Its path inside the package that it comes in.
         size: Bytes.
         sha256: Lower-case hex digest of the content.
+        start: Where in the file at `path` it begins, bytes.
     """
 
     name: str
-    wheel_path: str
+    path: str
     size: int
     sha256: str
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Package:
+    """Name a package that holds model files.
+
+    Attributes:
+        title: What it is called, with its version.
+        files: What is taken from it.
+    """
+
+    title: str
+    files: tuple[ModelFile, ...]
 
 
 PERSON_DETECTOR = ModelFile(
     name="pose_detection.tflite",
-    wheel_path="mediapipe/modules/pose_detection/pose_detection.tflite",
+    path="mediapipe/modules/pose_detection/pose_detection.tflite",
     size=2_959_046,
     sha256="9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
 )
 LANDMARK_NET = ModelFile(
     name="pose_landmark_full.tflite",
-    wheel_path="mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
+    path="mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
     size=6_440_512,
     sha256="e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
 )
-BLAZEPOSE_FILES = (PERSON_DETECTOR, LANDMARK_NET)
+BODY_DETECTOR = ModelFile(
+    name="object_detection_ssd_mobilenetv2_oidv4_fp16.tflite",
+    path="package/objectron_solution_packed_assets.data",
+    size=9_987_728,
+    sha256="d0a5255bf8c4f5a0bc4240741a76c41d5e939f7655078f945f50ab53a9375da6",
+    start=184,  # behind the names of its classes
+)
+# The last version of the wheel that carries the files; any platform's holds the same.
+MEDIAPIPE_WHEEL = Package("mediapipe==0.10.21", (PERSON_DETECTOR, LANDMARK_NET))
+# On npm. The wheel does not have it: the Python version downloads it when it is used.
+OBJECTRON_PACKAGE = Package("@mediapipe/objectron@0.4.1675468480", (BODY_DETECTOR,))
+PACKAGES = (MEDIAPIPE_WHEEL, OBJECTRON_PACKAGE)
 
 
 def default_model_dir() -> Path:
@@ -70,10 +99,10 @@ def _expanded(path: str | Path) -> Path:
 
 
 def find_model_file(file: ModelFile, model_dir: str | Path = "") -> Path:
-    """Find a BlazePose file and verify it.
+    """Find a model file and verify it.
 
     Args:
-        file: One of `BLAZEPOSE_FILES`.
+        file: Which one.
         model_dir: Directory to look in; empty: `default_model_dir()`.
 
     Returns:
@@ -105,54 +134,68 @@ def _fetch_command(directory: Path) -> str:
     return f"{program} fetch-models{option}"
 
 
-def is_installed(directory: str | Path) -> bool:
-    """Tell whether a directory holds every BlazePose file, each with the expected content."""
-    paths = [(Path(directory) / file.name, file) for file in BLAZEPOSE_FILES]
+def is_installed(package: Package, directory: str | Path) -> bool:
+    """Tell whether a directory holds every file of a package, each with the expected content."""
+    paths = [(Path(directory) / file.name, file) for file in package.files]
     return all(p.is_file() and not _difference(p.read_bytes(), file) for p, file in paths)
 
 
-def install_from_wheel(wheel_path: str | Path, directory: str | Path) -> list[Path]:
-    """Take the BlazePose files out of a mediapipe wheel.
+def install_from_archive(
+    package: Package, archive: str | Path, directory: str | Path
+) -> list[Path]:
+    """Take model files out of a package.
 
     Every file is checked before the first is written, and each appears whole or not at all, so
     that a reader in another process never sees half a file.
 
     Args:
-        wheel_path: A wheel of mediapipe 0.10.21, for any platform.
+        package: Which one.
+        archive: Its file: a wheel, or the .tgz of npm.
         directory: Where to put the files; made if it is missing.
 
     Returns:
-        Paths of the files, in the order of `BLAZEPOSE_FILES`.
+        Paths of the files, in the order of the package's.
 
     Raises:
-        FileNotFoundError: If the wheel does not exist.
-        ValueError: If the wheel is no zip file, lacks a file or holds another version of one.
+        FileNotFoundError: If the archive does not exist.
+        ValueError: If it is none, lacks a file or holds another version of one.
     """
-    if not Path(wheel_path).is_file():
-        raise FileNotFoundError(f"wheel {wheel_path} does not exist")
-    contents = []
+    if not Path(archive).is_file():
+        raise FileNotFoundError(f"{archive} does not exist")
     try:
-        with zipfile.ZipFile(wheel_path) as wheel:
-            for file in BLAZEPOSE_FILES:
-                content = wheel.read(file.wheel_path)
-                if problem := _difference(content, file):
-                    raise ValueError(
-                        f"{wheel_path} holds another {file.name} ({problem}): "
-                        "expected a wheel of mediapipe 0.10.21"
-                    )
-                contents.append(content)
+        contents = _read(archive, package.files)
     except KeyError as error:
+        raise ValueError(f"{archive}: {error.args[0]}; expected {package.title}") from error
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
         raise ValueError(
-            f"{wheel_path}: {error.args[0]}; expected a wheel of mediapipe 0.10.21"
+            f"{archive} is not a whole package ({error}): expected {package.title}; fetch it anew"
         ) from error
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{wheel_path} is not a whole wheel ({error}): fetch it anew") from error
+    for file, content in zip(package.files, contents, strict=True):
+        if problem := _difference(content, file):
+            raise ValueError(
+                f"{archive} holds another {file.name} ({problem}): expected {package.title}"
+            )
     target = Path(directory).expanduser()
     target.mkdir(parents=True, exist_ok=True)
-    paths = [target / file.name for file in BLAZEPOSE_FILES]
+    paths = [target / file.name for file in package.files]
     for path, content in zip(paths, contents, strict=True):
         write_shared(path, content)
     return paths
+
+
+def _read(archive: str | Path, files: Sequence[ModelFile]) -> list[bytes]:
+    """Read files from an archive; KeyError if one is missing."""
+    if tarfile.is_tarfile(archive):
+        with tarfile.open(archive) as packed:
+            members = [packed.extractfile(file.path) for file in files]
+            whole = [b"" if member is None else member.read() for member in members]
+    else:
+        with zipfile.ZipFile(archive) as packed:
+            whole = [packed.read(file.path) for file in files]
+    return [
+        content[file.start : file.start + file.size] if file.start else content
+        for content, file in zip(whole, files, strict=True)
+    ]
 
 
 def _difference(content: bytes, expected: ModelFile) -> str:

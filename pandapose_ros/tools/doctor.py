@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default=defaults.weights,
                         help="default, accurate or a weights file to check")  # fmt: skip
     parser.add_argument(
-        "--model-dir", default=defaults.model_dir, help="folder of the BlazePose files"
+        "--model-dir", default=defaults.model_dir, help="folder of the model files"
     )
     parser.add_argument("--device", default=defaults.device, help="auto, cpu, cuda or cuda:N")
 
@@ -152,13 +152,14 @@ def check_estimator(config: EstimatorConfig) -> Iterator[Finding]:
     """Find the model files and weights, and estimate one image with them."""
     try:
         from pandapose_ros.estimator import PoseEstimator
-        from pandapose_ros.model_files import BLAZEPOSE_FILES, find_model_file
+        from pandapose_ros.model_files import PACKAGES, find_model_file
         from pandapose_ros.runtime.device_faults import reason_of
     except (ImportError, OSError, RuntimeError) as error:
         yield Finding("FAIL", "estimator", f"{error}: repair the packages first")
         return
     try:
-        files = [find_model_file(file, config.model_dir) for file in BLAZEPOSE_FILES]
+        wanted = [file for package in PACKAGES for file in package.files]
+        files = [find_model_file(file, config.model_dir) for file in wanted]
         yield Finding("ok", "model files", f"checksums match, in {files[0].parent}")
         estimator = PoseEstimator(config)
         estimator.warm_up()

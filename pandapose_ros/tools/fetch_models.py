@@ -1,16 +1,26 @@
-"""Download the two BlazePose model files, unless they are installed."""
+"""Download MediaPipe's model files, unless they are installed."""
 
 import argparse
+import http.client
+import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
 
-from pandapose_ros.model_files import default_model_dir, install_from_wheel, is_installed
+from pandapose_ros.model_files import (
+    MEDIAPIPE_WHEEL,
+    OBJECTRON_PACKAGE,
+    default_model_dir,
+    install_from_archive,
+    is_installed,
+)
 
-WHEEL = "mediapipe==0.10.21"  # the last version that carries the files
 # Any platform's wheel holds the same two files; this one need not fit the machine.
 PLATFORM = ("--platform", "manylinux_2_28_x86_64", "--python-version", "3.11")
+_NPM_REGISTRY = "https://registry.npmjs.org"
+_TIMEOUT = 60.0  # s, without a byte
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "pandapose_ros)",
     )
     parser.add_argument(
-        "--wheel", default="", help=f"take them from this wheel of {WHEEL} instead of the network"
+        "--wheel",
+        default="",
+        help=f"wheel of {MEDIAPIPE_WHEEL.title}, to take files from instead of the network",
+    )
+    parser.add_argument(
+        "--npm-package",
+        default="",
+        help=f"the same for the .tgz of {OBJECTRON_PACKAGE.title}, as from `npm pack`",
     )
 
 
@@ -30,39 +47,59 @@ def run(args: argparse.Namespace) -> int:
     """Install the files unless they are there already.
 
     Args:
-        args: `dir` and `wheel`, as declared by `add_arguments`.
+        args: `dir`, `wheel` and `npm_package`, as declared by `add_arguments`.
 
     Returns:
         Exit code: 0 if the files are installed, 1 if they could not be.
     """
     directory = Path(args.dir).expanduser() if args.dir else default_model_dir()
-    if is_installed(directory):
-        print(f"BlazePose files are in {directory}")
-        return 0
+    sources = (
+        (MEDIAPIPE_WHEEL, args.wheel, _download_wheel),
+        (OBJECTRON_PACKAGE, args.npm_package, _download_npm_package),
+    )
+    missing = [source for source in sources if not is_installed(source[0], directory)]
     try:
-        if args.wheel:
-            install_from_wheel(args.wheel, directory)
-        else:
+        for package, given, download in missing:
             with tempfile.TemporaryDirectory() as folder:
-                install_from_wheel(_download_wheel(Path(folder)), directory)
+                archive = given or download(Path(folder))
+                install_from_archive(package, archive, directory)
     except (OSError, ValueError, RuntimeError) as error:
-        print(f"error: no BlazePose files: {error}", file=sys.stderr)
+        print(f"error: model files are missing: {error}", file=sys.stderr)
         return 1
-    print(f"BlazePose files put into {directory}")
+    print(f"model files {'put into' if missing else 'are in'} {directory}")
     return 0
 
 
 def _download_wheel(folder: Path) -> Path:
     """Download the wheel with this interpreter's pip and return its path."""
-    print(f"downloading {WHEEL} (about 36 MB, once) ...", flush=True)
+    title = MEDIAPIPE_WHEEL.title
+    print(f"downloading {title} (about 36 MB, once) ...", flush=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-deps", "--only-binary=:all:", *PLATFORM, "--dest", str(folder), WHEEL]
+    command += ["--no-deps", "--only-binary=:all:", *PLATFORM, "--dest", str(folder), title]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode != 0 or not wheels:
         reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise RuntimeError(
-            f"pip could not download {WHEEL} ({reason.removeprefix('ERROR: ')}); check the "
+            f"pip could not download {title} ({reason.removeprefix('ERROR: ')}); check the "
             "network or the package index, or give a wheel with --wheel FILE"
         )
     return wheels[0]
+
+
+def _download_npm_package(folder: Path) -> Path:
+    """Download the package from npm's registry, or the one that npm would use; return its path."""
+    name, version = OBJECTRON_PACKAGE.title.rsplit("@", 1)
+    registry = os.environ.get("NPM_CONFIG_REGISTRY", _NPM_REGISTRY).rstrip("/")
+    url = f"{registry}/{name}/-/{name.split('/')[1]}-{version}.tgz"
+    print(f"downloading {OBJECTRON_PACKAGE.title} (about 33 MB, once) ...", flush=True)
+    path = folder / "package.tgz"
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
+            path.write_bytes(answer.read())
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise RuntimeError(
+            f"could not download {url} ({error}); check the network, or give the package with "
+            "--npm-package FILE"
+        ) from error
+    return path

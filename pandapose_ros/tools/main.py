@@ -15,7 +15,7 @@ _COMMANDS = {
     "estimate": "estimate skeletons in pictures or a video, without ROS",
     "bag": "estimate skeletons in a recording (rosbag2) and write them into another",
     "doctor": "check everything that running needs, and say what to do",
-    "fetch-models": "download and check the two BlazePose files",
+    "fetch-models": "download and check MediaPipe's model files",
     "export": "write the network as ONNX",
     "benchmark": "measure every stage, and from image to skeleton over ROS 2",
     "parameters": "write the reference page of the nodes' parameters",
