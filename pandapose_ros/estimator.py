@@ -21,8 +21,9 @@ from pandapose_ros.landmark_weights import open_landmark_net
 from pandapose_ros.lifting import PinholeImage, as_seen, lift, place
 from pandapose_ros.model.blazepose import CROP_SIZE
 from pandapose_ros.model.pandapose import PandaPose
-from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
+from pandapose_ros.model_files import BODY_DETECTOR, PERSON_DETECTOR, find_model_file
 from pandapose_ros.packaged_weights import find_weights
+from pandapose_ros.people.body_detector import BodyDetector
 from pandapose_ros.people.boxes import check_boxes
 from pandapose_ros.people.detector import Detection, PersonDetector
 from pandapose_ros.people.following import PeopleTracker
@@ -65,15 +66,15 @@ class PoseEstimator:
         *,
         numbers: Iterator[int] | None = None,
     ) -> None:
-        """Load the detector, the landmark net and the lifter.
+        """Load the detectors, the landmark net and the lifter.
 
         Args:
-            config: Settings; the defaults work without any file but the fetched BlazePose ones.
+            config: Settings; the defaults work without any file but the fetched ones.
             numbers: Gives the people's ids, each one once; None: from 0 on. For estimators one
                 after another that are to give no id twice.
 
         Raises:
-            FileNotFoundError: If weights or BlazePose files are missing; the message names the
+            FileNotFoundError: If weights or model files are missing; the message names the
                 remedy.
             ValueError: If a setting is out of its bounds, a file is not what it should be, or the
                 device does not exist.
@@ -84,6 +85,7 @@ class PoseEstimator:
         if config.threads > 0:
             torch.set_num_threads(config.threads)
         detector_file = find_model_file(PERSON_DETECTOR, config.model_dir)
+        bodies_file = find_model_file(BODY_DETECTOR, config.model_dir)
         weights = find_weights(config.weights)
         model = read_config(weights)
         if model.backbone != "blazepose":
@@ -101,6 +103,7 @@ class PoseEstimator:
             config, self.network, landmark_net, self.model_info.weights_sha256
         )
         self._detector = PersonDetector(detector_file, config.threads)
+        self._bodies = BodyDetector(bodies_file, config.threads)
         # Shared, so that no two people have one id, whichever camera sees them.
         self._numbers = itertools.count() if numbers is None else numbers
         self._cameras: dict[str, _Camera] = {}
@@ -123,6 +126,7 @@ class PoseEstimator:
         size = CROP_SIZE
         blank = np.zeros((size, size, 3), np.uint8)
         self._detector.detect(blank, 1.0)
+        self._bodies.detect(blank, 1.0)
         K = geometry.intrinsics_from_field_of_view(1.0, size, size)
         region = Region((size / 2, size / 2), size, 0.0)
         most, crops = self.config.max_people, self.config.crops_per_person
@@ -227,7 +231,9 @@ class PoseEstimator:
     def _camera(self, name: str) -> "_Camera":
         """Return what is remembered of a camera."""
         if name not in self._cameras:
-            people = PeopleTracker(self._detector, self.networks.landmark_net, self.config)
+            people = PeopleTracker(
+                self._detector, self.networks.landmark_net, self.config, self._bodies
+            )
             self._cameras[name] = _Camera(
                 people, Tracks(self._numbers), PoseSmoother(), FrameClock(), ImageUndistorter()
             )

@@ -30,16 +30,16 @@ def estimator():
 
 @pytest.fixture(scope="module")
 def shown(walker):
-    """The walker, far away in an image of a room, and the box; the built-in detector is blind."""
+    """The walker, far away in an image of a room, and the box; our detectors are blind."""
     height, width = walker.shape[:2]
-    image = np.full((4 * height, 4 * width, 3), 90, np.uint8)
+    image = np.full((6 * height, 6 * width, 3), 90, np.uint8)
     left, top = 2 * width, height
     image[top : top + height, left : left + width] = walker
     (pose,) = PoseEstimator(EstimatorConfig(threads=1)).estimate(walker)
     return image, pose.box_xyxy + np.array((left, top, left, top)), pose
 
 
-def test_a_box_finds_whom_the_built_in_detector_does_not_see(estimator, shown):
+def test_a_box_finds_whom_the_built_in_detectors_do_not_see(estimator, shown):
     image, box, alone = shown
     estimator.reset()
     assert estimator.estimate(image) == []
@@ -52,14 +52,15 @@ def test_a_box_finds_whom_the_built_in_detector_does_not_see(estimator, shown):
         assert again.id == pose.id
 
 
-def test_the_built_in_detector_does_not_run_where_boxes_are_given(
+def test_the_built_in_detectors_do_not_run_where_boxes_are_given(
     estimator, walker, shown, monkeypatch
 ):
     def detect(*_args, **_options):
-        raise AssertionError("the built-in detector has run")
+        raise AssertionError("a built-in detector has run")
 
     estimator.reset()
     monkeypatch.setattr(estimator._detector, "detect", detect)
+    monkeypatch.setattr(estimator._bodies, "detect", detect)
     assert estimator.estimate(walker, boxes=NOBODY) == []
     (pose,) = estimator.estimate(walker, boxes=shown[2].box_xyxy[None])
     assert np.allclose(pose.keypoints, shown[2].keypoints, atol=8)

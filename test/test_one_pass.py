@@ -43,7 +43,9 @@ class NothingForTheHost(TorchDispatchMode):
 
 @pytest.fixture(scope="module")
 def reference():
-    config = EstimatorConfig(device="cpu", runtime="torch", threads=1, detection_tiles=0)
+    config = EstimatorConfig(
+        device="cpu", runtime="torch", threads=1, detection_tiles=0, max_people=2
+    )
     return PoseEstimator(config)
 
 
@@ -126,8 +128,7 @@ def test_estimator_in_one_pass_finds_the_same_people(reference, clip, precision,
     expected = [reference.estimate(image) for image in images]
     # The whole way of a GPU, but for the graphs.
     monkeypatch.setattr(landmarks, "crops_on_host", crops_on_device)
-    config = replace(reference.config, max_people=2)
-    ours = PoseEstimator(replace(config, runtime="one_pass", precision=precision))
+    ours = PoseEstimator(replace(reference.config, runtime="one_pass", precision=precision))
     assert (ours.networks.runtime, ours.networks.precision) == ("one_pass", precision)
     if precision == "fp32":  # in fp16 the crowds of the warm-up take a CPU long
         ours.warm_up()

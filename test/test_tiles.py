@@ -15,12 +15,12 @@ from pandapose_ros.people.region import Region
 from pandapose_ros.people.tiles import TILE_SCORE, Tile, tiles_of, without_parts
 from pandapose_ros.tools import main
 
-SHARE, PLACES = 0.5, ((600, 250), (940, 330))  # of the walker's image, twice in a large one
+SHARE, PLACES = 0.35, ((600, 250), (940, 330))  # of the walker's image, twice in a large one
 
 
 @pytest.fixture(scope="module")
 def street(walker):
-    """A wall of 1280x720 and two people before it who are a seventh of its height."""
+    """A wall of 1280x720 and two people before it who are a tenth of its height."""
     small = cv2.resize(walker, None, fx=SHARE, fy=SHARE, interpolation=cv2.INTER_AREA)
     image = np.full((720, 1280, 3), walker[0, 0], np.uint8)
     height, width = small.shape[:2]

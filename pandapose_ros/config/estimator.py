@@ -16,7 +16,7 @@ class EstimatorConfig:
         "default, accurate (packaged too; a larger landmark net that takes up to twice the time "
         "on a CPU) or the path of a weights file (.safetensors)",
     )
-    model_dir: str = option("", "Folder of the BlazePose files; empty: the user's data folder")
+    model_dir: str = option("", "Folder of the model files; empty: the user's data folder")
     device: str = option("auto", "auto, cpu, cuda or cuda:N; auto uses CUDA if available")
     threads: int = option(0, "Number of CPU threads; 0: PyTorch's default", low=0, high=256)
     runtime: str = option(
@@ -43,6 +43,14 @@ class EstimatorConfig:
         0.2,
         "Minimum score of the person detector; a detection below 0.5 counts only if the person is "
         "upright and apart from other people",
+        low=0.0,
+        high=1.0,
+        live=True,
+    )
+    body_score: float = option(
+        0.35,
+        "Minimum score of the body detector, which finds people whom the person detector misses; "
+        "its scores are low; 1: it does not run",
         low=0.0,
         high=1.0,
         live=True,

@@ -29,6 +29,7 @@ _ANCHORS_PER_CELL = 2
 # MediaPipe's values: boxes that share more are the same person, those that score more are sure.
 _SAME_PERSON_OVERLAP = 0.3
 SURE_SCORE = 0.5
+_BLACK = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,9 +138,9 @@ class PersonDetector:
 
     def _detect(self, image: NDArray[np.uint8], score: float) -> list[Detection]:
         """Find the people in an image, by one run of the net."""
-        letterbox, image_from_letterbox = _letterbox(image)
+        pixels, image_from_letterbox = letterbox(image, INPUT_SIZE, _BLACK)
         with self._lock:
-            self._interpreter.set_tensor(self._input, letterbox[None])
+            self._interpreter.set_tensor(self._input, pixels[None])
             self._interpreter.invoke()
             logits = self._interpreter.get_tensor(self._logits)[0, :, 0]
             values = self._interpreter.get_tensor(self._values)[0]
@@ -154,6 +155,31 @@ class PersonDetector:
         ]
 
 
+def letterbox(
+    image: NDArray[np.uint8], side: int, bars: int
+) -> tuple[NDArray[np.float32], tuple[Array, Array]]:
+    """Fit an image into a net's square input.
+
+    Args:
+        image: [H, W, 3], uint8, with pixels.
+        side: Of the input, pixels.
+        bars: Grey value of what is beside the image, 0 to 255.
+
+    Returns:
+        [side, side, 3] in [-1, 1]; then scale and shift, [2] each, from the input's pixels,
+        counted from its edge, to image pixels.
+    """
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    size = np.maximum(np.round([width * scale, height * scale]).astype(int), 1)
+    left, top = (side - size) // 2
+    small = cv2.resize(image, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)
+    pixels = np.full((side, side, 3), bars * np.float32(1 / 127.5) - 1, np.float32)
+    pixels[top : top + size[1], left : left + size[0]] = small * np.float32(1 / 127.5) - 1
+    image_scale = np.array([width, height]) / size
+    return pixels, (image_scale, -np.array([left, top]) * image_scale - 0.5)
+
+
 def _anchors() -> Array:
     """Return the anchors' centres [A, 2], letterbox pixels counted from its edge."""
     centres = []
@@ -163,23 +189,6 @@ def _anchors() -> Array:
         # Layers of the same stride share one run over the cells.
         centres.append(np.repeat(grid, _ANCHORS_PER_CELL * _STRIDES.count(stride), axis=0))
     return np.concatenate(centres).astype(np.float32)
-
-
-def _letterbox(image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], tuple[Array, Array]]:
-    """Fit the image into the net's input [224, 224, 3] in [-1, 1], black bars round it.
-
-    Also returns the scale and shift from the letterbox's coordinates, counted from its edge, to
-    image pixels.
-    """
-    height, width = image.shape[:2]
-    scale = INPUT_SIZE / max(height, width)
-    size = np.maximum(np.round([width * scale, height * scale]).astype(int), 1)
-    left, top = (INPUT_SIZE - size) // 2
-    small = cv2.resize(image, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)
-    letterbox = np.full((INPUT_SIZE, INPUT_SIZE, 3), -1, np.float32)
-    letterbox[top : top + size[1], left : left + size[0]] = small * np.float32(1 / 127.5) - 1
-    image_scale = np.array([width, height]) / size
-    return letterbox, (image_scale, -np.array([left, top]) * image_scale - 0.5)
 
 
 def _decode(values: Array, anchors: Array) -> Array:

@@ -4,7 +4,6 @@ The landmark net gives each person's keypoints and feature maps, and the region 
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -14,15 +13,17 @@ from numpy.typing import NDArray
 
 from pandapose_ros import geometry
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.people.boxes import BoxChooser, detections_from_boxes
+from pandapose_ros.people.body_detector import BodyDetector
+from pandapose_ros.people.boxes import BoxChooser, detections_from_boxes, unclaimed
 from pandapose_ros.people.detector import SURE_SCORE, Detection, PersonDetector
 from pandapose_ros.people.discovery import discover, settled, turned_right
 from pandapose_ros.people.doubles import apart, without_doubles
 from pandapose_ros.people.landmarks import Look, Person, Search, search_together
 from pandapose_ros.people.other_crops import in_other_crops
 from pandapose_ros.people.region import Region, is_same_place
+from pandapose_ros.people.searching import Searcher
 from pandapose_ros.people.sides import Followed, with_known_sides
-from pandapose_ros.people.tiles import Tile, tiles_of, without_parts
+from pandapose_ros.people.tiles import without_parts
 from pandapose_ros.runtime.protocols import LandmarkNet
 
 Array = NDArray[np.floating]
@@ -45,6 +46,7 @@ class PeopleTracker:
         landmark_net: Finds the landmarks in a region; runs on whichever device it is on.
         config: Scores, greatest number of people, how often to detect. The attribute `config`
             may be replaced between images.
+        bodies: Finds people whom `detector` misses; None: only that one looks for people.
 
     Source:
         Bazarevsky et al., BlazePose (arXiv 2006.10204): detect once, then track. Our choice:
@@ -52,22 +54,24 @@ class PeopleTracker:
     """
 
     def __init__(
-        self, detector: PersonDetector, landmark_net: LandmarkNet, config: EstimatorConfig
+        self,
+        detector: PersonDetector,
+        landmark_net: LandmarkNet,
+        config: EstimatorConfig,
+        bodies: BodyDetector | None = None,
     ) -> None:
         self.config = config
-        self._detector = detector
+        self._searcher = Searcher(detector, bodies)
         self._landmark_net = landmark_net
         self.reset()
 
     def reset(self) -> None:
         """Forget everybody."""
         self._known: list[Followed] = []
-        self._images_since_detection = 0
         self._images_since_turn = 0
-        self._tiles_done = self._tiles_left = 0
+        self._searcher.reset()
         self._boxes = BoxChooser()
         self._image_size = (0, 0)
-        self._begun: Future[list[Detection]] | None = None
 
     def follow(self, known: Sequence[Followed]) -> None:
         """Say where to look in the next image; if not said, where people were in the last."""
@@ -89,14 +93,15 @@ class PeopleTracker:
         """Look for the people in the next image; `search_together` runs it.
 
         Everybody followed is looked at in one batched pass, and once more who is not where the
-        region was, as after a pause between images or a quick turn of the camera. The detector
-        runs when nobody is followed, when somebody was lost, and every
-        `config.detection_interval` images, unless `config.max_people` are followed already; on
-        `config.detection_tiles` squares of the image too, half-way between these, and in the
-        images after a newcomer until all have been seen. Who seems to be upside down is looked at
-        from all sides, once in as many images. An image of another size starts anew. With
-        `config.background_detection` a look for newcomers only begins with one image and is made
-        use of in the next, which waits for it: the result does not depend on how fast it is.
+        region was, as after a pause between images or a quick turn of the camera. The detectors
+        run when somebody was lost and every `config.detection_interval` images, unless
+        `config.max_people` are followed already: the person detector on the whole image, half-way
+        between on `config.detection_tiles` squares of it, and a quarter of the way the body
+        detector; while nobody is followed, they take turns. In the images after a newcomer, all
+        squares are looked at. Who seems to be upside down is looked at from all sides, once in as
+        many images. An image of another size starts anew. With `config.background_detection` a
+        look for newcomers only begins with one image and is made use of in the next, which waits
+        for it: the result does not depend on how fast it is.
 
         Args:
             image: [H, W, 3], RGB uint8, any strides; not written to.
@@ -125,9 +130,7 @@ class PeopleTracker:
         # Before the detector: who was taken for somebody else in front has to be found again.
         followed = people = without_doubles((yield from self._followed(image, K)))
         if boxes is None:
-            detections = self._detections(image, people)
-            for some in _by_trust(detections):
-                people = yield from self._discover(some, image, K, people)
+            people = yield from self._discover_all(image, K, people)
         else:
             people = yield from self._discover_in(boxes, image, K, people)
         self._known = [Followed(person.next_region) for person in people]
@@ -160,43 +163,24 @@ class PeopleTracker:
             or (person.turns[0] < _UPSIDE_DOWN and not is_due)
         ]
 
-    def _detections(self, image: Image, people: Sequence[Person]) -> list[Detection]:
-        """Take what the detector has found since the last image, and run it if it is due."""
-        begun, self._begun = self._begun, None
-        found = [] if begun is None else begun.result()
-        self._images_since_detection += 1
-        if len(people) >= self.config.max_people:
-            return found
-        interval = self.config.detection_interval
-        has_time = bool(people) and len(people) >= len(self._known)
-        whole = not has_time or self._images_since_detection >= interval
-        # While everybody is followed, hardly an image waits for both.
-        is_half_way = self._images_since_detection == (interval + 1) // 2
-        is_round = self._tiles_left > 0 and not whole
-        tiles = self._next_tiles() if not has_time or is_half_way or is_round else []
-        if whole:
-            self._images_since_detection = 0
-        if not (whole or tiles):
-            return found
-        score = self.config.detection_score
-        if not (has_time and self.config.background_detection):
-            return self._detector.detect(image, score, tiles, whole=whole)
-        self._begun = self._detector.start(image, score, tiles, whole=whole)
-        return found
-
-    def _next_tiles(self) -> list[Tile]:
-        """Return the squares of the image whose turn it is."""
-        tiles = tiles_of(self._image_size)
-        count = min(self.config.detection_tiles, len(tiles))
-        self._tiles_left -= count
-        first, self._tiles_done = self._tiles_done, self._tiles_done + count
-        return [tiles[number % len(tiles)] for number in range(first, first + count)]
+    def _discover_all(self, image: Image, K: Array, people: Sequence[Person]) -> Search:
+        """Add whom the detectors have found, those first whom the others must not displace."""
+        found = self._searcher.search(image, self.config, len(people), len(self._known))
+        sure, unsure, enlarged = found.by_trust()
+        people = yield from self._discover(sure, image, K, people)
+        bodies = unclaimed(found.bodies, people)[: self._most_detections(people)]
+        if len(bodies):
+            look = partial(self._look, image, K)
+            detections = yield from detections_from_boxes(bodies, look)
+            people = yield from self._discover(detections, image, K, people)
+        people = yield from self._discover(unsure, image, K, people)
+        return (yield from self._discover(enlarged, image, K, people))
 
     def _discover_in(
         self, boxes: Array, image: Image, K: Array, people: Sequence[Person]
     ) -> Search:
-        """Add people whom another detector has found, in place of what ours has begun."""
-        self._begun = None
+        """Add people whom another detector has found, in place of what ours have begun."""
+        self._searcher.forget_begun()
         # Who was lost is not waited for.
         wait = 0 if len(people) < len(self._known) else self.config.detection_interval
         chosen = self._boxes.choose(boxes, people, self._most_detections(people), wait)
@@ -231,7 +215,7 @@ class PeopleTracker:
                 newcomers = apart(newcomers, people, self._unclear_places(people))
             people += newcomers
             if newcomers:  # people come in groups
-                self._tiles_left = len(tiles_of(self._image_size))
+                self._searcher.look_at_all_tiles(self._image_size)
             regions = _elsewhere(regions, people)
             free = self.config.max_people - len(people)
         return people
@@ -271,16 +255,6 @@ def _by_regions(followed: Sequence[Followed], people: Sequence[Person]) -> dict[
     return known | {
         person.next_region: known[person.region] for person in people if person.region in known
     }
-
-
-def _by_trust(detections: Sequence[Detection]) -> list[list[Detection]]:
-    """Group detections, those first whom the others must not displace."""
-    whole = [found for found in detections if not found.is_enlarged]
-    return [
-        [found for found in whole if found.score >= SURE_SCORE],
-        [found for found in whole if found.score < SURE_SCORE],
-        [found for found in detections if found.is_enlarged],
-    ]
 
 
 def _elsewhere(regions: Sequence[Region], people: Sequence[Person]) -> list[Region]:

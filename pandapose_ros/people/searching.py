@@ -1,0 +1,149 @@
+"""When the detectors look for people whom nobody follows yet, and at what."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.people.body_detector import BodyDetector
+from pandapose_ros.people.boxes import NO_BOXES
+from pandapose_ros.people.detector import SURE_SCORE, Detection, PersonDetector
+from pandapose_ros.people.tiles import Tile, tiles_of
+
+Array = NDArray[np.floating]
+Image = NDArray[np.uint8]
+
+# While nobody is followed, the two detectors take turns.
+_TURNS = 2
+
+
+@dataclass(eq=False)
+class Found:
+    """Hold what the detectors have found.
+
+    Attributes:
+        detections: Of the person detector, as it returns them.
+        bodies: [P, 4], xyxy, image pixels: of the body detector, the surest first.
+    """
+
+    detections: list[Detection] = field(default_factory=list)
+    bodies: Array = field(default_factory=lambda: NO_BOXES)
+
+    def by_trust(self) -> list[list[Detection]]:
+        """Group the detections: sure ones, unsure ones, and those of squares of the image only."""
+        whole = [found for found in self.detections if not found.is_enlarged]
+        return [
+            [found for found in whole if found.score >= SURE_SCORE],
+            [found for found in whole if found.score < SURE_SCORE],
+            [found for found in self.detections if found.is_enlarged],
+        ]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Say what is looked at in an image."""
+
+    whole: bool
+    tiles: Sequence[Tile]
+    bodies: bool
+
+
+class Searcher:
+    """Run the detectors on the images of one camera when it is time.
+
+    While people are followed, they run on different images, so that hardly one waits for two.
+
+    Args:
+        detector: Finds heads and shoulders, in the image and in squares of it.
+        bodies: Finds whole bodies in the image; None: only the first one looks.
+    """
+
+    def __init__(self, detector: PersonDetector, bodies: BodyDetector | None) -> None:
+        self._detector = detector
+        self._bodies = bodies
+        self.reset()
+
+    def reset(self) -> None:
+        """Start anew: everything is looked at in the next image."""
+        self._images_since_detection = -1
+        self._tiles_done = self._tiles_left = 0
+        self.forget_begun()
+
+    def forget_begun(self) -> None:
+        """Make no use of what is being looked at in the background."""
+        self._begun: Future[list[Detection]] | None = None
+        self._begun_bodies: Future[Array] | None = None
+
+    def look_at_all_tiles(self, image_size: tuple[int, int]) -> None:
+        """Look at every square of the image in the next images, as people come in groups."""
+        self._tiles_left = len(tiles_of(image_size))
+
+    def search(self, image: Image, config: EstimatorConfig, seen: int, known: int) -> Found:
+        """Take what has been found since the last image, and look at this one if it is time.
+
+        Args:
+            image: [H, W, 3], RGB uint8, with pixels; not written to.
+            config: Scores, and how often to look.
+            seen: How many people are followed in this image.
+            known: How many there were in the last.
+        """
+        found = Found(
+            detections=[] if self._begun is None else self._begun.result(),
+            bodies=NO_BOXES if self._begun_bodies is None else self._begun_bodies.result(),
+        )
+        self.forget_begun()
+        self._images_since_detection += 1
+        if seen >= config.max_people:
+            return found
+        has_time = seen > 0 and seen >= known
+        plan = self._plan(image, config, seen, known)
+        if has_time and config.background_detection:
+            self._begin(image, config, plan)
+            return found
+        if plan.whole or plan.tiles:
+            found.detections = self._detector.detect(
+                image, config.detection_score, plan.tiles, whole=plan.whole
+            )
+        if plan.bodies and self._bodies is not None:
+            found.bodies = self._bodies.detect(image, config.body_score)
+        return found
+
+    def _begin(self, image: Image, config: EstimatorConfig, plan: _Plan) -> None:
+        """Begin to look in the background."""
+        if plan.whole or plan.tiles:
+            self._begun = self._detector.start(
+                image, config.detection_score, plan.tiles, whole=plan.whole
+            )
+        if plan.bodies and self._bodies is not None:
+            self._begun_bodies = self._bodies.start(image, config.body_score)
+
+    def _plan(self, image: Image, config: EstimatorConfig, seen: int, known: int) -> _Plan:
+        """Say what is looked at in an image."""
+        looks_for_bodies = self._bodies is not None and config.body_score < 1
+        interval = config.detection_interval
+        if seen == 0:
+            interval = min(interval, _TURNS if looks_for_bodies else 1)
+        since = self._images_since_detection
+        is_urgent = since <= 0 or seen < known
+        whole = is_urgent or since >= interval
+        # Half-way, and a quarter of the way, to the next look at the whole image.
+        has_tiles = is_urgent or since == (interval + 1) // 2
+        bodies = is_urgent or since == (interval + 3) // 4
+        if has_tiles or (self._tiles_left > 0 and not whole):
+            tiles = self._next_tiles((image.shape[1], image.shape[0]), config.detection_tiles)
+        else:
+            tiles = []
+        if whole:
+            self._images_since_detection = 0
+        return _Plan(whole, tiles, bodies and looks_for_bodies)
+
+    def _next_tiles(self, image_size: tuple[int, int], most: int) -> list[Tile]:
+        """Return the squares of the image whose turn it is."""
+        tiles = tiles_of(image_size)
+        count = min(most, len(tiles))
+        self._tiles_left -= count
+        first, self._tiles_done = self._tiles_done, self._tiles_done + count
+        return [tiles[number % len(tiles)] for number in range(first, first + count)]
