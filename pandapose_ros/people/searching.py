@@ -16,7 +16,7 @@ from pandapose_ros.people.tiles import Tile, tiles_of
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]
 
-# While nobody is followed, the two detectors take turns.
+# While nobody is followed, the two detectors take turns at the whole image.
 _TURNS = 2
 
 
@@ -130,7 +130,7 @@ class Searcher:
         is_urgent = since <= 0 or seen < known
         whole = is_urgent or since >= interval
         # Half-way, and a quarter of the way, to the next look at the whole image.
-        has_tiles = is_urgent or since == (interval + 1) // 2
+        has_tiles = seen == 0 or is_urgent or since == (interval + 1) // 2
         bodies = is_urgent or since == (interval + 3) // 4
         if has_tiles or (self._tiles_left > 0 and not whole):
             tiles = self._next_tiles((image.shape[1], image.shape[0]), config.detection_tiles)
