@@ -1,7 +1,9 @@
 import argparse
+import http.server
 import io
 import os
 import tarfile
+import threading
 import zipfile
 
 import pytest
@@ -206,3 +208,27 @@ def test_without_a_network_there_is_one_clear_line(tmp_path, wheel, monkeypatch,
         assert "check the network" in error
     assert "127.0.0.1:9/@mediapipe/objectron/-/objectron-0.4.1675468480.tgz" in error
     assert not (directory / BODY_DETECTOR.name).exists()
+
+
+def test_a_download_that_fails_is_tried_again(tmp_path, wheel, npm_package, monkeypatch):
+    asked = []
+
+    class Registry(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(503 if len(asked) == 1 else 200)
+            self.end_headers()
+            if len(asked) > 1:
+                self.wfile.write(npm_package.read_bytes())
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setattr(fetch_models, "_PAUSE", 0.0)
+    with http.server.HTTPServer(("127.0.0.1", 0), Registry) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("NPM_CONFIG_REGISTRY", f"http://127.0.0.1:{server.server_port}/")
+        assert fetch("--dir", str(tmp_path), "--wheel", str(wheel)) == 0
+        server.shutdown()
+    assert asked == ["/@mediapipe/objectron/-/objectron-0.4.1675468480.tgz"] * 2
+    assert is_installed(OBJECTRON_PACKAGE, tmp_path)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from pandapose_ros.model_files import (
 PLATFORM = ("--platform", "manylinux_2_28_x86_64", "--python-version", "3.11")
 _NPM_REGISTRY = "https://registry.npmjs.org"
 _TIMEOUT = 60.0  # s, without a byte
+_TRIES, _PAUSE = 3, 1.0  # s between them
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,12 +96,16 @@ def _download_npm_package(folder: Path) -> Path:
     url = f"{registry}/{name}/-/{name.split('/')[1]}-{version}.tgz"
     print(f"downloading {OBJECTRON_PACKAGE.title} (about 33 MB, once) ...", flush=True)
     path = folder / "package.tgz"
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
-            path.write_bytes(answer.read())
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise RuntimeError(
-            f"could not download {url} ({error}); check the network, or give the package with "
-            "--npm-package FILE"
-        ) from error
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
+                path.write_bytes(answer.read())
+            break
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            if not tries_left:
+                raise RuntimeError(
+                    f"could not download {url} ({error}); check the network, or give the package "
+                    "with --npm-package FILE"
+                ) from error
+            time.sleep(_PAUSE)
     return path
