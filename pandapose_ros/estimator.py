@@ -138,6 +138,10 @@ class PoseEstimator:
         """Run the person detector alone on an RGB image [H, W, 3]."""
         return self._detector.detect(image, self.config.detection_score)
 
+    def detect_bodies(self, image: NDArray[np.uint8]) -> Array:
+        """Run the body detector alone on an RGB image [H, W, 3]; return boxes xyxy [P, 4]."""
+        return self._bodies.detect(image, self.config.body_score)
+
     def update(self, config: EstimatorConfig) -> None:
         """Take over the live settings of a configuration from the next image on.
 

@@ -181,7 +181,8 @@ def measure_frames(
         "people": float(np.mean(people)),
         "rate_hz": round(1e3 * len(frames) / sum(frames), 2),
         "frame": summarise(frames),
-        "detect": summarise(_detections(estimator, images, min(repeats, 10))),
+        "detect": summarise(_times(estimator.detect, images, min(repeats, 10))),
+        "bodies": summarise(_times(estimator.detect_bodies, images, min(repeats, 10))),
         **_stages(rest, is_one_pass=networks.runtime == "one_pass"),
     }
 
@@ -249,13 +250,12 @@ def _count(poses: Sequence[Pose]) -> int:
     return sum(pose.state not in _GONE for pose in poses)
 
 
-def _detections(estimator: PoseEstimator, images: Sequence[Image], repeats: int) -> list[float]:
-    """Time the person detector alone, ms."""
+def _times(
+    detect: Callable[[Image], object], images: Sequence[Image], repeats: int
+) -> list[float]:
+    """Time a detector alone, ms."""
     cpu = torch.device("cpu")
-    return [
-        timed(lambda n=n: estimator.detect(images[n % len(images)]), cpu)[0]
-        for n in range(repeats)
-    ]
+    return [timed(lambda n=n: detect(images[n % len(images)]), cpu)[0] for n in range(repeats)]
 
 
 def _synchronise(device: torch.device) -> None:

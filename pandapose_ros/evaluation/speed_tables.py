@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-_STAGES = ("detect", "landmarks", "lifter", "one_pass", "place_and_track")
+_STAGES = ("detect", "bodies", "landmarks", "lifter", "one_pass", "place_and_track")
 _STEPS = ("receive", "decode", "estimate", "message", "publish")
 
 
