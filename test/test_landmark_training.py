@@ -116,13 +116,16 @@ def is_filter(net, key):
     return net.get_submodule(key.rpartition(".")[0]).groups > 1
 
 
-def test_net_and_refiner_are_taught_together_and_filters_can_stay(images, landmark_net):
-    batch = source(images, background=0.0, misplaced=0.0).batch(0)
-    trainer = trainer_of(
-        landmark_net, batch, refined=True, fixed_filters=True, bfloat16=True, learning_rate=3e-4
-    )
-    losses = [trainer.advance().keypoints_px.item() for _ in range(6)]
-    assert losses[-1] < 0.95 * losses[0]
+# A step in bfloat16 takes a CPU twenty times as long as one in float32.
+@pytest.mark.parametrize(("bfloat16", "people", "steps"), [(False, 4, 6), (True, 2, 3)])
+def test_net_and_refiner_are_taught_together_and_filters_can_stay(
+    images, landmark_net, bfloat16, people, steps
+):
+    batch = source(images, background=0.0, misplaced=0.0, batch=people).batch(0)
+    options = {"refined": True, "fixed_filters": True, "learning_rate": 3e-4}
+    trainer = trainer_of(landmark_net, batch, bfloat16=bfloat16, **options)
+    losses = [trainer.advance().keypoints_px.item() for _ in range(steps)]
+    assert losses[-1] < 0.9 * losses[0]
     before, averaged = landmark_net.state_dict(), trainer.averaged()
     assert averaged.refiner is not None
     for key, value in averaged.state_dict().items():
