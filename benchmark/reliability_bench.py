@@ -57,6 +57,7 @@ class NodeProcess:
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]
         self._log = folder / f"{module}_{time.monotonic_ns()}.log"
+        self.endpoints: list[set[tuple[int, ...]]] = []
         with self._log.open("w") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
 
@@ -136,26 +137,35 @@ class Bench:
 
     def start_pose_node(self, **parameters: object) -> NodeProcess:
         """Start the node under test and wait until it and this process have found each other."""
-        node = self.start(**{"threads": 1, **parameters})
         transport = parameters.get("image_transport", "raw")
         images = self.images if transport == "raw" else self.compressed
+        # One that was killed stays in the graph for 20 s.
+        others = self._endpoints(images)
+        node = self.start(**{"threads": 1, **parameters})
 
         def is_found() -> bool:
             if not node.is_alive:
                 raise RuntimeError(f"the node has ended:\n{node.log[-2000:]}")
-            return images.get_subscription_count() > 0 and self.infos.get_subscription_count() > 0
+            node.endpoints = [
+                now - before for now, before in zip(self._endpoints(images), others, strict=True)
+            ]
+            return all(node.endpoints)
 
         if not self.wait(is_found):
             raise RuntimeError(f"the node did not start in {PATIENCE:g} s:\n{node.log[-2000:]}")
-        self.wait(lambda: self.node.count_publishers("/pose_node/skeletons") > 0)
         self.spin(1.0)
         self.forget()
         return node
 
     def end_pose_node(self, node: NodeProcess, number: int = signal.SIGINT) -> int:
-        """End the node under test, wait until it is gone from the graph; return its exit code."""
+        """End the node under test; return its exit code.
+
+        Waits until it is gone from the graph, unless it is killed and cannot take leave.
+        """
         code = node.end(number)
-        self.wait(lambda: self.infos.get_subscription_count() == 0)
+        if number != signal.SIGKILL:
+            _images, listening, _skeletons = node.endpoints
+            self.wait(lambda: not listening & self._endpoints(self.images)[1])
         return code
 
     def forget(self) -> None:
@@ -204,6 +214,13 @@ class Bench:
     ) -> Skeleton3DArray | None:
         """Send an image stamped now and return its skeletons; None if none come in time."""
         return self.answer(self.images, self.message(pixels), timeout)
+
+    def _endpoints(self, images: Publisher) -> list[set[tuple[int, ...]]]:
+        """Return who is known to listen to images and to camera_info, and to send skeletons."""
+        listeners = self.node.get_subscriptions_info_by_topic
+        topics = [listeners(images.topic_name), listeners(self.infos.topic_name)]
+        topics.append(self.node.get_publishers_info_by_topic("/pose_node/skeletons"))
+        return [{tuple(end.endpoint_gid) for end in topic} for topic in topics]
 
     def _on_skeletons(self, message: Skeleton3DArray, about: dict) -> None:
         # When it was published; this process may be late itself.
