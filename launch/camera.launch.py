@@ -8,7 +8,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from pandapose_ros.node.launch_arguments import input_topics
+from pandapose_ros.node.launch_arguments import driver_remappings, input_topics
 from pandapose_ros.node.packages import require_package
 
 ARGUMENTS = [
@@ -126,12 +126,7 @@ def driver_node(values: dict[str, str], topics: dict[str, str], files: list[str]
         name="camera",
         namespace=values["namespace"],
         parameters=[parameters, *files],
-        remappings=[
-            (f"{driver.prefix}image_raw", topics["image"]),
-            (f"{driver.prefix}image_raw/compressed", f"{topics['image']}/compressed"),
-            (f"{driver.prefix}camera_info", topics["camera_info"]),
-            ("~/aligned_depth_to_color/image_raw", topics["depth"]),
-        ],
+        remappings=driver_remappings(driver.prefix, topics),
         output="screen",
     )
 

@@ -2,7 +2,6 @@ import ast
 import re
 from dataclasses import fields
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -241,20 +240,6 @@ def test_launched_nodes_get_parameters_that_they_have(program, config):
         # After the arguments, as of the drivers.
         assert [ast.unparse(part) for part in files] == ["*files"]
     assert names <= {item.name for item in fields(config)} | {"use_sim_time"}
-
-
-def test_a_drivers_topics_come_where_the_node_listens():
-    path = ROOT / "launch" / "camera.launch.py"
-    (call,) = (c for c in calls(path, "Node") if keyword(c, "name") == "'camera'")
-    topics = {"image": "front/image", "camera_info": "front/info", "depth": "depth"}
-    names = {"driver": SimpleNamespace(prefix="~/"), "topics": topics}
-    remappings = eval(keyword(call, "remappings"), names)
-    assert dict(remappings) == {
-        "~/image_raw": "front/image",
-        "~/image_raw/compressed": "front/image/compressed",
-        "~/camera_info": "front/info",
-        "~/aligned_depth_to_color/image_raw": "depth",
-    }
 
 
 def test_no_launch_file_needs_a_network():

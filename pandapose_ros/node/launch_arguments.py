@@ -30,6 +30,24 @@ def input_topics(image: str, camera_info: str, depth: str, detections: str = "")
     return topics | ({"detections": detections} if detections else {})
 
 
+def driver_remappings(prefix: str, topics: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return what makes a camera driver publish to the topics that a node subscribes to.
+
+    Args:
+        prefix: What stands before the driver's topics.
+        topics: As of `input_topics`.
+    """
+    # From Kilted on, image_transport publishes camera_info beside the remapped images.
+    beside_image = input_topics(topics["image"], "", "")["camera_info"]
+    return [
+        (f"{prefix}image_raw", topics["image"]),
+        (f"{prefix}image_raw/compressed", f"{topics['image']}/compressed"),
+        (f"{prefix}camera_info", topics["camera_info"]),
+        (beside_image, topics["camera_info"]),
+        ("~/aligned_depth_to_color/image_raw", topics["depth"]),
+    ]
+
+
 def upright_frame(frame: str) -> str:
     """Return the name for a frame with z up at a camera, as RViz turns its view about z only.
 
