@@ -67,6 +67,13 @@ def crops(reference, clip):
     return torch.cat(seen[1::2])  # the first look at each image is the detector's, rough
 
 
+@pytest.fixture(scope="module")
+def halves(reference):
+    """The pass in each half precision, which takes a CPU seconds."""
+    dtypes = (torch.float16, torch.bfloat16)
+    return {dtype: OnePass(reference.network, dtype) for dtype in dtypes}
+
+
 class Noting:
     """A landmark net that keeps what it is shown."""
 
@@ -107,8 +114,8 @@ def test_one_pass_gives_what_both_networks_give(reference, crops):
 
 # A bfloat16 has three bits less: what it is good for is a network that overflows in fp16.
 @pytest.mark.parametrize(("dtype", "bound"), [("float16", 0.5), ("bfloat16", 10.0)])
-def test_half_precision_costs_little(reference, crops, dtype, bound):
-    one_pass = OnePass(reference.network, getattr(torch, dtype))
+def test_half_precision_costs_little(reference, crops, halves, dtype, bound):
+    one_pass = halves[getattr(torch, dtype)]
     error = precision_error(one_pass, reference.network, crops[::3])
     assert 0 < error < bound * MILLIMETRE
     print(f"{dtype}: {error / MILLIMETRE:.2f} mm over {len(crops[::3])} crops")
@@ -148,9 +155,8 @@ def test_estimator_in_one_pass_finds_the_same_people(reference, clip, precision,
     assert 1e-4 * MILLIMETRE < np.mean(errors) < 3 * MILLIMETRE
 
 
-def test_nothing_in_the_pass_waits_for_the_host(reference, crops, paper):
-    one_pass = OnePass(reference.network, torch.bfloat16)
-    one_pass(crops[:2])
+def test_nothing_in_the_pass_waits_for_the_host(halves, crops, paper):
+    one_pass = halves[torch.bfloat16]
     orders = torch.arange(17).repeat(2, 1)
     with torch.inference_mode(), NothingForTheHost() as mode:
         one_pass._parts(crops[:2], orders)
@@ -200,11 +206,11 @@ def test_folded_norms_change_nothing(paper):
 
 
 def test_the_papers_network_runs_in_half_precision(paper):
-    # With a quarter of the pixels, as a CPU takes its time.
-    small = replace(paper.config, crop_height=128, crop_width=96)
+    # With a twelfth of the pixels, as a CPU takes its time.
+    small = replace(paper.config, crop_height=64, crop_width=64)
     paper = PandaPose(small, paper.backbone).eval()
-    crops, keypoints = torch.rand(2, 3, 128, 96), torch.rand(2, 17, 2) * 96
-    half = reduced(paper, torch.bfloat16, lambda net: net(crops, keypoints))
+    crops, keypoints = torch.rand(2, 3, 64, 64), torch.rand(2, 17, 2) * 64
+    half = reduced(paper, torch.bfloat16, lambda net: net(crops[:1], keypoints[:1]))
     assert half.backbone.conv1.weight.dtype == torch.bfloat16
     with torch.inference_mode(), casts(CPU, torch.bfloat16):
         joints = half(crops, keypoints).joints
