@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -181,8 +182,7 @@ def measure_frames(
         "people": float(np.mean(people)),
         "rate_hz": round(1e3 * len(frames) / sum(frames), 2),
         "frame": summarise(frames),
-        "detect": summarise(_times(estimator.detect, images, min(repeats, 10))),
-        "bodies": summarise(_times(estimator.detect_bodies, images, min(repeats, 10))),
+        **_detectors(estimator, images, min(repeats, 10)),
         **_stages(rest, is_one_pass=networks.runtime == "one_pass"),
     }
 
@@ -250,12 +250,14 @@ def _count(poses: Sequence[Pose]) -> int:
     return sum(pose.state not in _GONE for pose in poses)
 
 
-def _times(
-    detect: Callable[[Image], object], images: Sequence[Image], repeats: int
-) -> list[float]:
-    """Time a detector alone, ms."""
+def _detectors(estimator: PoseEstimator, images: Sequence[Image], repeats: int) -> dict[str, dict]:
+    """Time each detector alone."""
     cpu = torch.device("cpu")
-    return [timed(lambda n=n: detect(images[n % len(images)]), cpu)[0] for n in range(repeats)]
+    shown = [images[n % len(images)] for n in range(repeats)]
+    return {
+        name: summarise([timed(partial(detect, image), cpu)[0] for image in shown])
+        for name, detect in (("detect", estimator.detect), ("bodies", estimator.detect_bodies))
+    }
 
 
 def _synchronise(device: torch.device) -> None:
