@@ -74,6 +74,7 @@ def test_a_healthy_node_is_ok_with_all_figures():
         ({"silence": 5.0}, ERROR, "no image on /image for 5.0 s (1 publishers)"),
         ({"silence": 6.0, "hint": "0 publishers; why"}, ERROR, "for 6.0 s (0 publishers; why)"),
         ({"age": 1.5}, WARN, "1.5 s after their stamp"),
+        ({"age": 1.01}, WARN, "or wrong stamps (as of usb_cam 0.8.1)"),
         ({"age": -90.0}, WARN, "90 s before their stamp"),
         (
             {"age": -1.8e9},

@@ -178,7 +178,7 @@ def test_smallest_and_8k_images(make_node, make_camera, blank, size):
     assert (node.statistics.processed, node.statistics.failed) == (2, 0)
 
 
-def test_clocks_that_jump_to_and_fro(make_node, make_camera, blank):
+def test_clocks_that_jump_to_and_fro(make_node, make_camera, blank, log):
     node, camera = make_node(max_image_age=5.0), make_camera()
     camera.wait_for_node()
     now = camera.message(blank).header.stamp.sec
@@ -200,3 +200,4 @@ def test_clocks_that_jump_to_and_fro(make_node, make_camera, blank):
     camera.images.publish(unstamped)
     camera.graph.spin_until(lambda: node.statistics.processed == 5)
     assert node.statistics.dropped_old == 3
+    assert "(are the clocks of both machines synchronised? usb_cam 0.8.1 stamps" in log.text

@@ -135,7 +135,7 @@ def _judge_input(
         return _WARN, "images have no stamp: set it in the camera's driver"
     if abs(state.age) > state.age_limit:
         when = "after" if state.age > 0 else "before"
-        why = "slow connection, or clocks not synchronised"
+        why = "slow connection, clocks not synchronised, or wrong stamps (as of usb_cam 0.8.1)"
         if abs(state.age) > DECADE:
             why = (
                 "the camera has a clock of its own (PTP?), or use_sim_time is set and /clock is "

@@ -195,7 +195,7 @@ class FramePipeline:
         if age > max_age:
             self._notices.warn(
                 f"image dropped: it is {age:.3f} s old, max_image_age is {max_age:g} s (are the "
-                "clocks of both machines synchronised?)",
+                "clocks of both machines synchronised? usb_cam 0.8.1 stamps up to 1 s too early)",
                 again_after=10.0,
             )
         return age > max_age
