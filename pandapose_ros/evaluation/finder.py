@@ -18,7 +18,9 @@ _MEDIAPIPE = EstimatorConfig(detection_score=0.5, newcomer_score=0.5)
 def build_finder(
     backbone: nn.Module, threads: int, max_people: int, crops_per_person: int = 1
 ) -> PeopleTracker:
-    """Build what finds people as a user's estimator does, but for tiles.
+    """Build what finds people as a user's estimator does, but for tiles and the body detector.
+
+    That one finds people who are hard to lift; without it results compare to earlier ones.
 
     Args:
         backbone: Of the networks; with others than BlazePose, BlazePose as it comes is used.
