@@ -171,6 +171,9 @@ def floods(bench: Bench, node: NodeProcess, seconds: float) -> dict:
     bench.node.destroy_client(client)
     answers = sum(future.done() for future in futures)
     growth = node.memory / memory - 1
+    # After two of the other's stamps in a row, the first of ours is taken for wrong and dropped.
+    (frame,) = walk_frames(1)
+    bench.exchange(frame, 1.0)
     lines = len(node.log.splitlines()) - lines
     seen = {
         "images_of_the_other": sent,
@@ -180,7 +183,7 @@ def floods(bench: Bench, node: NodeProcess, seconds: float) -> dict:
         "skeletons": len(bench.skeletons),
         "log_lines": lines,
         "memory_growth": growth,
-        "people_after": len(ids_in(bench.exchange(walk_frames(1)[0]))),
+        "people_after": len(ids_in(bench.exchange(frame))),
     }
     return entry(
         "floods",
