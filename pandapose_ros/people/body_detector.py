@@ -3,17 +3,14 @@
 It sees people whom BlazePose's detector misses: who sit, lie, overlap or turn away.
 """
 
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from pandapose_ros.people.detector import letterbox
+from pandapose_ros.people.ssd_net import SsdNet
 
 Array = NDArray[np.floating]
 
@@ -47,23 +44,15 @@ class BodyDetector:
     """
 
     def __init__(self, model_path: str | Path, threads: int = 0) -> None:
-        self._interpreter = Interpreter(
-            model_path=str(model_path), num_threads=threads or torch.get_num_threads()
-        )
-        self._interpreter.allocate_tensors()
         self._anchors = _anchors()
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        outputs = {
-            tuple(output["shape"].tolist()): output["index"]
-            for output in self._interpreter.get_output_details()
-        }
-        shapes = ((1, len(self._anchors), 4), (1, len(self._anchors), _CLASSES))
-        if not set(shapes) <= set(outputs):
-            raise ValueError(
-                f"{model_path} is another network: expected outputs {shapes}, got {list(outputs)}"
-            )
-        self._values, self._logits = (outputs[shape] for shape in shapes)
-        self._lock = threading.Lock()
+        self._net = SsdNet(
+            model_path,
+            threads,
+            side=_INPUT_SIZE,
+            shape=(len(self._anchors), 4, _CLASSES),
+            wanted_class=_PERSON,
+            bars=_GREY,
+        )
         self._thread = ThreadPoolExecutor(1, "bodies")  # starts when it is first needed
 
     def start(self, image: NDArray[np.uint8], score: float) -> Future[Array]:
@@ -88,13 +77,7 @@ class BodyDetector:
         """
         if image.size == 0:
             return np.empty((0, 4))
-        pixels, (scale, shift) = letterbox(image, _INPUT_SIZE, _GREY)
-        with self._lock:
-            self._interpreter.set_tensor(self._input, pixels[None])
-            self._interpreter.invoke()
-            logits = self._interpreter.get_tensor(self._logits)[0, :, _PERSON]
-            values = self._interpreter.get_tensor(self._values)[0]
-        scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
+        values, scores, (scale, shift) = self._net.run(image)
         likely = scores >= score
         corners = _decode(values[likely], self._anchors[likely]) * _INPUT_SIZE * scale + shift
         return _best(corners, scores[likely], (image.shape[1], image.shape[0]))

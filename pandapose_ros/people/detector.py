@@ -1,15 +1,11 @@
 """BlazePose's person detector, run by LiteRT: image to rough regions, one per person."""
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
-from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from pandapose_ros.people.region import (
@@ -18,6 +14,7 @@ from pandapose_ros.people.region import (
     is_same_place,
     region_from_points,
 )
+from pandapose_ros.people.ssd_net import SsdNet
 from pandapose_ros.people.tiles import TILE_SCORE, Tile
 
 Array = NDArray[np.floating]
@@ -26,10 +23,10 @@ INPUT_SIZE = 224
 # Strides of the net's five output layers; each cell has two anchors a layer.
 _STRIDES = (8, 16, 32, 32, 32)
 _ANCHORS_PER_CELL = 2
+_VALUES = 12  # of an anchor: two corners, four key points
 # MediaPipe's values: boxes that share more are the same person, those that score more are sure.
 _SAME_PERSON_OVERLAP = 0.3
 SURE_SCORE = 0.5
-_BLACK = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,23 +64,15 @@ class PersonDetector:
     """
 
     def __init__(self, model_path: str | Path, threads: int = 0) -> None:
-        self._interpreter = Interpreter(
-            model_path=str(model_path), num_threads=threads or torch.get_num_threads()
-        )
-        self._interpreter.allocate_tensors()
         self._anchors = _anchors()
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        outputs = {
-            tuple(output["shape"].tolist()): output["index"]
-            for output in self._interpreter.get_output_details()
-        }
-        shapes = ((1, len(self._anchors), 12), (1, len(self._anchors), 1))
-        if not set(shapes) <= set(outputs):
-            raise ValueError(
-                f"{model_path} is another network: expected outputs {shapes}, got {list(outputs)}"
-            )
-        self._values, self._logits = (outputs[shape] for shape in shapes)
-        self._lock = threading.Lock()
+        self._net = SsdNet(
+            model_path,
+            threads,
+            side=INPUT_SIZE,
+            shape=(len(self._anchors), _VALUES, 1),
+            wanted_class=0,
+            bars=0,
+        )
         self._thread = ThreadPoolExecutor(1, "detector")  # starts when it is first needed
 
     def start(
@@ -138,13 +127,7 @@ class PersonDetector:
 
     def _detect(self, image: NDArray[np.uint8], score: float) -> list[Detection]:
         """Find the people in an image, by one run of the net."""
-        pixels, image_from_letterbox = letterbox(image, INPUT_SIZE, _BLACK)
-        with self._lock:
-            self._interpreter.set_tensor(self._input, pixels[None])
-            self._interpreter.invoke()
-            logits = self._interpreter.get_tensor(self._logits)[0, :, 0]
-            values = self._interpreter.get_tensor(self._values)[0]
-        scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
+        values, scores, image_from_letterbox = self._net.run(image)
         likely = scores >= score
         values = values[likely]
         points = _decode(values, self._anchors[likely]) * image_from_letterbox[0]
@@ -153,31 +136,6 @@ class PersonDetector:
             Detection(region_from_points(person[2], person[3]), person[:2].ravel(), best)
             for person, best in _merge(points, scores[likely])
         ]
-
-
-def letterbox(
-    image: NDArray[np.uint8], side: int, bars: int
-) -> tuple[NDArray[np.float32], tuple[Array, Array]]:
-    """Fit an image into a net's square input.
-
-    Args:
-        image: [H, W, 3], uint8, with pixels.
-        side: Of the input, pixels.
-        bars: Grey value of what is beside the image, 0 to 255.
-
-    Returns:
-        [side, side, 3] in [-1, 1]; then scale and shift, [2] each, from the input's pixels,
-        counted from its edge, to image pixels.
-    """
-    height, width = image.shape[:2]
-    scale = side / max(height, width)
-    size = np.maximum(np.round([width * scale, height * scale]).astype(int), 1)
-    left, top = (side - size) // 2
-    small = cv2.resize(image, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)
-    pixels = np.full((side, side, 3), bars * np.float32(1 / 127.5) - 1, np.float32)
-    pixels[top : top + size[1], left : left + size[0]] = small * np.float32(1 / 127.5) - 1
-    image_scale = np.array([width, height]) / size
-    return pixels, (image_scale, -np.array([left, top]) * image_scale - 0.5)
 
 
 def _anchors() -> Array:
