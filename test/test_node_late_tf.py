@@ -233,6 +233,7 @@ def test_who_waits_is_forgotten_with_all_people(make_crowd, graph, blank, what, 
     elif what == "disable":
         node.enable(False)
     else:
+        crowd.send(blank, Time(sec=499))  # alone, it might be a wrong stamp
         last = Time(sec=500)
         crowd.send(blank, last)
     graph.spin_until(lambda: getattr(node.statistics, cause) == 2)

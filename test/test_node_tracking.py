@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from rclpy.time import Time
+from rosgraph_msgs.msg import Clock
 
 from pandapose_ros.msg import Skeleton3D
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
@@ -39,7 +40,7 @@ def empty(walker):
     return np.repeat(walker[:, -1:], walker.shape[1], axis=1)
 
 
-def test_people_over_time_and_a_recording_that_starts_again(show, walker, empty, capfd):
+def test_people_over_time_and_a_recording_that_starts_again(show, lose, walker, empty, capfd):
     assert people(show(walker, 5000)) == [("person_0", Skeleton3D.TRACKING_NEW)]
     seen = show(walker, 5100)
     assert people(seen) == [("person_0", Skeleton3D.TRACKING_TRACKED)]
@@ -60,6 +61,7 @@ def test_people_over_time_and_a_recording_that_starts_again(show, walker, empty,
         shown = show(walker, milliseconds)
         assert people(shown) == [("person_1", state)]
         assert ages(shown) == pytest.approx([(milliseconds - 5500) / 1000], abs=1e-6)
+    lose(walker, 4901)
     assert people(show(walker, 5001)) == [
         ("person_2", Skeleton3D.TRACKING_NEW),
         ("person_1", Skeleton3D.TRACKING_LOST),
@@ -94,16 +96,19 @@ def lose(graph, node, camera):
 HOUR = 3_600_000
 
 
-def test_one_stamp_far_ahead_costs_its_image_only(node, show, lose, walker, log):
+@pytest.mark.parametrize(
+    ("slip", "told"), [(HOUR, "3600.1 s ahead of the last"), (-2000, "1.9 s before the last")]
+)
+def test_one_wrong_stamp_costs_its_image_only(node, show, lose, walker, log, slip, told):
     seen = [show(walker, milliseconds) for milliseconds in (5000, 5100)]
-    lose(walker, 5200 + HOUR)
+    lose(walker, 5200 + slip)
     seen += [show(walker, milliseconds) for milliseconds in (5300, 5400)]
     assert [people(message) for message in seen[1:]] == [
         [("person_0", Skeleton3D.TRACKING_TRACKED)]
     ] * 3
     assert ages(seen[-1]) == pytest.approx([0.4], abs=1e-6)
     assert node.statistics.losses()["dropped_wrong_stamp"] == 1
-    assert "image dropped: its stamp is 3600 s ahead of the one before" in log.text
+    assert f"image dropped: its stamp is {told} image's" in log.text
     assert "tracking restarts" not in log.text
 
 
@@ -120,6 +125,37 @@ def test_stamps_that_stay_far_ahead_restart_tracking(node, show, lose, walker, l
     assert ages(seen) == pytest.approx([0.1], abs=1e-6)
     assert log.text.count("the images' stamps jumped ahead: tracking restarts") == 1
     assert node.statistics.losses()["dropped_wrong_stamp"] == 1
+
+
+def test_a_recording_in_a_loop_with_its_clock_loses_no_image(graph, make_node, camera, walker):
+    node = make_node(threads=1, use_sim_time=True)
+    clock = camera.node.create_publisher(Clock, "/clock", 1)
+    assert node.start()
+    camera.wait_for_node()
+
+    def play(milliseconds):
+        time = Time(nanoseconds=milliseconds * 1_000_000).to_msg()
+
+        def is_set():
+            clock.publish(Clock(clock=time))
+            return node.get_clock().now().to_msg() == time
+
+        graph.spin_until(is_set)
+        message = camera.message(walker)
+        message.header.stamp = time
+        return people(camera.exchange(message))
+
+    new, tracked, lost = (
+        Skeleton3D.TRACKING_NEW,
+        Skeleton3D.TRACKING_TRACKED,
+        Skeleton3D.TRACKING_LOST,
+    )
+    for number in range(3):
+        seen = [play(milliseconds + number) for milliseconds in (5000, 5400, 5800)]
+        gone = [(f"person_{number - 1}", lost)] if number else []
+        assert seen[0] == [(f"person_{number}", new), *gone]
+        assert seen[1:] == [[(f"person_{number}", tracked)]] * 2
+    assert not any(node.statistics.losses().values())
 
 
 @pytest.mark.parametrize("factor", [1.4, 2.0])

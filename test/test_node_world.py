@@ -172,6 +172,8 @@ def test_without_a_transform_nothing_is_published_and_the_frame_is_named(
     again = copy.deepcopy(message)
     again.header.stamp = shifted(stamp, -(10**9))
     camera.images.publish(again)
+    graph.spin_until(lambda: node.statistics.dropped_wrong_stamp == 1)
+    camera.images.publish(again)
     graph.spin_until(lambda: node.statistics.dropped_untransformed == 4)
     assert "is not known to tf; known: -" in node.cameras[0].report().pipeline.transforms
     assert {s.header.frame_id for s in camera.skeletons} == {"map"}

@@ -21,9 +21,9 @@ class StampWatch:
     """Judge each stamp by the one before and by the clocks of this computer.
 
     A recording that starts again, or a clock that was set, moves all later stamps; a driver's
-    slip moves one. A stamp far ahead is therefore taken for wrong until the next one agrees; not
-    where stamps leap from image to image, as those of single pictures do. A stamp that jumps back
-    is always believed, so that a recording in a loop loses no image.
+    slip moves one. A stamp far from the one before is therefore taken for wrong until the next
+    one agrees; not where the node's clock jumped too, as with a recording that brings its own,
+    nor where stamps leap from image to image, as those of single pictures do.
 
     Attributes:
         ahead: By how much the last stamp was ahead of the one before it, seconds.
@@ -61,11 +61,11 @@ class StampWatch:
             now - then for now, then in zip((stamp_ns, ros_ns, steady_ns), self._last, strict=True)
         )
         self.ahead = stamps / 1e9
-        if stamps < -TIME_JUMP_NS:
-            return Step.JUMPS_BACK
-        if stamps - steady <= _LEAP_NS:  # as after a pause
+        if -TIME_JUMP_NS <= stamps <= steady + _LEAP_NS:  # the latter as after a pause
             return Step.GOES_ON
-        is_known = stamps - ros <= _LEAP_NS
-        if is_known or self._has_leapt or self._is_in_doubt:
-            return Step.JUMPS_AHEAD
-        return Step.IS_WRONG
+        if stamps > 0:
+            step, is_known = Step.JUMPS_AHEAD, stamps - ros <= _LEAP_NS
+        else:
+            # After a pause the people are gone anyway.
+            step, is_known = Step.JUMPS_BACK, ros < -TIME_JUMP_NS or max(ros, steady) > _LEAP_NS
+        return step if is_known or self._has_leapt or self._is_in_doubt else Step.IS_WRONG

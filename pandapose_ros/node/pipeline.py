@@ -210,9 +210,11 @@ class FramePipeline:
         step = self._stamps.judge(stamp_ns, now_ns, time.monotonic_ns())
         if step is Step.IS_WRONG:
             self.statistics.dropped_wrong_stamp += 1
+            where = "ahead of" if self._stamps.ahead > 0 else "before"
             self._notices.warn(
-                f"image dropped: its stamp is {self._stamps.ahead:.0f} s ahead of the one before, "
-                "unlike the clocks (a driver's slip, or images of several cameras on one topic?)",
+                f"image dropped: its stamp is {abs(self._stamps.ahead):.1f} s {where} the last "
+                "image's, unlike the clocks (a driver's slip, images of several cameras on one "
+                "topic, or a recording played in a loop without its clock?)",
                 again_after=10.0,
             )
             return False

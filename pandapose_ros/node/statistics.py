@@ -39,8 +39,8 @@ class NodeStatistics:
         dropped_old: Older than `max_image_age` when processing would have started.
         dropped_untransformed: Without a transform to `target_frame` within `transform_timeout`,
             while too many others waited, or until a reset or a jump in time.
-        dropped_wrong_stamp: Stamped far ahead of the image before, while the clocks went on as
-            usual; if the next one is too, it is a jump in time, and used.
+        dropped_wrong_stamp: Stamped far ahead of the image before, or before it, while the clocks
+            went on as usual; if the next one is too, it is a jump in time, and used.
         dropped_disabled: Waiting or arriving when `~/enable` was set to false; after that, none is
             received.
         dropped_unwanted: Arriving when the last subscriber of a result had left (`lazy`); after
