@@ -159,11 +159,14 @@ def test_an_unknown_number_that_stays_is_no_change(graph, make_node, make_camera
     graph.spin_until(lambda: "has changed: fx is 500 px" in log.text)
 
 
-def test_a_calibration_that_changes_with_every_image_is_told_rarely(
-    graph, make_node, make_camera, blank, log, monkeypatch
-):
-    node, camera = make_node(threads=1), make_camera()
-    arrays = camera.listen(DiagnosticArray, "/diagnostics")
+@pytest.fixture
+def node(make_node):
+    return make_node(threads=1)
+
+
+@pytest.fixture
+def zoom(graph, node, camera, blank):
+    """Send a camera_info with a focal length, px, then an image."""
     assert node.start()
     camera.wait_for_node()
 
@@ -175,10 +178,17 @@ def test_a_calibration_that_changes_with_every_image_is_told_rarely(
         graph.spin_until(lambda: node.cameras[0].input.camera_info is not before)
         camera.exchange(camera.message(blank))
 
+    return zoom
+
+
+def test_a_calibration_that_changes_with_every_image_is_told_rarely(
+    graph, camera, zoom, log, monkeypatch
+):
+    arrays = camera.listen(DiagnosticArray, "/diagnostics")
+    changed = "camera_info on /camera_info has changed: fx is "
     for number in range(4):
         zoom(500.0 + number)
         graph.spin_for(1.1)
-    changed = "camera_info on /camera_info has changed: fx is "
     assert log.text.count(changed) == 1
     assert f"{changed}501 px (changes so far: 1)" in log.text
     monkeypatch.setattr("pandapose_ros.node.calibration._AGAIN_AFTER", 1.0)
@@ -191,3 +201,24 @@ def test_a_calibration_that_changes_with_every_image_is_told_rarely(
 
     graph.spin_until(lambda: told().get("camera_info changes") == "4")
     assert told()["camera_info"] == "in use"
+
+
+def test_each_calibration_that_stays_is_told_and_where_a_zoom_ends(graph, zoom, log, monkeypatch):
+    monkeypatch.setattr("pandapose_ros.node.calibration._SETTLED", 1.0)
+    changed = "camera_info on /camera_info has changed: fx is "
+    for focal_length in (500.0, 600.0, 700.0):
+        zoom(focal_length)
+        graph.spin_for(1.1)
+        zoom(focal_length)
+    assert log.text.count(changed) == 2
+    assert f"{changed}700 px (changes so far: 2)" in log.text
+    monkeypatch.setattr("pandapose_ros.node.calibration._SETTLED", 2.0)
+    graph.spin_for(1.0)
+    for focal_length in (701.0, 702.0, 703.0):
+        zoom(focal_length)
+    assert log.text.count(changed) == 3
+    graph.spin_for(2.1)
+    for _ in range(2):
+        zoom(703.0)
+    assert log.text.count(changed) == 4
+    assert f"{changed}703 px (changes so far: 5)" in log.text

@@ -14,6 +14,8 @@ from pandapose_ros.node.statistics import NodeStatistics
 
 # camera_info may arrive this much later than the first image of a size, without a warning [s].
 _GRACE = 1.0
+# It has settled when it has not changed for so long: the next change is news [s].
+_SETTLED = 10.0
 # A zoom, or digits that jitter, may change it with every image: that is told again so late [s].
 _AGAIN_AFTER = 600.0
 
@@ -50,6 +52,8 @@ class Calibration:
         self._since = -float("inf")
         self._earlier: CameraInfo | None = None
         self._last: CameraInfo | None = None
+        self._changed = self._told = -float("inf")
+        self._is_untold = False
 
     def read(
         self,
@@ -113,19 +117,26 @@ class Calibration:
         self._notices.warn(f"no camera_info on {self._topic}: {fallback} ({self._hint})")
 
     def _follow(self, message: CameraInfo) -> None:
-        """Log when the intrinsics come late, or change, as after a zoom; count the changes."""
+        """Log when the intrinsics come late, or change, as after a zoom; count the changes.
+
+        Of changes that follow one another, the first is logged, and where they end.
+        """
         if self._is_assumed:
             self._is_assumed = False
             self._notices.info(f"camera_info on {self._topic} has come and is in use")
         before, self._last = self._last, message
-        if before is None or before is message or _lens(before) == _lens(message):
-            return
-        self.changes += 1
-        self._notices.info(
-            f"camera_info on {self._topic} has changed: fx is {message.k[0]:g} px "
-            f"(changes so far: {self.changes})",
-            again_after=_AGAIN_AFTER,
-        )
+        now = time.monotonic()
+        has_settled = now - self._changed > _SETTLED
+        if before is not None and before is not message and _lens(before) != _lens(message):
+            self.changes += 1
+            self._changed, self._is_untold = now, True
+        if self._is_untold and (has_settled or now - self._told > _AGAIN_AFTER):
+            self._told, self._is_untold = now, False
+            self._notices.info(
+                f"camera_info on {self._topic} has changed: fx is {message.k[0]:g} px "
+                f"(changes so far: {self.changes})",
+                again_after=0.0,
+            )
 
 
 def _lens(message: CameraInfo) -> tuple[str, bytes, bytes, bytes]:
