@@ -1,3 +1,5 @@
+import copy
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from pandapose_ros.config import PoseConfig, RenderConfig, SkeletonSampleConfig
 from pandapose_ros.data.image_samples import random_view
 from pandapose_ros.data.rendered_images import RenderedImage, mirrored
 from pandapose_ros.geometry import project
+from pandapose_ros.landmark_weights import open_landmark_net
+from pandapose_ros.packaged_weights import find_weights
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.synthetic.body import save_bodies
 from pandapose_ros.synthetic.compression import compress
@@ -85,9 +89,23 @@ def test_batches_hang_on_seed_and_number_only(tmp_path, landmark_net):
     assert torch.equal(drawn[0][0], drawn[1][0])
     assert not torch.equal(drawn[0][0], drawn[2][0])
     assert drawn[0][0].std() > 0.05
+
+
+def test_a_batch_has_as_many_samples_as_were_asked_for(tmp_path):
+    # The packaged landmark net takes one of four figures of boxes for a person.
+    batches = source(tmp_path, open_landmark_net(find_weights("default")), [made_up_body()])
     samples = batches.batch(0, 3, seed=0)
-    assert samples.fine.shape[1:] == (48, 64, 64)
-    assert len(samples) <= 3
+    assert samples.fine.shape == (3, 48, 64, 64)
+    assert len({joints.sum().item() for joints in samples.joints}) == 3
+
+
+def test_a_landmark_net_that_recognises_nobody_is_told_of(tmp_path, landmark_net):
+    blind = copy.deepcopy(landmark_net)
+    for parameter in blind.presence_head().parameters():
+        parameter.data.fill_(-1.0)
+    batches = source(tmp_path, blind, [made_up_body()])
+    with pytest.raises(ValueError, match="recognised 0 of 10 rendered people, too few for a bat"):
+        batches.batch(0, 1, seed=0)
 
 
 def test_bodies_to_test_on_are_not_rendered_for_training(tmp_path, landmark_net):

@@ -28,6 +28,7 @@ from pandapose_ros.data.image_features import parts_of
 from pandapose_ros.data.image_samples import make_image_samples
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model_files import LANDMARK_NET, find_model_file
+from pandapose_ros.packaged_weights import find_weights
 from pandapose_ros.synthetic.body import save_bodies
 from pandapose_ros.tools import main
 from pandapose_ros.training.batches import BatchSource
@@ -152,10 +153,11 @@ def test_people_are_rendered_while_training(motion, tmp_path):
     bodies = tmp_path / "bodies.safetensors"
     save_bodies(bodies, RIG, [made_up_body()])
     config = TrainConfig(batch=2, image_batch=2, held_out_share=0.4)
-    data = TrainDataConfig(motion=str(motion), bodies=str(bodies))
+    landmarks = str(find_weights("default"))  # takes some figures of boxes for people
+    data = TrainDataConfig(motion=str(motion), bodies=str(bodies), landmarks=landmarks)
     source = BatchSource(data, config, tmp_path, Share())
-    features = source(0).features  # of those boxes in which someone was recognised
-    assert [level.shape[1:] for level in features] == [(48, n, n) for n in (64, 32, 16)]
+    features = source(0).features
+    assert [level.shape for level in features] == [(2, 48, n, n) for n in (64, 32, 16)]
     assert source(1).features is None
     assert (source.about["images"], source.about["bodies"]) == (False, True)
     assert source.about["body_file"].startswith("1 file, ")

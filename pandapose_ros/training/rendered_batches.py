@@ -22,7 +22,8 @@ from pandapose_ros.synthetic.scene import render_samples
 
 Array = NDArray[np.floating]
 
-_ROUNDS = 4  # in which people who are not recognised are replaced
+# People who are not recognised are replaced, until so many were rendered for each that is wanted.
+_MOST_EACH = 10
 
 
 class RenderedBatches:
@@ -62,16 +63,27 @@ class RenderedBatches:
         Args:
             number: Of the batch; the same number and seed give the same people in the same
                 pictures, on a CPU to the last bit.
-            size: Samples in it; fewer only if hardly anyone is recognised.
+            size: Samples in it, neither more nor fewer: processes that share a batch have equal
+                parts of it, as the mean of their gradients takes them to be.
             seed: Of all chance.
+
+        Raises:
+            ValueError: If hardly anyone is recognised.
         """
         rng = np.random.default_rng((seed, number))
         parts: list[ImageSamples] = []
-        for _ in range(_ROUNDS):
-            missing = size - sum(len(part) for part in parts)
+        rendered, missing = 0, size
+        while missing and rendered < _MOST_EACH * size:
             for first in range(0, missing, self._config.at_once):
                 count = min(self._config.at_once, missing - first)
                 parts.append(look(self._net, *self.render(count, rng)))
+            rendered += missing
+            missing = size - sum(len(part) for part in parts)
+        if missing:
+            raise ValueError(
+                f"the landmark net recognised {size - missing} of {rendered} rendered people, "
+                f"too few for a batch of {size}: see whether it is the right one (--landmarks)"
+            )
         return ImageSamples(
             **{
                 f.name: torch.cat([getattr(p, f.name) for p in parts])
