@@ -221,11 +221,13 @@ def test_lengths_are_exact_where_the_rest_is_not():
     net = network(replace(MODEL, dropout=0.0)).eval()
     for head in net.heads:
         nn.init.normal_(head.offsets[-1].weight)
-    batch = draw(0)
+    batch, codes = draw(0), []
+    net.position_code.register_forward_hook(lambda *call: codes.append(call[2]))
     with torch.inference_mode():
         exact = net.lift(batch.features, batch.keypoints)
         with torch.autocast("cpu", torch.bfloat16):
             rough = net.lift(batch.features, batch.keypoints)
+    assert torch.equal(*codes)
     assert torch.equal(rough.anchors, exact.anchors)
     assert rough.joints.dtype == rough.weights.dtype == torch.float32
     assert not torch.equal(rough.joints, exact.joints)

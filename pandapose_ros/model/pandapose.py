@@ -137,7 +137,8 @@ class PandaPose(nn.Module):
 
         reference = self._places(anchors, keypoints)
         queries = self.queries.weight.expand(anchors.shape[0], -1, -1)
-        positions = self.position_code(reference)
+        with full_precision(keypoints.device):  # of places
+            positions = self.position_code(reference)
         votes = []
         for layer, head in zip(self.layers, self.heads, strict=True):
             queries = layer(queries, positions, reference, memory)
