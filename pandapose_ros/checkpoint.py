@@ -22,8 +22,10 @@ CONFIG_KEY = "config"
 SKELETON_KEY = "skeleton"
 # Of weights on HRNet, which is not stored with them.
 HRNET_KEY = "backbone_sha256"
-# Which share of motion clips the training did not see.
+# Which share of motion clips the training did not see, nor those before it that it started from.
 HELD_OUT_KEY = "held_out_share"
+# Which motion files these trainings were on.
+MOTION_KEY = "motion"
 # Fields that do not change what trained weights compute.
 TRAINING_FIELDS = ("dropout",)
 # Fields that older files lack; they were trained with what is the default.

@@ -9,16 +9,17 @@ _READ_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
 
 
-def file_sha256(path: Path) -> str:
-    """Return the digest of a file, as `sha256sum` prints it.
+def file_sha256(*paths: Path) -> str:
+    """Return the digest of a file, as `sha256sum` prints it; of several, one after another.
 
     Raises:
         FileNotFoundError: If there is no such file.
     """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
+    for path in paths:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
     return digest.hexdigest()
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -82,8 +83,25 @@ def most_people(folder: Path) -> int:
     A folder without `options.json` was rendered before there was one, and is taken to be without
     bystanders.
     """
+    return 2 if read_options(folder).get("bystanders", 0) > 0 else 1
+
+
+def read_options(folder: Path) -> dict[str, Any]:
+    """Return how `pandapose synthesize` was told to render a folder; empty if it is not told.
+
+    Raises:
+        ValueError: If the file that tells it is broken.
+    """
     path = folder / OPTIONS_FILE
-    return 2 if path.is_file() and json.loads(path.read_text()).get("bystanders", 0) > 0 else 1
+    if not path.is_file():
+        return {}
+    try:
+        options = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}; delete it and render again") from error
+    if not isinstance(options, dict):
+        raise ValueError(f"{path}: expected the options of `synthesize`, got {options!r}")
+    return options
 
 
 def read_chunk(path: Path) -> Iterator[RenderedImage]:

@@ -8,9 +8,10 @@ import numpy as np
 from tqdm import tqdm
 
 from pandapose_ros.config import RenderConfig
+from pandapose_ros.data.file_identity import file_sha256
 from pandapose_ros.synthetic.furnished import render_furnished
 from pandapose_ros.synthetic.furniture import MOST_FACES, Thing, read_library
-from pandapose_ros.tools.rendered_folder import encode_jpeg, keep_options, sha256
+from pandapose_ros.tools.rendered_folder import encode_jpeg, keep_options
 from pandapose_ros.whole_files import replace_file
 
 _JPEG_QUALITY = (70, 95)  # minimum and maximum, as in libjpeg
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Render the pictures that are missing; return the exit code 0."""
     if args.size < _SMALLEST_PX:
         raise ValueError(f"expected --size of at least {_SMALLEST_PX} pixels, got {args.size}")
-    options = {"size": args.size, "libraries_sha256": sha256(*args.library)}
+    options = {"size": args.size, "libraries_sha256": file_sha256(*args.library)}
     paths = [args.out / f"{args.seed}_{number:05d}.jpg" for number in range(args.count)]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
     things = _read(args.library) if missing else []

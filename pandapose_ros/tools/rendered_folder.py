@@ -1,6 +1,5 @@
 """What the tools that render into a folder share: its options, and JPEGs."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -8,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.data.rendered_images import OPTIONS_FILE
+from pandapose_ros.data.rendered_images import OPTIONS_FILE, read_options
+from pandapose_ros.whole_files import replace_file
 
 
 def keep_options(folder: Path, options: dict[str, int | float | str | bool | None]) -> None:
@@ -19,22 +19,14 @@ def keep_options(folder: Path, options: dict[str, int | float | str | bool | Non
     """
     path = folder / OPTIONS_FILE
     if path.exists():
-        there = json.loads(path.read_text())
+        there = read_options(folder)
         if others := [name for name in options if options[name] != there.get(name)]:
             raise ValueError(
                 f"{folder} was rendered with other options ({', '.join(others)}; see {path}): "
                 "give another --out"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(options, indent=1) + "\n")
-
-
-def sha256(*files: Path) -> str:
-    """Return a digest of the content of files."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    replace_file(path, (json.dumps(options, indent=1) + "\n").encode())
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:

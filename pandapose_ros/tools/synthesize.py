@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pandapose_ros.config import RenderConfig, TrainConfig
+from pandapose_ros.data.file_identity import file_sha256
 from pandapose_ros.data.motion_files import motion_files
 from pandapose_ros.data.picture_crops import picture_files, read_pictures
 from pandapose_ros.estimator import select_device
@@ -16,7 +17,7 @@ from pandapose_ros.synthetic.bystanders import random_bystanders
 from pandapose_ros.synthetic.poses import read_pool, sample_targets
 from pandapose_ros.synthetic.prints import Prints
 from pandapose_ros.synthetic.scene import Samples, render_samples
-from pandapose_ros.tools.rendered_folder import encode_jpeg, keep_options, sha256
+from pandapose_ros.tools.rendered_folder import encode_jpeg, keep_options
 
 # Saved with the chunks. Count, batch and device may change when a run is continued.
 _OPTIONS = ("chunk", "size", "bystanders", "test", "held_out_share", "seed")
@@ -95,9 +96,10 @@ def run(args: argparse.Namespace) -> int:
 def _check_folder(args: argparse.Namespace) -> None:
     """Make the folder; raise ValueError if it has images rendered with other options."""
     options = {name: getattr(args, name) for name in _OPTIONS}
-    options["bodies_sha256"] = sha256(args.bodies)
-    options["motion_sha256"] = sha256(*motion_files(args.motion))
-    options["pictures_sha256"] = sha256(*picture_files(args.pictures)) if args.pictures else None
+    options["bodies_sha256"] = file_sha256(args.bodies)
+    options["motion_sha256"] = file_sha256(*motion_files(args.motion))
+    pictures = picture_files(args.pictures) if args.pictures else []
+    options["pictures_sha256"] = file_sha256(*pictures) if pictures else None
     keep_options(args.out, options)
 
 

@@ -1,6 +1,7 @@
 """Train the lifter: on motion capture and images, or as the paper does on photographs."""
 
 import argparse
+import sys
 import time
 from dataclasses import Field, fields, replace
 from pathlib import Path
@@ -13,7 +14,6 @@ from torch import nn
 from tqdm import tqdm
 
 from pandapose_ros.checkpoint import (
-    HELD_OUT_KEY,
     HRNET_KEY,
     check_hrnet,
     load_weights,
@@ -27,9 +27,15 @@ from pandapose_ros.training.anchor_growth import grow_anchors, is_quarter, quart
 from pandapose_ros.training.batches import BatchSource
 from pandapose_ros.training.distribution import Share, shared_training
 from pandapose_ros.training.log import TrainLog, require_tensorboard
-from pandapose_ros.training.loop import Trainer, learning_rate, silence_image_branches
+from pandapose_ros.training.loop import (
+    WEIGHTS_FILE,
+    Trainer,
+    learning_rate,
+    silence_image_branches,
+)
 from pandapose_ros.training.recipe import Recipe, read_recipe
 from pandapose_ros.training.state import refuse_started, require_started
+from pandapose_ros.training.unseen import unseen_motion
 
 _SCORED_SAMPLES = 512
 _SECTIONS = {"train": TrainConfig, "data": TrainDataConfig}
@@ -103,9 +109,13 @@ def run(args: argparse.Namespace) -> int:
         trainer = Trainer(net, recipe.train, source, recipe.loss, share, source.about)
         if args.resume:
             trainer.resume(out)
+        before = out / WEIGHTS_FILE if args.resume else Path(args.start)
+        told, warnings = _told(recipe, source, before if before.is_file() else None)
+        for warning in warnings if share.rank == 0 else ():
+            print(f"pandapose train: {warning}", file=sys.stderr)
         log = TrainLog(out, scalars=args.tensorboard and share.rank == 0)
         try:
-            _train(trainer, source, log, share, args)
+            _train(trainer, source, log, share, args, told)
         except FloatingPointError as error:
             if share.rank == 0:
                 print(f"pandapose train: {error}")
@@ -189,7 +199,12 @@ def _load_start(start: Path, net: PandaPose, model: ModelConfig) -> None:
 
 
 def _train(
-    trainer: Trainer, source: BatchSource, log: TrainLog, share: Share, args: argparse.Namespace
+    trainer: Trainer,
+    source: BatchSource,
+    log: TrainLog,
+    share: Share,
+    args: argparse.Namespace,
+    told: dict[str, str],
 ) -> None:
     """Do the steps that are left, or as many as fit the time."""
     config, end = trainer.config, time.monotonic() + args.minutes * 60
@@ -205,21 +220,29 @@ def _train(
             late = args.minutes > 0 and share.agree(time.monotonic() > end)
             due = trainer.step % config.save_every == 0 or trainer.step == config.steps or late
             if due and is_first:
-                _save(trainer, Path(args.out), source, log)
+                _save(trainer, Path(args.out), source, log, told)
             if late:
                 if is_first:
                     tqdm.write(f"stopped at step {trainer.step} of {config.steps}; see --resume")
                 return
 
 
-def _save(trainer: Trainer, out: Path, source: BatchSource, log: TrainLog) -> None:
-    """Write weights and state; add the scores of the averaged weights to the history."""
-    told = {"name": "pandapose", "version": f"unreleased, step {trainer.step}"}
+def _told(
+    recipe: Recipe, source: BatchSource, before: Path | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return what weights tell of their training, and what there is to warn of."""
     if backbone := source.about["backbone_sha256"]:
-        told[HRNET_KEY] = str(backbone)
-    else:  # on motion clips
-        told[HELD_OUT_KEY] = str(trainer.config.held_out_share)
-    trainer.save(out, told)
+        return {HRNET_KEY: str(backbone)}, ()
+    motion, held_out = str(source.about["motion"]), recipe.train.held_out_share
+    return unseen_motion(recipe.data, held_out, motion, before)
+
+
+def _save(
+    trainer: Trainer, out: Path, source: BatchSource, log: TrainLog, told: dict[str, str]
+) -> None:
+    """Write weights and state; add the scores of the averaged weights to the history."""
+    version = f"unreleased, step {trainer.step}"
+    trainer.save(out, {"name": "pandapose", "version": version, **told})
     scores: dict[str, float] = {}
     if source.held_out is not None:
         drawn = source.held_out.sample(_SCORED_SAMPLES, np.random.default_rng(0))
