@@ -1,4 +1,4 @@
-"""What the browser view shows when skeletons stop, as when their node is dead."""
+"""What the browser view shows when skeletons or images stop, as when their node is dead."""
 
 from contextlib import closing
 
@@ -47,3 +47,30 @@ def test_the_image_goes_with_the_people_and_comes_again_with_them(graph, browser
 
     graph.spin_until(say_again, timeout=20)
     assert shown(browser)["/people/0/body"]
+
+
+def test_an_image_goes_when_no_other_comes_with_the_people(graph, browser):
+    talker = Talker(graph)
+
+    def say(*, is_whole):
+        (talker.say if is_whole else talker.say_skeletons)([person()])
+        graph.spin_for(0.05)
+        browser.receive()
+
+    def shows_image():
+        say(is_whole=True)
+        return shown(browser).get("/camera")
+
+    graph.spin_until(lambda: shows_image() or "/camera" in names_shown(browser))
+    browser.messages.clear()
+
+    def is_hidden():
+        say(is_whole=False)
+        return shown(browser).get("/camera") is False
+
+    graph.spin_until(is_hidden, timeout=20)
+    graph.spin_until(
+        lambda: say(is_whole=False) or "**no images** of these" in str(browser.messages)
+    )
+    assert shown(browser).get("/people/0/body") is not False
+    graph.spin_until(shows_image, timeout=20)

@@ -24,11 +24,38 @@ _LIVE = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
+class Pulse:
+    """Remember when something came last, and how long the last pauses were."""
+
+    def __init__(self) -> None:
+        """Start before the first time."""
+        self._last, self._has_come = time.monotonic(), False
+        self._pauses: deque[float] = deque(maxlen=_PAUSES)
+
+    def beat(self) -> None:
+        """Note that it comes now."""
+        now = time.monotonic()
+        if self._has_come:
+            self._pauses.append(now - self._last)
+        self._last, self._has_come = now, True
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last time, or since the start."""
+        return time.monotonic() - self._last
+
+    @property
+    def longest_pause(self) -> float:
+        """The longest of the last three times between two, seconds; 0 before the second."""
+        return max(self._pauses, default=0.0)
+
+
 class Listener:
     """Subscribe to one source until `close`.
 
     Attributes:
         source: What is listened to.
+        pulse: Of the skeletons.
         skeletons: The newest message; None before the first.
         info: What the joints mean.
         camera_info: The newest calibration.
@@ -48,8 +75,7 @@ class Listener:
         self.info: SkeletonInfo | None = None
         self.camera_info: CameraInfo | None = None
         self.rate = Rate()
-        self._heard_at = time.monotonic()
-        self._pauses: deque[float] = deque(maxlen=_PAUSES)
+        self.pulse = Pulse()
         self._images: OrderedDict[int, Image | CompressedImage] = OrderedDict()
         self._anchors: OrderedDict[int, AnchorSet3DArray] = OrderedDict()
         self._anchors_subscription: Subscription | None = None
@@ -84,16 +110,6 @@ class Listener:
             self._anchors_subscription = None
             self._anchors.clear()
 
-    @property
-    def silence(self) -> float:
-        """Seconds since the last skeletons, or since the subscription."""
-        return time.monotonic() - self._heard_at
-
-    @property
-    def longest_pause(self) -> float:
-        """The longest of the last three times between skeletons, seconds; 0 before the second."""
-        return max(self._pauses, default=0.0)
-
     def anchors_of(self, skeletons: Skeleton3DArray) -> AnchorSet3DArray | None:
         """Return the anchors of the same image, if they have come."""
         return self._anchors.get(nanoseconds(skeletons.header.stamp))
@@ -116,11 +132,9 @@ class Listener:
         return _may_come(self._anchors, stamp) or (image and _may_come(self._images, stamp))
 
     def _on_skeletons(self, message: Skeleton3DArray) -> None:
-        now = time.monotonic()
-        if self.skeletons is not None:
-            self._pauses.append(now - self._heard_at)
+        self.pulse.beat()
         self.rate.count()
-        self._heard_at, self.skeletons = now, message
+        self.skeletons = message
 
     def _on_anchors(self, message: AnchorSet3DArray) -> None:
         _keep(self._anchors, message, _ANCHORS_KEPT)

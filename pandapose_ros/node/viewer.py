@@ -17,7 +17,7 @@ from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D, Skeleton3DArray, Ske
 from pandapose_ros.node.compressed import decode
 from pandapose_ros.node.distributions import steady_clock
 from pandapose_ros.node.intrinsics import intrinsics_from_message
-from pandapose_ros.node.listener import Listener
+from pandapose_ros.node.listener import Listener, Pulse
 from pandapose_ros.node.parameters import read_parameters
 from pandapose_ros.node.readback import pose_from_messages, skeleton_from_message
 from pandapose_ros.node.running import spin, start_ros
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 _SEARCH_PERIOD = 1.0
 # People and the image are hidden when their node has been silent for so many seconds, or for so
-# many times the longest of its last pauses if that is longer; the latter in seconds at most.
+# many times the longest of its last pauses if that is longer; the latter in seconds at most. The
+# image is hidden after the same time in which people had none, too.
 _SILENCE = 1.5
 _SILENT_PAUSES = 2.5
 _SILENCE_AT_MOST = 10.0
@@ -62,6 +63,7 @@ class Viewer(Node):
         self._listener: Listener | None = None
         self._drawn: Skeleton3DArray | None = None
         self._drawn_at = 0.0
+        self._pictures = Pulse()
         self._frames = ("", "")
         self._next_search = 0.0
 
@@ -89,7 +91,7 @@ class Viewer(Node):
             self._hang_up()
             return
         listener = self._listener
-        is_silent = listener is None or listener.silence > _longest_silence(listener)
+        is_silent = listener is None or _is_silent(listener.pulse)
         if time.monotonic() >= self._next_search and (
             is_silent or not (listener and listener.source.image)
         ):
@@ -117,7 +119,7 @@ class Viewer(Node):
         if self._listener is not None and self._listener.source == source:
             return
         self._hang_up()
-        self._listener = Listener(self, source)
+        self._listener, self._pictures = Listener(self, source), Pulse()
         others = ", ".join(name for name in topics if name != topic)
         also = f"; there are also {others} (parameter skeletons)" if others else ""
         self.get_logger().info(f"showing {topic} on {source.image or 'no image'}{also}")
@@ -154,7 +156,10 @@ class Viewer(Node):
             scene.set_up(optical=_is_optical(*frames))
         poses = _poses(message, anchors)
         scene.draw_people(poses)
-        if not scene.wants_image or (image is not None and frames[0] != frames[1]):
+        if image is not None:
+            self._pictures.beat()
+        has_place = image is None or frames[0] == frames[1]
+        if not scene.wants_image or not has_place or _is_silent(self._pictures):
             scene.draw_camera(None)
         elif image is not None:
             self._draw_camera(scene, listener, image)
@@ -177,13 +182,15 @@ class Viewer(Node):
         scene.draw_camera(limit_width(pixels, self.config.image_width), field_of_view)
 
     def _status(self, listener: Listener, message: Skeleton3DArray, poses: list[Pose]) -> str:
-        """Return a line on the stream, and one if there are people without a root."""
+        """Return a line on the stream, and one on each thing that is not shown."""
         lines = [f"**{len(poses)}** in view, {listener.rate.hz:.1f} Hz"]
         if stamp_ns := nanoseconds(message.header.stamp):  # zero: the driver gives no stamp
             age_ms = (self.get_clock().now().nanoseconds - stamp_ns) / 1e6
             lines[0] += f", {age_ms:.0f} ms after the image"
         if any(pose.root is None for pose in poses):
             lines.append("People without a 3D position are not shown: set `field_of_view`.")
+        if listener.source.image and _is_silent(self._pictures):
+            lines.append(f"**no images** of these people on `{listener.source.image}`")
         return "\n\n".join([*lines, f"`{listener.source.skeletons}`"])
 
 
@@ -194,9 +201,10 @@ def _show_nothing(scene: "LiveScene", why: str) -> None:
     scene.set_status(why)
 
 
-def _longest_silence(listener: Listener) -> float:
-    """Return for how many seconds people are shown without a message."""
-    return max(_SILENCE, min(_SILENT_PAUSES * listener.longest_pause, _SILENCE_AT_MOST))
+def _is_silent(pulse: Pulse) -> bool:
+    """Return whether something has not come for so long that what it showed is no news."""
+    longest = max(_SILENCE, min(_SILENT_PAUSES * pulse.longest_pause, _SILENCE_AT_MOST))
+    return pulse.silence > longest
 
 
 def _skeleton_of(message: Skeleton3DArray, info: SkeletonInfo | None) -> Skeleton | None:
