@@ -1,6 +1,7 @@
 """What cameras send, over real DDS."""
 
 import array
+import time
 
 import cv2
 import numpy as np
@@ -201,3 +202,23 @@ def test_clocks_that_jump_to_and_fro(make_node, make_camera, blank, log):
     camera.graph.spin_until(lambda: node.statistics.processed == 5)
     assert node.statistics.dropped_old == 3
     assert "(are the clocks of both machines synchronised? usb_cam 0.8.1 stamps" in log.text
+
+
+def test_a_camera_slower_than_the_timeout_does_not_fill_the_log(
+    graph, make_node, camera, blank, log, monkeypatch
+):
+    monkeypatch.setattr(inputs, "_LEAST_BETWEEN", 4.0)
+    make_node(image_timeout=0.1)
+    camera.wait_for_node()
+    started = time.monotonic()
+    camera.exchange(camera.message(blank))
+    told, again = "no image on /image for 0.1 s", "images on /image again after"
+    while time.monotonic() - started < 6:
+        graph.spin_for(0.7)
+        camera.exchange(camera.message(blank))
+    assert 1 <= log.text.count(told) <= 3
+    # It dies: that is told, if late.
+    before = log.text.count(told)
+    graph.spin_until(lambda: log.text.count(told) > before)
+    camera.exchange(camera.message(blank))
+    assert log.text.count(again) == log.text.count(told)

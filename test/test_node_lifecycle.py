@@ -254,7 +254,10 @@ def test_frame_ages_and_stamps_that_go_back(graph, make_node, make_camera, blank
     assert "stamps jumped back: tracking restarts" in log
 
 
-def test_a_camera_that_stops_and_comes_back(graph, make_node, make_camera, blank, log):
+def test_a_camera_that_stops_and_comes_back(
+    graph, make_node, make_camera, blank, log, monkeypatch
+):
+    monkeypatch.setattr("pandapose_ros.node.inputs._LEAST_BETWEEN", 0.0)
     node, camera = make_node(image_timeout=0.5), make_camera()
     assert node.start()
     camera.wait_for_node()

@@ -26,6 +26,8 @@ _TYPE_NAMES = {Image: "sensor_msgs/msg/Image", CompressedImage: "sensor_msgs/msg
 _COMPRESSED = "/compressed"
 # DDS lists a killed publisher for 20 s: a restarted camera is no second one.
 _LEAST_CROWD = 30.0
+# Between two warnings of silence: a camera may be slower than `image_timeout` [s].
+_LEAST_BETWEEN = 10.0
 
 
 def input_topics(node: Node, camera: str, config: NodeConfig) -> list[str]:
@@ -103,6 +105,7 @@ class ImageInput:
         self.image_age: float | None = None
         self._last_image = time.monotonic()
         self._is_silent = False
+        self._warned = -float("inf")
         self._conflict = ""
         self._crowded_since = float("inf")
         self._notices = Notices(node.get_logger())
@@ -209,7 +212,7 @@ class ImageInput:
         self._subscriptions = []
 
     def _watch(self) -> None:
-        """Subscribe or unsubscribe as wanted; warn once when images stop."""
+        """Subscribe or unsubscribe as wanted; warn when images stop, once in a while."""
         self.on_watch()
         self.follow_demand()
         timeout = self._config.image_timeout
@@ -217,9 +220,10 @@ class ImageInput:
             return
         if crowd := self.explain_crowd():
             self._notices.warn(crowd)
-        if self._is_silent or self.silence < timeout:
+        now = time.monotonic()
+        if self._is_silent or self.silence < timeout or now - self._warned < _LEAST_BETWEEN:
             return
-        self._is_silent = True
+        self._is_silent, self._warned = True, now
         self._node.get_logger().warning(
             f"no image on {self.topic} for {timeout:g} s ({self.explain_silence()})"
         )
