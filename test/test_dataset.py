@@ -60,6 +60,22 @@ def test_files_that_were_cut_off_are_named(tmp_path, kept):
         rendered_clips([clip])
 
 
+def test_truths_that_are_not_finite_are_refused(tmp_path):
+    write_chunk(tmp_path, 0, 50)
+    path = tmp_path / "chunk_0000.npz"
+    with np.load(path) as file:
+        content = dict(file)
+    content["joints"][0, 3, 1] = np.nan
+    np.savez(path, **content)
+    with pytest.raises(ValueError, match=r"chunk_0000\.npz: expected finite joints and K"):
+        next(read_chunk(path))
+    (tmp_path / "walk.mp4").touch()
+    for joints in (content["joints"], np.ones((2, 16, 3))):
+        np.savez(tmp_path / "walk.npz", joints=joints, K=np.eye(3))
+        with pytest.raises(ValueError, match=r"walk\.npz: expected finite joints \[N, 17, 3\]"):
+            rendered_clips([tmp_path / "walk.mp4"])
+
+
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="pandapose synthesize"):
         synthetic_images([tmp_path])

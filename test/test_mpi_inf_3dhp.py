@@ -103,6 +103,13 @@ def test_only_valid_test_frames_are_taken(tmp_path, testing):
     )
 
 
+def test_frames_that_are_not_taken_may_be_unknown(tmp_path, testing):
+    testing["TS1"]["data_3d"][1] = np.nan
+    assert np.isfinite(read_mpi_inf_3dhp(write(tmp_path, testing), None).joints).all()
+    testing["TS1"]["valid"][:] = 0
+    assert len(read_mpi_inf_3dhp(write(tmp_path, testing), None).joints) == 4
+
+
 def test_crops_are_optional(tmp_path, testing):
     del testing["TS1"]["data_2d_crop"]
     samples = read_mpi_inf_3dhp(write(tmp_path, testing), None)
@@ -130,6 +137,7 @@ def test_images_are_looked_for(tmp_path, testing):
         ("data_2d", np.zeros((5, 17, 2)), r"'data_2d' of shape \[6, 17, 2\], got \[5, 17, 2\]"),
         ("valid", np.ones(5), r"'valid' of shape \[6\], got \[5\]"),
         ("data_3d", "text", "'data_3d' .* got no numbers but str"),
+        ("data_3d", np.full((6, 17, 3), np.nan), "frame 0: .*finite numbers in field 'data_3d'"),
         ("data_3d", None, "expected the field 'data_3d'"),
         ("valid", None, "expected the field 'valid'"),
     ],
@@ -139,7 +147,7 @@ def test_wrong_and_missing_fields_are_named(tmp_path, testing, name, value, mess
         del testing["TS1"][name]
     else:
         testing["TS1"][name] = value
-    with pytest.raises(ValueError, match=rf"3dhp\.npz, sequence 'TS1': .*{message}"):
+    with pytest.raises(ValueError, match=rf"3dhp\.npz, sequence 'TS1'.*{message}"):
         read_mpi_inf_3dhp(write(tmp_path, testing), None)
 
 

@@ -253,10 +253,10 @@ def test_mpi_inf_3dhp_trains_too(data, tmp_path):
     assert evaluate(data, tmp_path, ["mpi-inf-3dhp", "--data", path, "--keypoints", "true"]) == 0
 
 
-def test_few_samples_and_unknown_joints_are_refused(data, tmp_path, labels):
+def test_few_samples_and_unknown_keypoints_are_refused(data, tmp_path, labels):
     with pytest.raises(ValueError, match="at least the 5 samples of a batch, got 4"):
         batches(data, replace(CONFIG, image_batch=5))
-    labels[0]["joints_3d"][10] = np.nan
+    labels[0]["joints_2d_cpn"][10] = np.nan
     write_human36m(tmp_path, labels)
     with pytest.raises(ValueError, match=r"some are unknown of the sample .*_000001\.jpg"):
         batches(data, replace(CONFIG, image_batch=4)).batch(0)

@@ -112,6 +112,18 @@ def test_arrays_cannot_be_forged(tmp_path, value):
         read_pickle(write(tmp_path / "forged.pkl", value))
 
 
+def test_the_reader_itself_cannot_be_changed(tmp_path):
+    path = tmp_path / "forged.pkl"
+    # bytes(), whose defaults are to be set as the state of an object's slots.
+    path.write_bytes(
+        b"\x80\x02cbuiltins\nbytes\nN}X\x0c\x00\x00\x00__defaults__"
+        b"X\x04\x00\x00\x00evilX\x06\x00\x00\x00latin1\x86s\x86b."
+    )
+    with pytest.raises(ValueError, match=r"forged\.pkl .*plain data, got .* with a state"):
+        read_pickle(path)
+    assert read_pickle(write(tmp_path / "empty.pkl", b"", 2)) == b""
+
+
 @pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps(PLAIN)[:50]])
 def test_broken_files_are_named(tmp_path, content):
     path = tmp_path / "broken.pkl"
@@ -140,9 +152,13 @@ def test_objects_of_npz_files(tmp_path):
     np.savez(path, data={"S1": Calls(os.system, "true")})
     with pytest.raises(ValueError, match=r"asks for '.*system'"):
         read_npz_object(path, "data")
-    path.write_text("no")
-    with pytest.raises(ValueError, match=r"data\.npz: expected an npz"):
-        read_npz_object(path, "data")
+    np.savez_compressed(path, data={"S1": np.random.default_rng(0).random(1000)})
+    content = bytearray(path.read_bytes())
+    content[200:210] = b"\xff" * 10  # as of a disk that fails
+    for broken in (content, b"no"):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match=r"data\.npz: expected an npz"):
+            read_npz_object(path, "data")
 
 
 def test_fields_are_checked():

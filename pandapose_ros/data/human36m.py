@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.data.safe_pickle import array_field, field, read_pickle
+from pandapose_ros.data.safe_pickle import array_field, check_finite, field, read_pickle
 from pandapose_ros.geometry import project, transform_points
 
 Array = NDArray[np.floating]
@@ -19,6 +19,16 @@ _BOX = np.array(((-1.0, -0.9, 0.0), (1.0, 1.1, 0.0)))  # round the pelvis, metre
 # Of the cameras 54138969, 55011271, 58860488 and 60457274.
 _IMAGE_WIDTH, _IMAGE_HEIGHTS = 1000, (1002, 1000, 1000, 1002)
 _NUMBERS = {"subject": "subjects", "action": "actions", "subaction": "subactions"}
+# Of what has to be known of each sample, the field that tells it.
+_KNOWN = {
+    **{ours: theirs for theirs, ours in _NUMBERS.items()},
+    "joints": "joints_3d",
+    "true_keypoints": "joints_2d_gt",
+    "true_keypoints_crop": "joints_2d_gt_crop",
+    "K": "camera",
+    "distortion": "camera",
+    "crop_from_image": "center' or 'scale",
+}
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,8 @@ def read_human36m(path: Path, image_folder: Path | None, detector: str) -> Human
 
     Raises:
         FileNotFoundError: If the pickle or the first image is missing.
-        ValueError: If the pickle holds more than plain data, or a field is missing or of
-            another shape; names the file, the sample, the field and what was expected.
+        ValueError: If the pickle holds more than plain data, or a field is missing, of another
+            shape or NaN; names the file, the sample, the field and what was expected.
 
     Source:
         The preparation of CA-PF.
@@ -76,17 +86,37 @@ def read_human36m(path: Path, image_folder: Path | None, detector: str) -> Human
     labels = read_pickle(path)
     if not isinstance(labels, list) or not labels:
         raise ValueError(f"{path}: expected a list of samples, got {reprlib.repr(labels)}")
-    rows = [_read_sample(label, detector, f"{path}, sample {i}") for i, label in enumerate(labels)]
+    places = [f"{path}, sample {i}" for i in range(len(labels))]
+    rows = [
+        _read_sample(label, detector, place) for label, place in zip(labels, places, strict=True)
+    ]
     images = tuple(
-        _image_path(label, image_folder, f"{path}, sample {i}") for i, label in enumerate(labels)
+        _image_path(label, image_folder, place)
+        for label, place in zip(labels, places, strict=True)
     )
     if image_folder is not None and not images[0].is_file():
         raise FileNotFoundError(
             f"no image {images[0]}; expected the image tree of Human3.6M in {image_folder}"
         )
-    return Human36mSamples(
-        images, **{name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    )
+    columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    _check_known(columns, places)
+    for name in (*_NUMBERS.values(), "cameras"):
+        columns[name] = columns[name].astype(np.int64)
+    return Human36mSamples(images, **columns)
+
+
+def _check_known(columns: dict[str, NDArray], places: list[str]) -> None:
+    """Raise ValueError if numbers are NaN, a crop is turned round or a joint is not in sight."""
+    for ours, theirs in _KNOWN.items():
+        check_finite(columns[ours], theirs, places)
+    for what, values in (
+        ("field 'scale' above 0.005", columns["crop_from_image"][:, 0, 0]),
+        ("fields 'fx' and 'fy' above 0 in 'camera'", columns["K"][:, (0, 1), (0, 1)].min(1)),
+        ("joints before the camera in field 'joints_3d', not from the pelvis on",
+         columns["joints"][:, :, 2].min(axis=1)),
+    ):  # fmt: skip
+        if values.min() <= 0:
+            raise ValueError(f"{places[int(np.argmin(values))]}: expected {what}")
 
 
 def _image_path(label: object, image_folder: Path | None, place: str) -> Path:
@@ -100,12 +130,12 @@ def _image_path(label: object, image_folder: Path | None, place: str) -> Path:
 def _read_sample(label: object, detector: str, place: str) -> dict[str, NDArray]:
     """Return the fields of a sample, but for its image."""
     sample: dict[str, NDArray] = {
-        ours: array_field(label, theirs, (), place).astype(np.int64)
-        for theirs, ours in _NUMBERS.items()
+        ours: array_field(label, theirs, (), place) for theirs, ours in _NUMBERS.items()
     }
-    camera = int(array_field(label, "camera_id", (), place))
-    if camera not in range(len(_IMAGE_HEIGHTS)):
-        raise ValueError(f"{place}: expected field 'camera_id' from 0 to 3, got {camera}")
+    camera_id = float(array_field(label, "camera_id", (), place))
+    if camera_id not in range(len(_IMAGE_HEIGHTS)):
+        raise ValueError(f"{place}: expected field 'camera_id' from 0 to 3, got {camera_id:g}")
+    camera = int(camera_id)
     sample["cameras"] = np.array(camera)
     sample["joints"] = array_field(label, "joints_3d", (17, 3), place).astype(np.float32)
     crop_from_image = _crop_from_image(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.data.safe_pickle import array_field, field, read_npz_object
+from pandapose_ros.data.safe_pickle import array_field, check_finite, field, read_npz_object
 from pandapose_ros.geometry import project
 
 Array = NDArray[np.floating]
@@ -73,8 +73,8 @@ def read_mpi_inf_3dhp(path: Path, image_folder: Path | None) -> MpiInf3dhpSample
 
     Raises:
         FileNotFoundError: If the npz or the first image is missing.
-        ValueError: If the npz holds more than plain data, or a field is missing or of another
-            shape; names the file, the sequence, the field and what was expected.
+        ValueError: If the npz holds more than plain data, or a field is missing, of another
+            shape or NaN; names the file, the sequence, the field and what was expected.
 
     Source:
         The preparations of P-STMO and CA-PF. Our choice: K is fitted
@@ -150,6 +150,7 @@ def _read_take(take: _Take, image_folder: Path | None) -> MpiInf3dhpSamples:
         flags = np.ravel(field(take.label, "valid", take.place))
         valid = array_field({"valid": flags}, "valid", (count,), take.place) > 0
     frames = np.flatnonzero(valid)
+    check_finite(joints[frames], "data_3d", [f"{take.place}, frame {i}" for i in frames])
     order = np.array(_H36M_FROM_3DHP)
     joints = joints[frames][:, order] / _MM
     keypoints = keypoints[frames][:, order]

@@ -111,7 +111,7 @@ def read_chunk(path: Path) -> Iterator[RenderedImage]:
         path: npz with jpeg (all files' bytes), offsets [N + 1], joints [N, 17, 3] and K [N, 3, 3].
 
     Raises:
-        ValueError: If it is no such file, or a field is missing or of another shape.
+        ValueError: If it is no such file, or a field is missing, of another shape or NaN.
     """
     file = read_npz(path, _FIELDS)
     missing = [name for name in _FIELDS if name not in file]
@@ -126,6 +126,8 @@ def read_chunk(path: Path) -> Iterator[RenderedImage]:
         raise ValueError(
             f"{path}: expected joints and K of shapes {expected}, got {joints.shape}, {K.shape}"
         )
+    if not (np.isfinite(joints).all() and np.isfinite(K).all()):
+        raise ValueError(f"{path}: expected finite joints and K, got NaN or infinity among them")
     for i in range(count):
         yield RenderedImage(decode_image(jpeg[offsets[i] : offsets[i + 1]]), joints[i], K[i])
 
@@ -161,7 +163,7 @@ def read_clip_truth(path: Path) -> tuple[Array, Array]:
 
     Raises:
         FileNotFoundError: If the video or its truth is missing.
-        ValueError: If the truth is no npz file, or lacks them.
+        ValueError: If the truth is no npz file, lacks them, or has NaN in them.
     """
     truth = path.with_suffix(".npz")
     if not (path.is_file() and truth.is_file()):
@@ -170,7 +172,14 @@ def read_clip_truth(path: Path) -> tuple[Array, Array]:
     missing = [name for name in ("joints", "K") if name not in file]
     if missing:
         raise ValueError(f"{truth} lacks {missing}; expected joints [N, 17, 3] and K [3, 3]")
-    return file["joints"], file["K"]
+    joints, K = file["joints"], file["K"]
+    is_whole = joints.shape[1:] == (len(H36M_17.joint_names), 3) and K.shape == (3, 3)
+    if not (is_whole and np.isfinite(joints).all() and np.isfinite(K).all()):
+        raise ValueError(
+            f"{truth}: expected finite joints [N, 17, 3] and K [3, 3], got {joints.shape} and "
+            f"{K.shape}, or NaN or infinity in them"
+        )
+    return joints, K
 
 
 def read_clip(path: Path) -> Iterator[RenderedImage]:

@@ -9,7 +9,9 @@ import math
 import pickle
 import re
 import zipfile
+import zlib
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -30,9 +32,26 @@ _ERRORS = (
     ImportError,
     LookupError,
     MemoryError,
+    RuntimeError,
     TypeError,
     ValueError,
+    zlib.error,
 )
+
+
+class _Maker:
+    """Be a function that a pickle can call, but not change, as it could change a function."""
+
+    def __init__(self, make: Callable[..., object]) -> None:
+        self._make = make
+
+    def __call__(self, *arguments: object) -> object:
+        return self._make(*arguments)
+
+    def __setstate__(self, state: object) -> None:
+        raise pickle.UnpicklingError(
+            f"expected plain data, got {self._make.__name__} with a state"
+        )
 
 
 class _Type:
@@ -107,17 +126,17 @@ def _admitted() -> dict[str, object]:
     """Return what a pickle may name."""
     admitted: dict[str, object] = {
         "collections.OrderedDict": OrderedDict,
-        "_codecs.encode": _bytes_from_text,
+        "_codecs.encode": _Maker(_bytes_from_text),
         "numpy.ndarray": _NDARRAY,
         "numpy.dtype": _Type,
     }
     for module in ("builtins", "__builtin__"):
         admitted |= {f"{module}.set": set, f"{module}.frozenset": frozenset}
-        admitted |= {f"{module}.complex": complex, f"{module}.bytes": _bytes_from_text}
+        admitted |= {f"{module}.complex": complex, f"{module}.bytes": _Maker(_bytes_from_text)}
     for module in ("numpy.core", "numpy._core"):
-        admitted[f"{module}.multiarray._reconstruct"] = _empty_array
-        admitted[f"{module}.multiarray.scalar"] = _scalar
-        admitted[f"{module}.numeric._frombuffer"] = _array_from_bytes
+        admitted[f"{module}.multiarray._reconstruct"] = _Maker(_empty_array)
+        admitted[f"{module}.multiarray.scalar"] = _Maker(_scalar)
+        admitted[f"{module}.numeric._frombuffer"] = _Maker(_array_from_bytes)
     return admitted
 
 
@@ -177,7 +196,7 @@ def read_npz_object(path: Path, name: str) -> Any:
             if shape != () or not dtype.hasobject:
                 raise ValueError(f"'{name}' is an array {list(shape)} of {dtype}, not an object")
             return _load(file, str(path)).item()
-    except (KeyError, zipfile.BadZipFile, ValueError, AttributeError) as error:
+    except (*_ERRORS, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: expected an npz with the object '{name}': {error}") from error
 
 
@@ -219,6 +238,25 @@ def array_field(record: object, name: str, shape: Shape, place: str) -> Array:
     if not fits:
         raise ValueError(f"{place}: expected {expected}, got {list(array.shape)}")
     return array
+
+
+def check_finite(values: Array, name: str, places: Sequence[str]) -> None:
+    """Refuse numbers that are NaN or infinite.
+
+    Args:
+        values: [N, ...].
+        name: Of the field that they are of.
+        places: For messages, the files and where in them the N are.
+
+    Raises:
+        ValueError: If there are such; names the first place and the field.
+    """
+    known = np.atleast_1d(np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
+    if not known.all():
+        raise ValueError(
+            f"{places[int(np.argmin(known))]}: expected finite numbers in field '{name}', got NaN "
+            f"or infinity there, and in {(~known).sum()} of {len(known)} places in all"
+        )
 
 
 def field(record: object, name: str, place: str) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pandapose_ros.data.safe_pickle import array_field, field, read_pickle
+from pandapose_ros.data.safe_pickle import array_field, check_finite, field, read_pickle
 from pandapose_ros.geometry import project
 from pandapose_ros.skeleton import H36M_17
 
@@ -15,6 +15,7 @@ Array = NDArray[np.floating]
 _Middles = dict[str, tuple[int, ...]]
 
 _SMPL_JOINTS, _COCO_JOINTS = 24, 18
+_PER_PERSON = ("jointPositions", "poses2d", "campose_valid")
 _FROM_SMPL: _Middles = {
     "pelvis": (1, 2),
     "right_hip": (2,),
@@ -90,8 +91,8 @@ def read_threedpw(path: Path, image_folder: Path | None) -> ThreeDpwSamples:
 
     Raises:
         FileNotFoundError: If the pickle or the first image is missing.
-        ValueError: If the pickle holds more than plain data, or a field is missing or of
-            another shape; names the file, the field and what was expected.
+        ValueError: If the pickle holds more than plain data, or a field is missing, of another
+            shape or NaN; names the file, the field and what was expected.
 
     Source:
         The data set's description of its sequence files. Our choice, as the paper does not say:
@@ -104,7 +105,11 @@ def read_threedpw(path: Path, image_folder: Path | None) -> ThreeDpwSamples:
         raise ValueError(f"{place}: expected field 'sequence' to be a plain name, got '{name}'")
     cameras = array_field(record, "cam_poses", (None, 4, 4), place)
     K = array_field(record, "cam_intrinsics", (3, 3), place)
-    count = len(_per_person(record, "jointPositions", place))
+    check_finite(K, "cam_intrinsics", [place] * len(K))
+    counts = {name: len(_per_person(record, name, place)) for name in _PER_PERSON}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"{place}: expected fields of the same people, got {counts}")
+    count = counts["jointPositions"]
     people = [_read_person(record, person, cameras, place) for person in range(count)]
     joints = np.concatenate([person[0] for person in people])
     frames = np.concatenate([person[2] for person in people])
@@ -141,16 +146,16 @@ def _read_person(
 ) -> tuple[Array, Array, NDArray[np.int64]]:
     """Return joints [S, 17, 3], detections [S, 3, 18] and frames [S] of one person."""
     count = len(cameras)
-    entries = {}
-    for name in ("jointPositions", "poses2d", "campose_valid"):
-        values = _per_person(record, name, place)
-        if len(values) <= person:
-            raise ValueError(f"{place}: field '{name}' lacks person {person}")
-        entries[name] = values[person]
+    entries = {name: _per_person(record, name, place)[person] for name in _PER_PERSON}
     place = f"{place}, person {person}"
     world = array_field(entries, "jointPositions", (count, 3 * _SMPL_JOINTS), place)
     detected = array_field(entries, "poses2d", (count, 3, _COCO_JOINTS), place)
-    frames = np.flatnonzero(array_field(entries, "campose_valid", (count,), place))
+    valid = array_field(entries, "campose_valid", (count,), place)
+    check_finite(valid, "campose_valid", [place] * count)
+    frames = np.flatnonzero(valid)
+    places = [f"{place}, frame {frame}" for frame in frames]
+    check_finite(world[frames], "jointPositions", places)
+    check_finite(cameras[frames], "cam_poses", places)
     world, cameras = world.reshape(count, _SMPL_JOINTS, 3)[frames], cameras[frames]
     joints = np.einsum("tij,tkj->tki", cameras[:, :3, :3], world) + cameras[:, None, :3, 3]
     return _middles(joints, _FROM_SMPL), detected[frames], frames
