@@ -54,6 +54,14 @@ def test_a_name_that_nobody_reads_is_told_once(make_node, log, overrides, ignore
     assert log.text.count(told) == 1
 
 
+def test_names_that_nobody_reads_are_all_told(make_node, log):
+    ignored = [f"qos_overrides./cam{n}/imag.subscription.depth" for n in (1, 2)]
+    node = make_node(threads=1, cameras=["cam1", "cam2"], **dict.fromkeys(ignored, 5))
+    assert node.start()
+    for name in ignored:
+        assert log.text.count(f"parameter '{name}' is ignored; ") == 1
+
+
 @pytest.mark.parametrize("lazy", [False, True])
 def test_what_is_read_is_not_warned_of(graph, make_node, make_camera, log, lazy):
     overrides = {

@@ -233,8 +233,9 @@ def find_problems(node: LifecycleNode, parameters: Parameters, notices: Notices)
     names, overrides = override_names(topics), parameters.qos_overrides
     # Only a warning: a file for all nodes may hold what is meant for another.
     undeclared = {n: value for n, value in overrides.items() if not node.has_parameter(n)}
-    for text in ignored_overrides(undeclared, names):
-        notices.warn(text)
+    if ignored := ignored_overrides(undeclared, names):
+        # As one text: those of cam1 and cam2 differ in numbers only.
+        notices.warn("; ".join(ignored))
     return override_problems(overrides, names)
 
 
