@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from clip_images import write_clip_images
+from clip_images import walkers, write_chunk, write_clip_images
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -39,6 +39,11 @@ def test_resumed_equals_uninterrupted(images, tmp_path, capsys):
     begun_with = ["--start", str(whole / LANDMARKS_FILE)]
     assert main.main([*options, "--out", str(cut), "--resume", *begun_with]) == 1
     assert "of another landmarks configuration: start_sha256: expected" in capsys.readouterr().err
+    (tmp_path / "others").mkdir()
+    write_chunk(tmp_path / "others" / "chunk_0000.npz", walkers(70))
+    others = ["train-landmarks", str(tmp_path / "others"), *options[2:], "--out", str(cut)]
+    assert main.main([*others, "--resume"]) == 1
+    assert "of another data configuration: images: expected 1 file" in capsys.readouterr().err
     assert main.main([*options, "--out", str(cut)]) == 1
     assert "holds a training already: go on with it by --resume" in capsys.readouterr().err
     none = ["--start", str(tmp_path / "none")]

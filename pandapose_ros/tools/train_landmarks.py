@@ -14,8 +14,10 @@ import torch
 from tqdm import tqdm
 
 from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
+from pandapose_ros.data.file_identity import identity
 from pandapose_ros.data.landmark_crops import LandmarkCrops, LandmarkCropSource
-from pandapose_ros.data.picture_crops import read_pictures, with_places
+from pandapose_ros.data.picture_crops import picture_files, read_pictures, with_places
+from pandapose_ros.data.rendered_images import chunk_files
 from pandapose_ros.estimator import select_device
 from pandapose_ros.evaluation.landmark_scores import score_landmarks, share_of_wrong_turns
 from pandapose_ros.landmark_weights import blend, open_landmark_net
@@ -124,7 +126,8 @@ def run(args: argparse.Namespace) -> int:
     held_out = _HeldOut(args.held_out, config) if args.held_out else None
     args.out.mkdir(parents=True, exist_ok=True)
     device = select_device(args.device)
-    trainer = LandmarkTrainer(net, before, config, _ahead(source.batch, args.readers), device)
+    draw, data = _ahead(source.batch, args.readers), _identities(args.images, args.pictures)
+    trainer = LandmarkTrainer(net, before, config, draw, device, data)
     if args.resume:
         trainer.resume(args.out)
     try:
@@ -154,6 +157,15 @@ def _opened(file: Path | None, start: Path | None) -> tuple[BlazePose, BlazePose
             f"{start} is of another landmark net: give the file that it was made from by --net"
         )
     return net, before
+
+
+def _identities(images: Path, pictures: Path | None) -> dict[str, str]:
+    """Tell which images and pictures are trained on, wherever they are."""
+    others = picture_files(pictures) if pictures else []
+    return {
+        "images": identity(chunk_files(images), images),
+        "pictures": identity(others, pictures or images),
+    }
 
 
 class _HeldOut:

@@ -2,9 +2,10 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,7 @@ class LandmarkTrainer:
         config: Schedule and optimiser.
         draw: Gives the batch of a step; the same number, the same batch.
         device: Where to compute.
+        data: What is told of the images; a run is resumed with the same only.
 
     Attributes:
         net: What is trained.
@@ -68,6 +70,7 @@ class LandmarkTrainer:
         config: LandmarkTrainConfig,
         draw: Callable[[int], LandmarkCrops],
         device: torch.device,
+        data: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         if config.visibilities_only + config.keypoints_only + config.presence_only > 1:
             raise ValueError(
@@ -78,7 +81,7 @@ class LandmarkTrainer:
         self.step = 0
         # What is frozen is in no state: it has to be that of the same start.
         start = {"start_sha256": net_sha256(net)}
-        self._about = {"landmarks": asdict(config) | start}
+        self._about = {"landmarks": asdict(config) | start, "data": dict(data)}
         self._draw = draw
         self._device = device
         self._before = before.to(device)
@@ -188,8 +191,8 @@ class LandmarkTrainer:
 
         Raises:
             FileNotFoundError: If there is no state.
-            ValueError: If it is of another schedule or began with another net; the message names
-                what differs.
+            ValueError: If it is of another schedule or other images, or began with another net;
+                the message names what differs.
         """
         step, tensors = read_state(folder, self._about)
         with torch.no_grad():
