@@ -258,6 +258,10 @@ def test_recipes_are_changed_by_options(tmp_path):
         ("model: {depth_level: 9}", "depth_level: expected 0 to 2; got 9"),
         ("model: {depth_bins: 0}", "depth_bins: expected a positive number; got 0"),
         ("model: {window_fraction: 0}", "window_fraction: expected a positive number; got 0.0"),
+        (
+            "model: {window_fraction: 0.8, crop_width: 192}",
+            "window_fraction: expected at most 0.75",
+        ),
         ("model: {crop_width: 200}", "crop_width: expected a multiple of the greatest stride, 16"),
         ("model: {windowed_levels: 4}", "windowed_levels: expected 0 to 3; got 4"),
         ("model: {level_kernel: 2}", "level_kernel: expected an odd number; got 2"),

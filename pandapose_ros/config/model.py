@@ -116,7 +116,9 @@ class ModelConfig:
         for name in _POSITIVE:
             _expect(self, name, "a positive number", is_met=getattr(self, name) > 0)
         _check_levels(self)
-        _expect(self, "window_fraction", "at most 1", is_met=self.window_fraction <= 1)
+        most = min(1.0, self.crop_width / self.crop_height)  # windows are squares in the crop
+        is_met = self.window_fraction <= most
+        _expect(self, "window_fraction", f"at most {most:g}", is_met=is_met)
         _expect(self, "level_kernel", "an odd number", is_met=self.level_kernel % 2 == 1)
         _expect(
             self,
