@@ -1,14 +1,19 @@
 # Scores on motion clips that are held apart: which ones, and for which networks.
 import json
+import os
 
 import numpy as np
 import pytest
+import torch
 from clip_images import walkers
 from photographed_people import MODEL, small_data
 from torch import nn
 
 from pandapose_ros.checkpoint import save_weights
 from pandapose_ros.config import ModelConfig
+from pandapose_ros.evaluation.kept_views import keep_views
+from pandapose_ros.evaluation.skeleton_views import skeleton_views
+from pandapose_ros.evaluation.views import KeypointSource
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.tools import main
 from pandapose_ros.training.loop import WEIGHTS_FILE
@@ -91,3 +96,19 @@ def test_networks_on_hrnet_have_other_crops_than_motion_clips(motion, tmp_path, 
     options = ("--weights", str(tmp_path / "hrnet.safetensors"), "--keypoints", "true")
     assert evaluate(motion, *options, "--backbone-weights", coco) == 1
     assert "motion clips are for networks on BlazePose" in capsys.readouterr().err
+
+
+def test_two_evaluations_may_keep_the_same_views_at_a_time(motion, tmp_path):
+    folder = tmp_path / "views"
+    first, second = (
+        keep_views(folder, skeleton_views([motion], KeypointSource.TRUE, 8), torch.device("cpu"))
+        for _ in range(2)
+    )
+    next(first)
+    with (folder / "000000.safetensors").open("rb") as file:
+        next(second)
+        kept = file.read()  # of the file that the first one wrote: replaced, not written over
+        assert kept == (folder / "000000.safetensors").read_bytes()
+        assert os.fstat(file.fileno()).st_nlink == 0
+    assert [len(list(each)) for each in (first, second)] == [3, 3]
+    assert sorted(p.suffix for p in folder.iterdir()) == [".json", *[".safetensors"] * 4]

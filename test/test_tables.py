@@ -280,6 +280,7 @@ def test_evaluating_nothing_is_refused(capsys):
         (["--challenging-in", "missing.json", "--out", "x.json"], "no subset missing.json"),
         (["--out", "."], ". is a folder; give the name of a file to write"),
         (["--challenging-out", ".", "--out", "x.json"], ". is a folder"),
+        (["--out", "/proc/x.json"], "/proc/x.json"),  # where nobody can write
     ],
 )
 def test_what_cannot_be_read_or_written_is_told_before_the_work(

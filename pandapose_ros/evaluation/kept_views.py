@@ -7,12 +7,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.data.dataset import Dataset
 from pandapose_ros.evaluation.views import KeypointSource, Views
+from pandapose_ros.whole_files import write_shared
 
 _VERSION = 4  # of what is kept; raised when views come to be made in another way
 _FINISHED = "finished.json"
@@ -68,10 +69,11 @@ def keep_views(
         number = 0
         for views in make:
             if views is not None:
-                save_file(_tensors(views), folder / f"{number:06d}.safetensors")
+                # Whole, as another evaluation may keep the same views at this time.
+                write_shared(folder / f"{number:06d}.safetensors", save(_tensors(views)))
                 yield _views(folder / f"{number:06d}.safetensors", device)
                 number += 1
-        (folder / _FINISHED).write_text(json.dumps({"files": number}))
+        write_shared(folder / _FINISHED, json.dumps({"files": number}).encode())
         return
     count = json.loads((folder / _FINISHED).read_text())["files"]
     for number in range(count):
