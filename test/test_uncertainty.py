@@ -163,6 +163,11 @@ def test_calibrate_fits_and_stores(tmp_path, capsys):
     stored = from_metadata(read_metadata(weights))
     assert stored != CONFIG
     assert 0 < stored.root_relative < 0.3
+    assert main.main(["calibrate", *arguments, "--store", "--crops-per-person", "2"]) == 0
+    assert "6 people: share of errors within 1 and 2 sigma" in capsys.readouterr().out
+    of_two = from_metadata(read_metadata(weights))
+    assert of_two != stored
+    np.testing.assert_allclose(of_two.floor_lateral, stored.floor_lateral, atol=0.1)
 
 
 def test_as_many_images_are_fitted_to_as_are_asked_for(tmp_path, capsys):

@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from pandapose_ros.checkpoint import add_metadata, load_weights, read_config
-from pandapose_ros.config import CovarianceConfig, EstimatorConfig
+from pandapose_ros.config import MOST_CROPS, CovarianceConfig, EstimatorConfig
 from pandapose_ros.data.rendered_images import (
     RenderedImage,
     chunk_files,
@@ -38,6 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--weights", required=True, help="lifter weights (.safetensors)")
     parser.add_argument("--count", type=int, default=500, help="number of images of each folder")
+    parser.add_argument(
+        "--crops-per-person",
+        type=int,
+        choices=range(1, MOST_CROPS + 1),
+        metavar="N",
+        default=1,
+        help="fit to the medians over N crops, for weights that are used so",
+    )
     parser.add_argument("--store", action="store_true", help="write the result into the weights")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
 
@@ -63,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     net = PandaPose(read_config(weights), landmark_net).eval()
     load_weights(weights, net)
     detector = PersonDetector(find_model_file(PERSON_DETECTOR), max(1, args.threads))
-    tracker = PeopleTracker(detector, landmark_net, EstimatorConfig(detection_tiles=0))
+    settings = EstimatorConfig(detection_tiles=0, crops_per_person=args.crops_per_person)
+    tracker = PeopleTracker(detector, landmark_net, settings)
     config = None
     for folder in filter(None, (args.images, args.test)):
         tracker.config = replace(tracker.config, max_people=most_people(Path(folder)))
