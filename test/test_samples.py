@@ -227,6 +227,8 @@ def test_image_samples_come_back_whole_and_each_once_per_round(tmp_path):
 
     save_image_samples(tmp_path / "a.safetensors", part(0, 3))
     save_image_samples(tmp_path / "b.safetensors", part(3, 5))
+    (tmp_path / "ordinary").touch()
+    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1  # others can read them
     data = ImageSampleSet(tmp_path)
     assert len(data) == 8
     assert data.take([2, 3, 7]).joints[:, 0, 0].tolist() == [2, 3, 7]

@@ -67,6 +67,8 @@ def test_images_of_another_kind_are_not_mixed_in(tmp_path):
     save_bodies(tmp_path / "bodies.safetensors", RIG, [made_up_body(), made_up_body()])
     np.savez(tmp_path / "motion.npz", a=np.zeros((1, 17, 3)), a_1=np.zeros((1, 17, 3)))
     bodies = (tmp_path / "bodies.safetensors").read_bytes()
+    modes = [(tmp_path / name).stat().st_mode for name in ("bodies.safetensors", "motion.npz")]
+    assert modes[0] == modes[1]  # others can read them
     assert synthesize.run(synthesize_arguments(tmp_path, "--count", "0")) == 0
     with pytest.raises(ValueError, match=r"out was rendered with other options \(seed;"):
         synthesize.run(synthesize_arguments(tmp_path, "--seed", "1", "--count", "0"))

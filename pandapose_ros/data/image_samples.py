@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pandapose_ros.config import SkeletonSampleConfig
@@ -20,6 +20,7 @@ from pandapose_ros.data.rendered_images import RenderedImage, mirrored, region_r
 from pandapose_ros.geometry import perspective_crop, project, transform_pixels
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
 from pandapose_ros.people.region import Region
+from pandapose_ros.whole_files import replace_file
 
 Array = NDArray[np.floating]
 
@@ -134,9 +135,8 @@ def check_enough(count: int, size: int) -> None:
 
 def save_image_samples(path: Path, samples: ImageSamples) -> None:
     """Write samples to a file, whole or not at all."""
-    unfinished = path.with_name(path.name + ".part")
-    save_file({k: v.contiguous() for k, v in vars(samples).items()}, unfinished)
-    unfinished.replace(path)
+    # save_file's can be read by their owner only.
+    replace_file(path, save({k: v.contiguous() for k, v in vars(samples).items()}))
 
 
 def make_image_samples(

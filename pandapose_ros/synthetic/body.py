@@ -7,8 +7,10 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
+
+from pandapose_ros.whole_files import replace_file
 
 FORMAT = "pandapose_bodies_2"
 
@@ -90,7 +92,7 @@ _TOLD = ("nose", "crown", "description", "held_out")  # in the file's metadata
 
 
 def save_bodies(path: Path, rig: Rig, bodies: list[Body]) -> None:
-    """Write bodies to one safetensors file.
+    """Write bodies to one safetensors file, whole or not at all.
 
     Args:
         path: Where to; its folder exists.
@@ -109,7 +111,7 @@ def save_bodies(path: Path, rig: Rig, bodies: list[Body]) -> None:
         "bone_parents": json.dumps(rig.parents),
         "bodies": json.dumps(about),
     }
-    save_file(tensors, str(path), metadata)
+    replace_file(path, save(tensors, metadata))  # save_file's can be read by their owner only
 
 
 def load_bodies(path: Path) -> tuple[Rig, list[Body]]:
