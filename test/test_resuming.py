@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import sys
 
@@ -98,6 +99,19 @@ def test_a_start_may_have_a_quarter_of_the_anchors_or_all_but_no_others(tmp_path
         text = capsys.readouterr().err
         assert "is for another configuration: " in text
         assert told in text
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("crop_width=192", "crop_width: expected 256, as BlazePose gives it; got 192"),
+        ("level_channels=[32, 48, 48]", r"level_channels: expected \(48, 48, 48\), as BlazePose"),
+    ],
+)
+def test_crops_that_blazepose_does_not_give_are_refused(tmp_path, capsys, change, told):
+    motion = write_motion(tmp_path / "motion.npz")
+    assert train(motion, tmp_path / "out", "--set", f"model.{change}") == 1
+    assert re.search(told, capsys.readouterr().err)
 
 
 def test_a_start_is_refused_where_a_run_goes_on(tmp_path, capsys):

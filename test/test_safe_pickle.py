@@ -162,6 +162,8 @@ def test_objects_of_npz_files(tmp_path):
 
 
 def test_fields_are_checked():
+    with pytest.raises(ValueError, match="got no numbers but objects"):
+        array_field({"a": np.array([{}], object)}, "a", (1,), "f")
     record = {"a": [[1, 2]], "b": "no"}
     assert array_field(record, "a", (None, 2), "f").tolist() == [[1.0, 2.0]]
     assert field(record, "b", "f") == "no"

@@ -170,6 +170,14 @@ def test_calibrate_fits_and_stores(tmp_path, capsys):
     np.testing.assert_allclose(of_two.floor_lateral, stored.floor_lateral, atol=0.1)
 
 
+def test_weights_on_hrnet_are_not_calibrated(tmp_path, capsys):
+    weights = tmp_path / "w.safetensors"
+    save_weights(weights, PandaPose(ModelConfig.paper(layers=2), nn.Identity()), {})
+    arguments = ["--images", str(tmp_path), "--weights", str(weights)]
+    assert main.main(["calibrate", *arguments]) == 1
+    assert "needs hrnet_w32; give weights on BlazePose" in capsys.readouterr().err
+
+
 def test_as_many_images_are_fitted_to_as_are_asked_for(tmp_path, capsys):
     weights = tmp_path / "w.safetensors"
     shutil.copy(find_weights("default"), weights)

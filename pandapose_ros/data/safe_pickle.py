@@ -229,9 +229,8 @@ def array_field(record: object, name: str, shape: Shape, place: str) -> Array:
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(
-            f"{place}: expected {expected}, got no numbers but {type(value).__name__}"
-        ) from None
+        got = "objects" if isinstance(value, np.ndarray) else type(value).__name__
+        raise ValueError(f"{place}: expected {expected}, got no numbers but {got}") from None
     fits = array.ndim == len(shape) and all(
         n in (None, m) for n, m in zip(shape, array.shape, strict=True)
     )

@@ -60,13 +60,15 @@ def run(args: argparse.Namespace) -> int:
         Exit code 0.
 
     Raises:
-        ValueError: If no image is asked for.
+        ValueError: If no image is asked for, or the weights are not on BlazePose.
     """
     if args.count < 1:
         raise ValueError(f"--count: expected 1 image or more, got {args.count}")
     if args.threads > 0:
         torch.set_num_threads(args.threads)
     weights = Path(args.weights)
+    if (backbone := read_config(weights).backbone) != "blazepose":
+        raise ValueError(f"{weights} needs {backbone}; give weights on BlazePose")
     landmark_net = open_landmark_net(weights)
     net = PandaPose(read_config(weights), landmark_net).eval()
     load_weights(weights, net)

@@ -19,6 +19,7 @@ from pandapose_ros.data.image_samples import ImageSamples, ImageSampleSet, check
 from pandapose_ros.data.motion import read_motion, split_clips, take_apart
 from pandapose_ros.data.skeleton_samples import SkeletonSampler
 from pandapose_ros.landmark_weights import open_landmark_net
+from pandapose_ros.model.blazepose import CROP_SIZE, FEATURE_CHANNELS, FEATURE_SIZES
 from pandapose_ros.synthetic.poses import read_pool
 from pandapose_ros.training.data_identity import data_identity, has_images
 from pandapose_ros.training.distribution import Share
@@ -67,6 +68,7 @@ class BatchSource:
         self._steps = config.steps
         self.held_out: SkeletonSampler | None = None
         if model.backbone == "blazepose":
+            _check_crops(model)
             self._draw, self.held_out, samples = _with_blazepose(data, config, features, share)
         else:
             photographs = open_photographs(data, config, model, share)
@@ -99,6 +101,22 @@ def skeleton_samplers(
         bank = take_apart(np.concatenate(held_apart))
         held_out = SkeletonSampler(bank, samples, mixed=False)
     return SkeletonSampler(take_apart(np.concatenate(train)), samples), held_out
+
+
+def _check_crops(model: ModelConfig) -> None:
+    """Raise ValueError if a network takes other crops or features than BlazePose gives.
+
+    Steps without images would not notice.
+    """
+    expected = {
+        "crop_width": CROP_SIZE,
+        "crop_height": CROP_SIZE,
+        "level_channels": (FEATURE_CHANNELS,) * len(FEATURE_SIZES),
+        "level_strides": tuple(CROP_SIZE // size for size in FEATURE_SIZES),
+    }
+    for name, value in expected.items():
+        if (given := getattr(model, name)) != value:
+            raise ValueError(f"{name}: expected {value}, as BlazePose gives it; got {given}")
 
 
 def _refuse_options_of_hrnet(data: TrainDataConfig) -> None:
