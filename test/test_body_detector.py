@@ -157,7 +157,17 @@ def test_while_nobody_is_followed_the_detectors_take_turns(bodies, walker):
 
 def test_who_was_lost_is_looked_for_by_both(bodies, walker):
     looks = looks_of(bodies, EstimatorConfig(), [2, 2, 1, 1], walker)
-    assert looks[1:] == ["", "whole+tile bodies", ""]
+    assert looks[1:] == ["", "whole+tile bodies", "bodies"]
+
+
+def test_after_a_loss_the_detectors_look_more_often(bodies, walker):
+    config = EstimatorConfig(detection_interval=8, detection_tiles=0)
+    usual = looks_of(bodies, config, [2] * 17, walker)
+    assert usual[1:9] == usual[9:] == ["", "bodies", "", "", "", "", "", "whole"]
+    looks = looks_of(bodies, config, [2] + [1] * 25, walker)
+    assert looks[1] == "whole bodies"  # the one who was lost is looked for at once
+    assert looks[2:18] == ["bodies", "whole"] * 8
+    assert looks[18:] == usual[1:9]
 
 
 def test_nobody_is_looked_for_while_there_is_no_room(bodies, walker):

@@ -121,6 +121,17 @@ def test_a_newcomer_is_noticed_and_a_leaver_dropped(follow, halves):
     assert states(poses) == [(1, TRACKED), (0, LOST)]
 
 
+def test_who_was_lost_is_found_soon_after_coming_back(follow, halves):
+    camera = follow(detection_interval=16, detection_tiles=0, prediction_time=0.05)
+    alone = side_by_side(halves[0], backdrop(halves[0]))
+    both = side_by_side(halves[0], halves[8])
+    assert [len(ids(camera.find(both))) for _ in range(2)] == [2, 2]
+    states_alone = [[pose.state for pose in camera.find(alone)] for _ in range(3)]
+    assert [LOST in seen for seen in states_alone] == [False, True, False]
+    # Four images after the last in which the other one was missed, not sixteen.
+    assert [len(ids(camera.find(both))) for _ in range(3)] == [1, 1, 2]
+
+
 def test_the_greatest_number_of_people_may_change(follow, halves):
     camera = follow(max_people=1)
     pair = side_by_side(halves[0], halves[8])

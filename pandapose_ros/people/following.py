@@ -97,12 +97,12 @@ class PeopleTracker:
         run when somebody was lost and every `config.detection_interval` images, unless
         `config.max_people` are followed already: the person detector on the whole image, half-way
         between on `config.detection_tiles` squares of it, and a quarter of the way the body
-        detector. While nobody is followed, each image has its squares, and the detectors take
-        turns at the whole; in the images after a newcomer, all squares are looked at. Who seems to
-        be upside down is looked at from all sides, once in as many images. An image of another
-        size starts anew. With `config.background_detection` a look for newcomers only begins with
-        one image and is made use of in the next, which waits for it: the result does not depend
-        on how fast it is.
+        detector. In two intervals after a loss, all of this is done four times as often. While
+        nobody is followed, each image has its squares, and the detectors take turns at the whole;
+        in the images after a newcomer, all squares are looked at. Who seems to be upside down is
+        looked at from all sides, once in as many images. An image of another size starts anew.
+        With `config.background_detection` a look for newcomers only begins with one image and is
+        made use of in the next, which waits for it: the result does not depend on how fast it is.
 
         Args:
             image: [H, W, 3], RGB uint8, any strides; not written to.

@@ -18,6 +18,10 @@ Image = NDArray[np.uint8]
 
 # While nobody is followed, the two detectors take turns at the whole image.
 _TURNS = 2
+# Who is lost is mostly behind somebody else, and soon in view again: for so many intervals people
+# are looked for that much oftener.
+_SOON = 2
+_OFTENER = 4
 
 
 @dataclass(eq=False)
@@ -69,6 +73,7 @@ class Searcher:
     def reset(self) -> None:
         """Start anew: everything is looked at in the next image."""
         self._images_since_detection = -1
+        self._images_of_haste = 0
         self._tiles_done = self._tiles_left = 0
         self.forget_begun()
 
@@ -124,6 +129,11 @@ class Searcher:
         """Say what is looked at in an image."""
         looks_for_bodies = self._bodies is not None and config.body_score < 1
         interval = config.detection_interval
+        if seen < known:
+            self._images_of_haste = _SOON * interval
+        elif self._images_of_haste > 0:
+            self._images_of_haste -= 1
+            interval = -(-interval // _OFTENER)
         if seen == 0:
             interval = min(interval, _TURNS if looks_for_bodies else 1)
         since = self._images_since_detection
