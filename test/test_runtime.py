@@ -35,6 +35,13 @@ def reference():
 
 
 @pytest.fixture(scope="module")
+def small(reference):
+    """A lifter that is exported in a fraction of the time."""
+    config = replace(reference.network.config, width=32, heads=2, layers=1)
+    return PandaPose(config, reference.networks.landmark_net).eval()
+
+
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("exported")
 
@@ -119,13 +126,13 @@ def test_estimators_of_both_runtimes_agree_on_images(reference, real):
     assert seen >= 3
 
 
-def test_a_fine_tuned_landmark_net_is_exported_apart(reference, tmp_path):
+def test_a_fine_tuned_landmark_net_is_exported_apart(reference, small, tmp_path):
     net = copy.deepcopy(reference.networks.landmark_net)
     net.landmark_head().bias.data += 1.0
     for is_tuned, digest in ((True, "b" * 64), (True, "c" * 64), (False, "c" * 64)):
         net.is_tuned = is_tuned
-        made = load_or_export(reference.network, net, digest, tmp_path)
-        kept = load_or_export(reference.network, net, digest, tmp_path)
+        made = load_or_export(small, net, digest, tmp_path)
+        kept = load_or_export(small, net, digest, tmp_path)
         assert made == kept
         crops = torch.rand(1, 3, 256, 256)
         with torch.inference_mode():
@@ -143,9 +150,12 @@ def test_exports_are_kept_and_renewed(reference, exported, folder):
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == files
     stale = folder / f"lifter-{'a' * 12}-of-other-sources.onnx"
     stale.write_bytes(b"old")
-    next(path for path in files if not path.name.startswith("lifter")).unlink()
+    lifter, landmarks = sorted(files)
+    lifter.unlink()
     load_or_export(reference.network, reference.networks.landmark_net, "a" * 64, folder)
     assert set(folder.iterdir()) == set(files)
+    assert lifter.read_bytes() == exported.lifter
+    assert landmarks.stat().st_mtime_ns == files[landmarks]  # not exported with it
 
 
 def test_kept_networks_that_are_broken_are_made_anew(reference, exported, folder, tmp_path):
@@ -166,17 +176,15 @@ def test_kept_networks_that_are_broken_are_made_anew(reference, exported, folder
         open_networks(config, reference.network, net, digest)
 
 
-def test_a_full_disk_keeps_no_part_of_a_file(reference, tmp_path):
+def test_a_full_disk_keeps_no_part_of_a_file(reference, small, tmp_path):
     # As little as a file may have here, the networks do not fit.
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE), 2**14
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
     try:
-        made = load_or_export(
-            reference.network, reference.networks.landmark_net, "a" * 64, tmp_path
-        )
+        made = load_or_export(small, reference.networks.landmark_net, "a" * 64, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert min(len(made.landmarks), len(made.lifter)) > 2**20
+    assert min(len(made.landmarks), len(made.lifter)) > most
     assert list(tmp_path.iterdir()) == []
 
 
@@ -192,11 +200,14 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     assert synced == [(path.stat().st_ino, 3, False)]
 
 
-def test_nothing_is_kept_where_nothing_can_be(reference, exported):
+def test_nothing_is_kept_where_nothing_can_be(reference, exported, small):
     # /proc takes no files from anybody, not even from root.
     folder = Path("/proc/exported")
-    again = load_or_export(reference.network, reference.networks.landmark_net, "a" * 64, folder)
-    assert len(again.lifter) == len(exported.lifter)
+    again = load_or_export(small, reference.networks.landmark_net, "a" * 64, folder)
+    assert len(again.landmarks) == len(exported.landmarks)
+    crops = torch.rand(1, 3, 256, 256)
+    seen = OnnxLandmarkNet(again.landmarks, threads=1)(crops)
+    OnnxLifter(again.lifter, 1, small).lift(seen.features, torch.rand(1, 17, 2) * 256)
 
 
 def test_unknown_runtime_is_refused(reference):

@@ -1,12 +1,14 @@
 """The networks as ONNX files, and where those that the estimator uses are kept.
 
-A file's name tells the weights and the sources it was made from, so a changed network is exported
-anew instead of being taken for the old one.
+A file's name tells the weights, the sources and the versions it was made from, so a changed
+network is exported anew instead of being taken for the old one.
 """
 
 import hashlib
 import io
+import tempfile
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +129,7 @@ def load_or_export(
     *,
     anew: bool = False,
 ) -> ExportedNetworks:
-    """Take both networks from a directory, or export them and keep them there.
+    """Take both networks from a directory; export those that are not there and keep them.
 
     A few seconds once; not kept where the directory cannot be written to.
 
@@ -136,22 +138,29 @@ def load_or_export(
         net: Its backbone.
         weights_sha256: Of the lifter's weights, and the net's if that is fine-tuned.
         directory: Where to keep the files.
-        anew: Export them whatever is kept.
+        anew: Export both whatever is kept.
 
     Raises:
-        ImportError: If nothing is kept and the package `onnx` is missing.
+        ImportError: If one is not kept and the package `onnx` is missing.
     """
+    import onnxruntime
+
     code = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
-    code = f"{code}-{torch.__version__.split('+')[0]}"
-    lifter = f"lifter-{weights_sha256[:12]}"
+    code = f"{code}-{torch.__version__.split('+')[0]}-{onnxruntime.__version__}"
     landmarks = f"tuned-{weights_sha256[:12]}" if net.is_tuned else "landmarks"
-    kept = [directory / f"{name}-{code}.onnx" for name in (landmarks, lifter)]
-    if anew or not all(path.is_file() for path in kept):
-        exported = ExportedNetworks(export_landmark_net(net), export_lifter(network))
-        _keep(kept[0], exported.landmarks, f"{landmarks}-*.onnx")
-        _keep(kept[1], exported.lifter, f"{lifter}-*.onnx")
-        return exported
-    return ExportedNetworks(*(path.read_bytes() for path in kept))
+    exports: dict[str, Callable[[], bytes]] = {
+        landmarks: lambda: export_landmark_net(net),
+        f"lifter-{weights_sha256[:12]}": lambda: export_lifter(network),
+    }
+    contents = []
+    for name, export in exports.items():
+        path = directory / f"{name}-{code}.onnx"
+        if not anew and path.is_file():
+            contents.append(path.read_bytes())
+            continue
+        contents.append(_optimised(export()))
+        _keep(path, contents[-1], f"{name}-*.onnx")
+    return ExportedNetworks(*contents)
 
 
 def feature_names(levels: int) -> list[str]:
@@ -200,6 +209,28 @@ def _export(net: nn.Module, inputs: dict[str, Tensor], outputs: tuple[str, ...])
     finally:
         torch.backends.mha.set_fastpath_enabled(is_fast)
     return content.getvalue()
+
+
+def _optimised(content: bytes) -> bytes:
+    """Have ONNX Runtime simplify a network once instead of at every start.
+
+    It computes the same, on any CPU: what depends on the CPU is done when the network is opened.
+    Where no file can be written it stays as it is.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "network.onnx"
+            options.optimized_model_filepath = str(path)
+            onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            return path.read_bytes()
+    except Exception:  # ONNX Runtime's have no type of their own in common
+        return content
 
 
 def _keep(path: Path, content: bytes, older: str) -> None:
