@@ -123,3 +123,12 @@ def test_a_recording_without_its_metadata_is_no_riddle(tmp_path):
     done = run_tool(tmp_path / "in", tmp_path / "out")
     assert done.returncode == 1
     assert "ros2 bag reindex" in done.stderr
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_nothing_is_written_into_the_recording(tmp_path, is_folder):
+    recording = tmp_path / "in"
+    recording.mkdir() if is_folder else recording.write_bytes(b"")
+    with pytest.raises(ValueError, match="would be inside the recording"):
+        bag.run(options(recording, recording / "below" / "out"))
+    assert not is_folder or not list(recording.iterdir())

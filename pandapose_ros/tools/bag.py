@@ -78,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.output.exists():
         raise FileExistsError(f"{args.output} exists already; remove it or give another name")
+    if args.input.resolve() in args.output.resolve().parents:
+        raise ValueError(f"{args.output} would be inside the recording; give a place beside it")
     args.output.parent.mkdir(parents=True, exist_ok=True)
     recorded = RecordedTopics(args.input)
     counts = recorded.count_images(args.image, args.depth)
