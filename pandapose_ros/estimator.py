@@ -18,7 +18,7 @@ from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.config.options import check_options
 from pandapose_ros.landmark_weights import open_landmark_net
-from pandapose_ros.lifting import PinholeImage, as_seen, lift, place
+from pandapose_ros.lifting import PinholeImage, as_seen, lift, sight
 from pandapose_ros.model.blazepose import CROP_SIZE
 from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.model_files import BODY_DETECTOR, PERSON_DETECTOR, find_model_file
@@ -30,7 +30,6 @@ from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.people.landmarks import Look, find_landmarks, search_together
 from pandapose_ros.people.region import Region
 from pandapose_ros.people.smoothing import PoseSmoother
-from pandapose_ros.people.track import Sighting
 from pandapose_ros.people.tracks import FrameClock, Tracks
 from pandapose_ros.pose import ModelInfo, Pose, RootSource
 from pandapose_ros.runtime.networks import open_networks
@@ -217,15 +216,7 @@ class PoseEstimator:
         lifted = iter(lift(self.networks.lifter, [person for people in seen for person in people]))
         results = []
         for camera, view, people, time in zip(cameras, views, seen, times, strict=True):
-            sightings = [
-                Sighting(
-                    place(p, next(lifted), view, self._covariances),
-                    p.next_region,
-                    p.turned_from,
-                    p.is_exchanged,
-                )
-                for p in people
-            ]
+            sightings = [sight(p, next(lifted), view, self._covariances) for p in people]
             size = (view.image.shape[1], view.image.shape[0])
             poses = camera.tracks.update(sightings, time, size, self.config)
             poses = camera.smoother.smooth(poses, time, self.config)

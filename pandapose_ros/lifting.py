@@ -13,7 +13,9 @@ from pandapose_ros.camera.lens import Distortion, distort_pixels
 from pandapose_ros.camera.lens_boxes import distort_box
 from pandapose_ros.config import CovarianceConfig
 from pandapose_ros.depth_votes import keypoint_rays, place_depth
+from pandapose_ros.people.clothes import colours_of_clothes
 from pandapose_ros.people.landmarks import Person
+from pandapose_ros.people.track import Sighting
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 from pandapose_ros.runtime.protocols import Lifter
 from pandapose_ros.runtime.rows import CropVotes, as_votes, from_rows, read_out, to_rows
@@ -185,6 +187,22 @@ def place(
             lifted.scatter, viewing_rays(person, view.K), person.keypoint_scores, covariances
         ),
     )
+
+
+def sight(
+    person: Person, lifted: LiftedPerson, view: PinholeImage, covariances: CovarianceConfig
+) -> Sighting:
+    """Put a person into the scene, and note by what that one is known in the next image.
+
+    Args:
+        person: As for `place`.
+        lifted: As there.
+        view: As there.
+        covariances: As there.
+    """
+    pose = place(person, lifted, view, covariances)
+    clothes = colours_of_clothes(view.image, pose.keypoints, pose.joint_scores)
+    return Sighting(pose, person.next_region, person.turned_from, person.is_exchanged, clothes)
 
 
 def viewing_rays(person: Person, K: Array | None) -> Array:

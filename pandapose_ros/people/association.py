@@ -6,18 +6,21 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from pandapose_ros.people.clothes import difference_of_clothes
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]
 
 # What counts as far: in the image as a share of a region's size (about 2.5 m for an adult), in
-# the shape of the body in metres, in distance from the camera as a ratio's logarithm; and what
-# counts as long unseen, in seconds, as who was there in the last image is likelier in this one:
-# that much likelier at most, or nobody who has been away would be known again.
+# the shape of the body in metres, in distance from the camera as a ratio's logarithm, in the
+# colours of the clothes in CIELAB's unit; and what counts as long unseen, in seconds, as who was
+# there in the last image is likelier in this one: that much likelier at most, or nobody who has
+# been away would be known again.
 _FAR_IN_IMAGE = 0.1
 _FAR_IN_SHAPE = 0.2
 _FAR_IN_DEPTH = 0.15
+_FAR_IN_CLOTHES = 12.0
 _LONG_UNSEEN = 0.25
 _UNSEEN_LIMIT = 2.0
 # Nobody is the same person further off in the image than this, and this more for each second
@@ -77,6 +80,21 @@ def association_cost(
         return np.inf
     unlike = in_image / _FAR_IN_IMAGE + in_shape / _FAR_IN_SHAPE + in_depth / _FAR_IN_DEPTH
     return unlike + min(unseen / _LONG_UNSEEN, _UNSEEN_LIMIT)
+
+
+def cost_of_clothes(followed: Array | None, seen: Array | None) -> float:
+    """Tell how unlike the clothes of two people are, to be added to `association_cost`.
+
+    Args:
+        followed: Colours [2, 3] of somebody followed, as of `colours_of_clothes`; None: not seen.
+        seen: The same of somebody seen.
+
+    Returns:
+        At least 0; 0 where they are not known.
+    """
+    if followed is None or seen is None:
+        return 0.0
+    return difference_of_clothes(followed, seen) / _FAR_IN_CLOTHES
 
 
 def _depth_difference(expected: Pose, expected_size: float, seen: Pose, seen_size: float) -> float:

@@ -36,12 +36,14 @@ class Sighting:
         turned_from: The region of somebody followed, if that one was upside down in it until
             now: the keypoints and the shape are others than before, the person is not.
         is_exchanged: Whether left and right are held against what the landmark net says.
+        clothes: Their colours, as of `colours_of_clothes`; None: not looked at.
     """
 
     pose: Pose
     next_region: Region
     turned_from: Region | None = None
     is_exchanged: bool = False
+    clothes: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Track:
         since: Time of the first image.
         age: That the person had in the last pose told, seconds.
         shape: [17, 3], mean of the joints in about the last second, metres.
-        sightings: How many images that is the mean of, so far.
+        clothes: [2, 3], mean of the clothes' colours in that time; NaN or None: not seen yet.
+        sightings: How many images these are the means of, so far.
         sides: For how much longer left and right were seen as they are held to be than the other
             way round, seconds, `_SIDES_MEMORY` at most.
         places: Where the person was in the last images.
@@ -77,6 +80,7 @@ class Track:
     since: float
     age: float = 0.0
     shape: Array | None = None
+    clothes: Array | None = None
     sightings: int = 0
     sides: float = 0.0
     places: deque[_Place] = field(default_factory=lambda: deque(maxlen=_HISTORY))
@@ -89,20 +93,16 @@ class Track:
         self.sides = min(self.sides + (-gap if sighting.is_exchanged else gap), _SIDES_MEMORY)
         if sighting.turned_from is not None:
             # What was known was wrong.
-            self.shape, self.sightings, self.sides = None, 0, 0.0
+            self.shape, self.clothes, self.sightings, self.sides = None, None, 0, 0.0
             self.places.clear()
         if self.has_other_lens:
             self.places.clear()
             self.has_other_lens = False
-        if self.shape is None:
-            self.shape = joints
-        else:
-            # At first the mean of all, later of about the last second.
-            share = max(gap / _SHAPE_MEMORY, 1 / (self.sightings + 1))
-            moved = self.shape + min(share, 1.0) * (joints - self.shape)
-            # What is unknown once is not forgotten, nor unknown for ever.
-            known = np.where(np.isfinite(joints), joints, self.shape)
-            self.shape = np.where(np.isfinite(moved), moved, known)
+        # At first the mean of all, later of about the last second.
+        share = min(max(gap / _SHAPE_MEMORY, 1 / (self.sightings + 1)), 1.0)
+        self.shape = _mean(self.shape, joints, share)
+        if sighting.clothes is not None:
+            self.clothes = _mean(self.clothes, sighting.clothes, share)
         self.sightings += 1
         self.last = sighting
         pose, centre = sighting.pose, np.asarray(sighting.next_region.centre)
@@ -167,6 +167,14 @@ class Track:
         centred = times - times.mean()
         slope = centred @ values / (centred @ centred)
         return slope if np.isfinite(slope).all() else still
+
+
+def _mean(before: Array | None, now: Array, share: float) -> Array:
+    """Move a mean towards what is seen now; what is unknown once is not forgotten."""
+    if before is None:
+        return now
+    moved = before + share * (now - before)
+    return np.where(np.isfinite(moved), moved, np.where(np.isfinite(now), now, before))
 
 
 def lost_pose(pose: Pose) -> Pose:

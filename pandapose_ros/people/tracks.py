@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros.config import EstimatorConfig
-from pandapose_ros.people.association import assign, association_cost
+from pandapose_ros.people.association import assign, association_cost, cost_of_clothes
 from pandapose_ros.people.region import Region
 from pandapose_ros.people.sides import Followed
 from pandapose_ros.people.track import Sighting, Track, no_votes
@@ -191,7 +191,7 @@ class Tracks:
                     track.gap(now),
                     track.gap(self._now),
                     doubts[row],
-                )
+                ) + cost_of_clothes(track.clothes, sighting.clothes)
         regions = [self._looked_at(track, now) for track in self._tracks]
         for column, sighting in enumerate(sightings):
             if sighting.turned_from in regions:
@@ -224,7 +224,8 @@ class Tracks:
     def _new(self, sighting: Sighting, now: float) -> Pose:
         """Begin to follow somebody."""
         pose = replace(sighting.pose, id=next(self._numbers), state=TrackState.NEW)
-        track = Track(pose.id, Sighting(pose, sighting.next_region), since=now)
+        first = Sighting(pose, sighting.next_region, clothes=sighting.clothes)
+        track = Track(pose.id, first, since=now)
         track.see(track.last, now)
         self._tracks.append(track)
         return pose
