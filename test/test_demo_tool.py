@@ -2,6 +2,7 @@
 
 import json
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import yaml
 from clip_images import clip_frames, write_video
 
 from pandapose_ros.tools import main
-from pandapose_ros.tools.processes import node_command
+from pandapose_ros.tools.processes import node_command, node_environment
 
 
 @pytest.fixture
@@ -71,3 +72,15 @@ def test_a_truth_of_another_kind_is_told_before_the_work(short, old, capsys, arr
     assert run(short, "--truth", truth, "--out", old[0].parent) == 1
     assert re.search(re.escape(reason), capsys.readouterr().err)
     assert [file.read_text() for file in old] == ["old"] * 3
+
+
+def test_nodes_have_enough_shared_memory_for_images_unless_told_otherwise(monkeypatch):
+    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    (profile,) = {node_environment()[name] for name in names}
+    size = ElementTree.parse(profile).find(".//{*}segment_size")
+    assert size is not None
+    assert int(size.text or 0) > 4 * 1920 * 1080 * 3
+    monkeypatch.setenv(names[1], "/etc/mine.xml")
+    assert [node_environment()[name] for name in names] == ["/etc/mine.xml"] * 2

@@ -14,6 +14,8 @@ import yaml
 # Time for a node to delete its markers and to log its statistics [s].
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.1
+# Fast DDS reads the first from Kilted on, the second before.
+_DDS_PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
 def find_shared(path: Path) -> Path:
@@ -98,7 +100,18 @@ def start_node(
     name: str, namespace: str, parameters: Mapping[str, object], remaps: Mapping[str, str]
 ) -> subprocess.Popen:
     """Start a node of this package as a process of its own; arguments as of `node_command`."""
-    return subprocess.Popen(node_command(name, namespace, parameters, remaps))
+    command = node_command(name, namespace, parameters, remaps)
+    return subprocess.Popen(command, env=node_environment())
+
+
+def node_environment() -> dict[str, str]:
+    """Return the environment for a node: this one's, and a Fast DDS profile if it has none.
+
+    Images do not fit into Fast DDS's default shared memory: half of a camera's would be lost.
+    """
+    given = [os.environ[name] for name in _DDS_PROFILES if os.environ.get(name)]
+    profile = given[0] if given else str(find_shared(Path("config", "fastdds.xml")))
+    return os.environ | dict.fromkeys(_DDS_PROFILES, profile)
 
 
 def wait_for_first_end(processes: Sequence[tuple[str, subprocess.Popen]]) -> tuple[str, int]:
