@@ -215,7 +215,7 @@ class FramePipeline:
                 f"image dropped: its stamp is {abs(self._stamps.ahead):.1f} s {where} the last "
                 "image's, unlike the clocks (a driver's slip, images of several cameras on one "
                 "topic, or a recording played in a loop without its clock?)",
-                again_after=10.0,
+                again_after=60.0,
             )
             return False
         if step is not Step.GOES_ON:
