@@ -67,10 +67,11 @@ def run(args: argparse.Namespace) -> int:
     if args.threads > 0:
         torch.set_num_threads(args.threads)
     weights = Path(args.weights)
-    if (backbone := read_config(weights).backbone) != "blazepose":
-        raise ValueError(f"{weights} needs {backbone}; give weights on BlazePose")
+    model = read_config(weights)
+    if model.backbone != "blazepose":
+        raise ValueError(f"{weights} needs {model.backbone}; give weights on BlazePose")
     landmark_net = open_landmark_net(weights)
-    net = PandaPose(read_config(weights), landmark_net).eval()
+    net = PandaPose(model, landmark_net).eval()
     load_weights(weights, net)
     detector = PersonDetector(find_model_file(PERSON_DETECTOR), max(1, args.threads))
     settings = EstimatorConfig(detection_tiles=0, crops_per_person=args.crops_per_person)
