@@ -8,7 +8,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from pandapose_ros.node.launch_arguments import driver_remappings, input_topics
+from pandapose_ros.node.launch_arguments import device_value, driver_remappings, input_topics
 from pandapose_ros.node.packages import require_package
 
 ARGUMENTS = [
@@ -86,6 +86,16 @@ DRIVERS = {
     "camera_ros": Driver("camera_node", "~/", "camera", "frame_id"),
     "realsense2_camera": Driver("realsense2_camera_node", "~/color/", "serial_no", ""),
 }
+# As in the driver's own launch file: the program by itself starts every stream of the camera.
+REALSENSE_PARAMETERS = {
+    "align_depth.enable": True,
+    "enable_infra": False,
+    "enable_infra1": False,
+    "enable_infra2": False,
+    "enable_gyro": False,
+    "enable_accel": False,
+    "enable_motion": False,
+}
 
 
 def start_camera(context: LaunchContext) -> list[Node]:
@@ -114,12 +124,11 @@ def driver_node(values: dict[str, str], topics: dict[str, str], files: list[str]
     driver = DRIVERS[camera]
     parameters: dict[str, str | int | bool] = {}
     if device:
-        is_index = camera == "camera_ros" and device.isdigit()
-        parameters[driver.device] = int(device) if is_index else device
+        parameters[driver.device] = device_value(camera, device)
     if driver.frame:
         parameters[driver.frame] = values["camera_frame"]
     if camera == "realsense2_camera":
-        parameters["align_depth.enable"] = True
+        parameters |= REALSENSE_PARAMETERS
     return Node(
         package=camera,
         executable=driver.executable,

@@ -1,12 +1,13 @@
-"""Where the topics of a camera driver go that the launch file starts."""
+"""What the launch file gives the camera drivers that it starts."""
 
 import ast
 from pathlib import Path
 
 import pytest
 import rclpy
+import yaml
 
-from pandapose_ros.node.launch_arguments import driver_remappings, input_topics
+from pandapose_ros.node.launch_arguments import device_value, driver_remappings, input_topics
 
 LAUNCH_FILE = Path(__file__).parents[1] / "launch" / "camera.launch.py"
 
@@ -39,3 +40,47 @@ def test_drivers_are_started_with_these_remappings():
     )
     given = [ast.unparse(keyword) for keyword in call.keywords]
     assert "remappings=driver_remappings(driver.prefix, topics)" in given
+
+
+@pytest.mark.parametrize(
+    ("driver", "device", "received"),
+    [
+        ("usb_cam", "/dev/video2", "/dev/video2"),
+        ("camera_ros", "1", 1),
+        ("camera_ros", "Virtual0", "Virtual0"),
+        # The driver takes the _ away, which keeps the number a text.
+        ("realsense2_camera", "827112070341", "_827112070341"),
+        ("realsense2_camera", "038322250306", "_038322250306"),
+        ("realsense2_camera", "_038322250306", "_038322250306"),
+    ],
+)
+def test_a_driver_gets_its_device_with_the_type_that_it_declares(
+    graph, tmp_path, driver, device, received
+):
+    # launch_ros writes parameters to a file like this.
+    path = tmp_path / "parameters.yaml"
+    parameters = {"device": device_value(driver, device)}
+    path.write_text(yaml.dump({"/camera": {"ros__parameters": parameters}}))
+    arguments = ["--ros-args", "--params-file", str(path)]
+    node = graph.add(rclpy.create_node("camera", context=graph.context, cli_args=arguments))
+    assert node.declare_parameter("device", type(received)()).value == received
+
+
+def test_drivers_are_started_with_this_device():
+    source = LAUNCH_FILE.read_text()
+    assert "parameters[driver.device] = device_value(camera, device)" in source
+
+
+def test_a_realsense_starts_only_the_streams_that_are_used():
+    # Started without a launch file of its own, the driver starts all.
+    (values,) = (
+        node.value
+        for node in ast.parse(LAUNCH_FILE.read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "REALSENSE_PARAMETERS"
+    )
+    parameters = ast.literal_eval(values)
+    unused = ("infra", "infra1", "infra2", "gyro", "accel", "motion")
+    assert parameters == {"align_depth.enable": True} | {
+        f"enable_{name}": False for name in unused
+    }
+    assert "parameters |= REALSENSE_PARAMETERS" in LAUNCH_FILE.read_text()

@@ -48,6 +48,22 @@ def driver_remappings(prefix: str, topics: Mapping[str, str]) -> list[tuple[str,
     ]
 
 
+def device_value(driver: str, device: str) -> str | int:
+    """Return the value of a driver's parameter that chooses the camera.
+
+    Args:
+        driver: Name of its package.
+        device: As given to launch.
+    """
+    if driver == "camera_ros" and device.isdigit():
+        return int(device)
+    if driver == "realsense2_camera":
+        # In the file that launch writes, some serial numbers would be numbers (038322250306),
+        # which the driver refuses. It takes a _ away.
+        return f"_{device.removeprefix('_')}"
+    return device
+
+
 def upright_frame(frame: str) -> str:
     """Return the name for a frame with z up at a camera, as RViz turns its view about z only.
 
