@@ -7,7 +7,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from pandapose_ros.node.launch_arguments import camera_names, upright_frame
+from pandapose_ros.node.launch_arguments import camera_names, images_frame, upright_frame
 from pandapose_ros.node.packages import require_package
 
 SHARE = Path(__file__).resolve().parents[1]
@@ -33,8 +33,9 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         "fixed_frame",
-        default_value="camera_optical_frame",
-        description="RViz's fixed frame; for a camera frame, a frame with z up is published",
+        default_value="",
+        description="RViz's fixed frame; for a camera frame, a frame with z up is published; "
+        "empty: that of a camera that is started, else camera_optical_frame",
     ),
     DeclareLaunchArgument(
         "foxglove",
@@ -62,11 +63,19 @@ def start_displays(context: LaunchContext) -> list[Node]:
     """Return the nodes of the displays asked for."""
     values = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
     values["use_sim_time"] = values["use_sim_time"].lower()
+    values["fixed_frame"] = values["fixed_frame"] or started_frame(context)
     displays = {"rviz": rviz, "foxglove": foxglove, "view": viewer}
     nodes = [start(values) for name, start in displays.items() if values[name] == "true"]
     if values["rviz"] == "true" and upright_frame(values["fixed_frame"]):
         nodes.append(upright_publisher(values["fixed_frame"]))
     return nodes
+
+
+def started_frame(context: LaunchContext) -> str:
+    """Return the frame of the camera that camera.launch.py starts, if it is included too."""
+    camera = LaunchConfiguration("camera", default="none").perform(context)
+    frame = LaunchConfiguration("camera_frame", default="camera_optical_frame").perform(context)
+    return images_frame(camera, frame)
 
 
 def rviz(values: dict[str, str]) -> Node:

@@ -7,9 +7,15 @@ import pytest
 import rclpy
 import yaml
 
-from pandapose_ros.node.launch_arguments import device_value, driver_remappings, input_topics
+from pandapose_ros.node.launch_arguments import (
+    device_value,
+    driver_remappings,
+    images_frame,
+    input_topics,
+)
 
 LAUNCH_FILE = Path(__file__).parents[1] / "launch" / "camera.launch.py"
+SHOW_FILE = LAUNCH_FILE.with_name("show.launch.py")
 
 
 @pytest.mark.parametrize("prefix", ["", "~/"])
@@ -84,3 +90,12 @@ def test_a_realsense_starts_only_the_streams_that_are_used():
         f"enable_{name}": False for name in unused
     }
     assert "parameters |= REALSENSE_PARAMETERS" in LAUNCH_FILE.read_text()
+
+
+def test_rviz_starts_in_the_frame_of_the_camera_that_is_started():
+    assert images_frame("v4l2_camera", "front_optical_frame") == "front_optical_frame"
+    assert images_frame("none", "camera_optical_frame") == "camera_optical_frame"
+    # It names its frames itself.
+    assert images_frame("realsense2_camera", "front") == "camera_color_optical_frame"
+    source = SHOW_FILE.read_text()
+    assert 'values["fixed_frame"] = values["fixed_frame"] or started_frame(context)' in source

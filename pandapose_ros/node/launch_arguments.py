@@ -64,6 +64,16 @@ def device_value(driver: str, device: str) -> str | int:
     return device
 
 
+def images_frame(camera: str, camera_frame: str) -> str:
+    """Return the frame_id of the images of a camera that is started.
+
+    Args:
+        camera: Its driver.
+        camera_frame: What drivers that can choose it were told.
+    """
+    return "camera_color_optical_frame" if camera == "realsense2_camera" else camera_frame
+
+
 def upright_frame(frame: str) -> str:
     """Return the name for a frame with z up at a camera, as RViz turns its view about z only.
 
