@@ -46,7 +46,7 @@ def test_who_is_out_of_sight_is_predicted_then_lost(walk):
     for unknown in (gone.joints, gone.keypoints, gone.box_xyxy):
         assert np.isnan(unknown).all()
     assert stream() == []
-    assert states(stream(sighting(joints[20], K))) == [(1, NEW)]
+    assert states(stream(sighting(joints[20], K))) == [(0, TRACKED)]
 
 
 @pytest.mark.parametrize(("change", "moves"), [(0.005, True), (0.5, False)])
@@ -280,8 +280,10 @@ def test_age_goes_by_the_stamps_from_new_to_lost(walk):
     assert (predicted.state, predicted.age) == (PREDICTED, pytest.approx(1.45))
     (gone,) = stream(step=0.2)
     assert (gone.state, gone.age) == (LOST, pytest.approx(1.45))
-    (other,) = stream(seen)
-    assert (other.id, other.age) == (1, 0)
+    (again,) = stream(seen, step=0.5)
+    assert (again.id, again.state, again.age) == (0, TRACKED, pytest.approx(2.15))
+    other = Stream(memory_time=0.0, prediction_time=0.0)
+    assert [other(*people)[0].age for people in ([seen], [], [seen])] == [0, 0, 0]
     (pose,) = Stream(tracking=False)(seen)
     assert pose.age == 0
 

@@ -115,6 +115,14 @@ class EstimatorConfig:
         high=10.0,
         live=True,
     )
+    memory_time: float = option(
+        3.0,
+        "How long a lost person is remembered, to get the same ID if seen again; recognised by "
+        "place, body and clothes; 0: never [s]",
+        low=0.0,
+        high=60.0,
+        live=True,
+    )
     smoothing: bool = option(
         False, "Smooth the 3D output over time (one euro filter); off: raw estimates", live=True
     )

@@ -74,7 +74,7 @@ def association_cost(
     nearest = min(in_image, float(np.linalg.norm(exchanged, axis=-1)[used].mean()) / size)
     shape = np.linalg.norm(expected.joints - seen.joints, axis=-1)
     in_shape = float(np.mean(shape[np.isfinite(shape)])) if np.isfinite(shape).any() else 0.0
-    in_depth = _depth_difference(expected, expected_size, seen, seen_size)
+    in_depth = depth_difference(expected, expected_size, seen, seen_size)
     reach = min(_REACH + _REACH_PER_SECOND * max(gap, doubt), _REACH_LIMIT)
     if nearest > reach or in_depth > _DEPTH_LIMIT:
         return np.inf
@@ -94,10 +94,11 @@ def cost_of_clothes(followed: Array | None, seen: Array | None) -> float:
     """
     if followed is None or seen is None:
         return 0.0
-    return difference_of_clothes(followed, seen) / _FAR_IN_CLOTHES
+    difference = difference_of_clothes(followed, seen)
+    return difference / _FAR_IN_CLOTHES if np.isfinite(difference) else 0.0
 
 
-def _depth_difference(expected: Pose, expected_size: float, seen: Pose, seen_size: float) -> float:
+def depth_difference(expected: Pose, expected_size: float, seen: Pose, seen_size: float) -> float:
     """Compare distances from the camera: the roots', or the sizes in the image without them.
 
     Roots of different sources do not compare: a child is much nearer by a depth image than by the

@@ -51,12 +51,12 @@ def difference_of_clothes(one: Array, other: Array) -> float:
         other: The same of another, or the same person.
 
     Returns:
-        The mean over torso and thighs, as far as known of both; 0 if nothing is.
+        The mean over torso and thighs, as far as known of both; NaN if nothing is.
     """
     difference = (one - other) * (_LIGHTNESS_WEIGHT, 1.0, 1.0)
     distances = np.linalg.norm(difference, axis=1)
     known = np.isfinite(distances)
-    return float(distances[known].mean()) if known.any() else 0.0
+    return float(distances[known].mean()) if known.any() else np.nan
 
 
 def _places(

@@ -1,11 +1,13 @@
 """One person over time: where they were and should be, and how their body is shaped."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pandapose_ros.people.clothes import difference_of_clothes
 from pandapose_ros.people.region import Region
 from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 
@@ -24,6 +26,12 @@ _SIDES_MEMORY = 0.4
 # How the errors of a prediction grow [m/s]: of the root, of a joint about it.
 _ROOT_DRIFT = 0.5
 _JOINT_DRIFT = 0.8
+# Nobody's clothes look so different from image to image [CIELAB's unit], once they have been
+# seen so often; and for how long a body in others may be the same person's, as somebody passes in
+# front [s].
+_OTHER_CLOTHES = 12.0
+_KNOWN_CLOTHES = 2
+_LONGEST_DOUBT = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +64,14 @@ class _Place:
     root_source: RootSource
 
 
+@dataclass(frozen=True)
+class _Before:
+    """Where a person was before somebody in other clothes was seen there."""
+
+    last: Sighting
+    places: Sequence[_Place]
+
+
 @dataclass(eq=False)
 class Track:
     """What is known of one person.
@@ -73,6 +89,7 @@ class Track:
         places: Where the person was in the last images.
         has_other_lens: Whether the intrinsics of these images no longer hold: what was measured
             by them does not compare with what is seen next.
+        before: How it was before the body that is followed wore other clothes; None: it does not.
     """
 
     id: int
@@ -85,6 +102,7 @@ class Track:
     sides: float = 0.0
     places: deque[_Place] = field(default_factory=lambda: deque(maxlen=_HISTORY))
     has_other_lens: bool = False
+    before: _Before | None = None
 
     def see(self, sighting: Sighting, now: float) -> None:
         """Take in where the person is now."""
@@ -92,21 +110,62 @@ class Track:
         gap = self.gap(now) if self.places else 0.0
         self.sides = min(self.sides + (-gap if sighting.is_exchanged else gap), _SIDES_MEMORY)
         if sighting.turned_from is not None:
-            # What was known was wrong.
+            # What was known was wrong, and what is seen now is not quite right.
             self.shape, self.clothes, self.sightings, self.sides = None, None, 0, 0.0
             self.places.clear()
+            sighting = replace(sighting, clothes=None)
         if self.has_other_lens:
             self.places.clear()
             self.has_other_lens = False
+        self._doubt(sighting)
         # At first the mean of all, later of about the last second.
         share = min(max(gap / _SHAPE_MEMORY, 1 / (self.sightings + 1)), 1.0)
-        self.shape = _mean(self.shape, joints, share)
-        if sighting.clothes is not None:
-            self.clothes = _mean(self.clothes, sighting.clothes, share)
-        self.sightings += 1
+        if self.before is None:
+            self.shape = _mean(self.shape, joints, share)
+            if sighting.clothes is not None:
+                self.clothes = _mean(self.clothes, sighting.clothes, share)
+            self.sightings += 1
         self.last = sighting
         pose, centre = sighting.pose, np.asarray(sighting.next_region.centre)
         self.places.append(_Place(now, centre, pose.root, pose.root_source))
+
+    def _doubt(self, sighting: Sighting) -> None:
+        """Keep where the person was while somebody in other clothes is seen there."""
+        difference = self._difference_of_clothes(sighting)
+        is_unknown = not self.places or self.sightings < _KNOWN_CLOTHES
+        if is_unknown or difference <= _OTHER_CLOTHES:
+            self.before = None
+        elif difference > _OTHER_CLOTHES and self.before is None:  # not NaN: unknown for now
+            self.before = _Before(self.last, tuple(self.places))
+
+    def is_somebody_else(self, sighting: Sighting, now: float) -> bool:
+        """Tell whether the body that is followed has been another one for some time by now."""
+        # Not NaN: unknown in this image.
+        if self.before is None or not self._difference_of_clothes(sighting) > _OTHER_CLOTHES:
+            return False
+        return now - self.before.places[-1].time > _LONGEST_DOUBT
+
+    def gone_back(self) -> "Track":
+        """Return what was known before the body that is followed wore other clothes."""
+        if self.before is None:
+            return self
+        places = deque(self.before.places, maxlen=_HISTORY)
+        return replace(self, last=self.before.last, places=places, before=None)
+
+    def come_back(self) -> None:
+        """Follow the person anew from what is seen next."""
+        self.sightings, self.sides, self.before = 0, 0.0, None
+        self.places.clear()
+
+    def forget_clothes(self) -> None:
+        """Take the clothes that are seen next for the person's, as in another light."""
+        self.clothes, self.before = None, None
+
+    def _difference_of_clothes(self, sighting: Sighting) -> float:
+        """Return how unlike the person's the clothes are, CIELAB's unit; NaN: not known."""
+        if self.clothes is None or sighting.clothes is None:
+            return np.nan
+        return difference_of_clothes(self.clothes, sighting.clothes)
 
     def knows_sides(self, now: float) -> bool:
         """Tell whether it is known by now which side is left, whatever the landmark net says."""

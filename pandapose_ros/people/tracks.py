@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.people.association import assign, association_cost, cost_of_clothes
+from pandapose_ros.people.lost_people import LostPeople, may_be_same
 from pandapose_ros.people.region import Region
 from pandapose_ros.people.sides import Followed
 from pandapose_ros.people.track import Sighting, Track, no_votes
@@ -64,7 +65,7 @@ class Tracks:
     """Follow the people of one camera.
 
     Who is not seen in an image is predicted for `config.prediction_time`, then lost; who is seen
-    again before that keeps the number.
+    again before that, or before `config.memory_time` is over, keeps the number.
 
     Source:
         Our choice: the paper is about single images.
@@ -83,6 +84,7 @@ class Tracks:
     def reset(self) -> None:
         """Forget everybody."""
         self._tracks: list[Track] = []
+        self._lost_people = LostPeople()
         self._now = 0.0
         self._image_size = (0, 0)
 
@@ -134,7 +136,7 @@ class Tracks:
             sightings: Everybody seen in it, each once.
             now: Stamp of the image, seconds.
             image_size: (width, height), pixels. Nobody is followed into another size.
-            config: prediction_time, max_people and tracking count here.
+            config: prediction_time, memory_time, max_people and tracking count here.
 
         Returns:
             At most `max_people` poses that are NEW, TRACKED or PREDICTED, longest followed first,
@@ -153,13 +155,15 @@ class Tracks:
             else:
                 unseen.append(track)
         known = set(seen.values())
-        poses += [self._new(s, now) for i, s in enumerate(sightings) if i not in known]
+        newcomers = [s for i, s in enumerate(sightings) if i not in known]
+        poses += self._welcome(newcomers, now, config.memory_time)
         for track in unseen:
             may_return = track.gap(now) < config.prediction_time and track.age > 0
             if may_return and len(poses) < config.max_people:
                 poses.append(self._predicted(track, now, config.prediction_time))
             else:
                 self._tracks.remove(track)
+                self._lost_people.remember(track)
                 lost.append(track.lost())
         self._now = now
         return sorted(poses, key=lambda pose: pose.id) + lost
@@ -199,7 +203,20 @@ class Tracks:
                 row = regions.index(sighting.turned_from)
                 costs[row], costs[:, column] = np.inf, np.inf
                 costs[row, column] = 0.0
-        return {self._tracks[row]: column for row, column in assign(costs)}
+        return dict(self._without_somebody_else(assign(costs), sightings, now))
+
+    def _without_somebody_else(
+        self, pairs: Sequence[tuple[int, int]], sightings: Sequence[Sighting], now: float
+    ) -> Iterator[tuple[Track, int]]:
+        """Let nobody go on with the body of somebody else, as of one who has passed in front."""
+        for row, column in pairs:
+            track, sighting = self._tracks[row], sightings[column]
+            if sighting.turned_from is None and track.is_somebody_else(sighting, now):
+                if not may_be_same(track.gone_back(), sighting, now):
+                    self._tracks[row] = track.gone_back()
+                    continue
+                track.forget_clothes()  # the light is another
+            yield track, column
 
     def _looked_at(self, track: Track, now: float) -> Region:
         """Return the region where somebody followed is looked for."""
@@ -219,6 +236,20 @@ class Tracks:
                 if np.hypot(*np.subtract(place.centre, region.centre)) <= _NEAR * region.size
             )
             for region in regions
+        ]
+
+    def _welcome(self, newcomers: Sequence[Sighting], now: float, longest: float) -> list[Pose]:
+        """Name people who are not followed: as before, if they were lost a short while ago."""
+        self._lost_people.forget(now, longest)
+        known = self._lost_people.recognise(newcomers, now)
+        for track in known.values():
+            track.come_back()
+            self._tracks.append(track)
+        return [
+            self._tracked(known[number], newcomer, now)
+            if number in known
+            else self._new(newcomer, now)
+            for number, newcomer in enumerate(newcomers)
         ]
 
     def _new(self, sighting: Sighting, now: float) -> Pose:
