@@ -50,7 +50,7 @@ class LostPeople:
         """Tell who of those seen has been lost before; they are remembered no longer.
 
         Args:
-            sightings: People whom nobody knows who is followed.
+            sightings: People who are none of those followed.
             now: Time of the image, seconds.
 
         Returns:

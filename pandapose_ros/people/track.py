@@ -89,7 +89,8 @@ class Track:
         places: Where the person was in the last images.
         has_other_lens: Whether the intrinsics of these images no longer hold: what was measured
             by them does not compare with what is seen next.
-        before: How it was before the body that is followed wore other clothes; None: it does not.
+        before: Where the person was before the body that is followed wore other clothes; None: it
+            does not.
     """
 
     id: int
