@@ -40,7 +40,8 @@ def test_each_size_is_made_once_when_it_is_needed():
     assert function.sizes == []
     for people in (3, 4, 3):
         batches(torch.zeros(people, 4), torch.ones(people, 1))
-    assert function.sizes == [4, 4, 4, 4]  # made, then run three times
+    assert function.sizes == [4, 4, 4]  # without a graph nothing is run to make it
+    assert list(batches._batches) == [4]
 
 
 def test_the_next_greater_size_serves():

@@ -24,15 +24,17 @@ Function = Callable[..., Tensor]
 
 
 class FixedBatch:
-    """Run a function for one number of people, from the same memory to the same memory.
+    """Run a function for one number of people, from the same memory.
 
     Attributes:
         inputs: Where the function reads; to be written to.
-        outputs: Where `run` leaves the results, until it runs again.
+        outputs: What `run` leaves, until it runs again.
     """
 
+    outputs: Tensor
+
     def __init__(self, function: Function, inputs: Sequence[Tensor]) -> None:
-        """Run once.
+        """Run nothing yet.
 
         Args:
             function: Of tensors [size, ...] to [size, ...]; a person's result must not depend
@@ -41,11 +43,10 @@ class FixedBatch:
         """
         self.inputs = list(inputs)
         self._function = function
-        self.outputs = function(*self.inputs)
 
     def run(self) -> None:
         """Compute the outputs of the present inputs."""
-        self.outputs.copy_(self._function(*self.inputs))
+        self.outputs = self._function(*self.inputs)
 
 
 class CapturedBatch(FixedBatch):
