@@ -62,7 +62,7 @@ def test_ten_people_are_found_one_look_after_another_and_kept(estimator, size, l
     images = benchmark.crowds(benchmark.clip_images(), 10, size)
     shown = [image[..., ::-1] for image in images]
     estimator.update(replace(estimator.config, max_people=10, detection_interval=1))
-    told = measure_frames(estimator, shown, 10, 5, benchmark._WARM_UP, seconds=600.0)
+    told = measure_frames(estimator, shown, 10, repeats=3, warm_up=2, seconds=600.0)
     assert least <= told["people"] <= 10
 
 
@@ -118,7 +118,7 @@ def test_benchmark_measures_stages_and_the_way_through_dds(tmp_path):
     out = tmp_path / "result.json"
     options = "--people 1 --sizes 640x480 --frame-sizes --batches 1 --local-anchors 2 16"
     options += " --paper-batches"
-    few = "--repeats 4 --seconds 3 --threads 1"
+    few = "--repeats 4 --seconds 1 --threads 1"
     assert main.main(["benchmark", "--out", str(out), *options.split(), *few.split()]) == 0
     result = json.loads(out.read_text())
     (frames,) = result["frames"]
@@ -164,7 +164,7 @@ def test_benchmark_measures_one_pass_and_the_papers_network_without_ros(tmp_path
     assert result["end_to_end"] == []
     assert set(result["precision"]) == {"name", "graphs", "people", "error_mm"}
     assert result["precision"]["name"] == "fp32"
-    assert result["precision"]["people"] >= 25
+    assert result["precision"]["people"] >= 15  # in 17 images
     assert 0 <= result["precision"]["error_mm"] < 0.1
     (frames,), (networks,), (paper,) = (result[kind] for kind in ("frames", "networks", "paper"))
     stages = frames["one_pass"]["mean"] + frames["place_and_track"]["mean"]

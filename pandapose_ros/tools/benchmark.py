@@ -156,7 +156,7 @@ def _measure_here(args: argparse.Namespace) -> dict:
         measured = measure_networks(estimator, people, args.repeats, args.seconds)
         result["networks"].append({"people": people} | measured)
     _tell("precision")
-    rgb = [np.ascontiguousarray(image[..., ::-1]) for image in images]
+    rgb = [np.ascontiguousarray(image[..., ::-1]) for image in images[:_IMAGES]]  # each once
     result["precision"] = measure_precision(estimator, rgb)
     for people in args.paper_batches:
         _tell(f"the paper's network, {people} people")
