@@ -34,8 +34,14 @@ ARMS = {
     "layers": (2, 3),
     "depth_bins": (16, 64, 128),
 }
-EVERY_ARM = [{name: value} for name, values in ARMS.items() for value in values]
-EVERY_ARM.append({"anchors": "none", "joint_places": "learned"})
+# Of each option one value is that of `SMALL`, which is there once.
+EVERY_ARM = [{}, {"anchors": "none", "joint_places": "learned"}]
+EVERY_ARM += [
+    {name: value}
+    for name, values in ARMS.items()
+    for value in values
+    if value != getattr(SMALL, name)
+]
 
 
 def build(**changes):

@@ -13,8 +13,9 @@ import torch
 from clip_images import clip_frames
 from torch import nn
 
-from pandapose_ros.checkpoint import save_weights
+from pandapose_ros.checkpoint import HRNET_KEY, save_weights
 from pandapose_ros.config import EstimatorConfig, ModelConfig
+from pandapose_ros.data.file_identity import file_sha256
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.geometry import intrinsics_from_field_of_view
 from pandapose_ros.model.blazepose import LANDMARK_OUTPUTS
@@ -158,22 +159,26 @@ def test_exports_are_kept_and_renewed(reference, exported, folder):
     assert landmarks.stat().st_mtime_ns == files[landmarks]  # not exported with it
 
 
-def test_kept_networks_that_are_broken_are_made_anew(reference, exported, folder, tmp_path):
+def test_kept_networks_that_are_broken_are_made_anew(reference, exported, folder, small, tmp_path):
     net, config = reference.networks.landmark_net, EstimatorConfig(device="cpu", threads=1)
     config = replace(config, runtime="onnxruntime", model_dir=str(tmp_path))
     folder, digest = shutil.copytree(folder, tmp_path / "exported"), "a" * 64
+    next(folder.glob("lifter-*")).unlink()
+    load_or_export(small, net, digest, folder)  # made is the lifter alone
     kept = {path: path.read_bytes() for path in sorted(folder.iterdir())}
     whole, other = kept.items()
-    half, nothing, zeros = whole[1][: len(whole[1]) // 2], b"", bytes(len(other[1]))
-    for path, broken in ((whole[0], half), (other[0], nothing), (other[0], zeros)):
+    half, zeros = whole[1][: len(whole[1]) // 2], bytes(len(other[1]))
+    with pytest.raises(Exception, match="No graph was found"):
+        OnnxLifter(b"", 1, small)
+    for path, broken in ((whole[0], half), (other[0], zeros)):
         path.write_bytes(broken)
         with pytest.warns(UserWarning, match=f"{folder} cannot be opened: exporting them anew"):
-            networks = open_networks(config, reference.network, net, digest)
+            networks = open_networks(config, small, net, digest)
         assert networks.runtime == "onnxruntime"
         assert path.stat().st_size == len(kept[path])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        open_networks(config, reference.network, net, digest)
+        open_networks(config, small, net, digest)
 
 
 def test_a_full_disk_keeps_no_part_of_a_file(reference, small, tmp_path):
@@ -239,8 +244,8 @@ def test_networks_on_hrnet_are_exported_with_the_weights_of_its_file(tmp_path, c
     for parameter in network.heads.parameters():
         nn.init.normal_(parameter, std=0.3)  # their last layers start at zero
     weights, coco, out = tmp_path / "w.safetensors", tmp_path / "hrnet.pth", tmp_path / "net.onnx"
-    save_weights(weights, network, {})
     torch.save(network.backbone.state_dict(), coco)
+    save_weights(weights, network, {HRNET_KEY: file_sha256(coco)})
     command = ["export", str(out), "--weights", str(weights)]
     assert main.main(command) == 1
     assert "hrnet_w32 need its COCO file: --backbone-weights" in capsys.readouterr().err
