@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from clip_images import clip_frames
 from geometry_msgs.msg import TransformStamped
+from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from rclpy.time import Time
 from recordings import STORE, messages, read_skeletons, run_tool, write_recording
@@ -17,9 +19,10 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from sensor_msgs.msg import Image
 from tf2_msgs.msg import TFMessage
 
-from pandapose_ros.bags import join_bags, new_bag
+from pandapose_ros.bags import CheckedReader, join_bags, new_bag
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.msg import Skeleton3D
+from pandapose_ros.node.bag_player import BagPlayer
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.stamps import nanoseconds
 
@@ -132,15 +135,17 @@ def test_depth_and_tf_after_an_image_count_and_losses_are_told(frames, tmp_path)
         assert 0.05 < skeleton.root_position.z - distance < 0.25
 
 
-def test_what_cannot_be_used_is_no_success(frames, tmp_path):
+def test_depth_that_the_node_does_not_use_is_refused(graph, frames, tmp_path):
     write_robot(tmp_path / "in", frames[:1], [2.0])
-    settings = tmp_path / "settings.yaml"
-    settings.write_text("/**:\n  ros__parameters: {depth_window: 0.0}\n")
-    options = ("--depth", "/cam/depth", "--params-file", settings)
-    done = run_tool(tmp_path / "in", tmp_path / "out", *options)
-    assert done.returncode == 1
-    assert "pose_node does not subscribe to /cam/depth of the recording" in done.stderr
-    assert not (tmp_path / "out").exists()
+    remaps = ["--ros-args", "-r", "image:=/cam/image_raw", "-r", "depth:=/cam/depth"]
+    parameters = [Parameter("depth_window", value=0.0)]
+    options = {"cli_args": remaps, "parameter_overrides": parameters}
+    node = graph.add(PoseNode(context=graph.context, **options))
+    assert node.start()
+    player = graph.add(Node("player", context=graph.context))
+    text = "pose_node does not subscribe to /cam/depth of the recording"
+    with CheckedReader(tmp_path / "in") as beside, pytest.raises(RuntimeError, match=text):
+        BagPlayer(player, node, graph.executor, beside, "/cam/image_raw", ["depth"])
 
 
 def test_an_interrupted_run_goes_on_after_what_is_done(frames, tmp_path):
@@ -163,6 +168,7 @@ def test_an_interrupted_run_goes_on_after_what_is_done(frames, tmp_path):
     done = run_tool(*arguments[1:])
     assert done.returncode == 0, done.stderr
     assert "1 of 2 topics are already done" in done.stdout
+    assert not list(tmp_path.glob(".*"))
     for camera in ("left", "right"):
         assert len(read_skeletons(out, f"/{camera}/pose_node/skeletons")) == 1
     again = run_tool(*arguments[1:])

@@ -21,7 +21,7 @@ from pandapose_ros.msg import Skeleton3D
 from pandapose_ros.node.detections import boxes_from_message
 from pandapose_ros.node.stamps import nanoseconds
 
-pytestmark = pytest.mark.usefixtures("foreign_messages")
+pytestmark = pytest.mark.usefixtures("foreign_messages", "opened_once")
 TYPE = "vision_msgs/msg/Detection2DArray"
 
 
@@ -257,6 +257,8 @@ def test_the_bag_tool_uses_recorded_boxes(tmp_path, monkeypatch, box):
     settings = tmp_path / "settings.yaml"
     settings.write_text("/**: {ros__parameters: {use_detections: true}}")
     done = run_tool(tmp_path / "in", tmp_path / "again", "--params-file", settings)
+    assert done.returncode == 1
     assert "pose_node does not subscribe to /detections of the recording" in done.stderr
+    assert not (tmp_path / "again").exists()
     done = run_tool(tmp_path / "in", tmp_path / "again", "--detections", "/image_raw")
     assert f"is of sensor_msgs/msg/Image, but --detections needs {TYPE}; its other" in done.stderr
