@@ -239,6 +239,41 @@ def foreign_messages():
         yield
 
 
+@pytest.fixture(scope="session")
+def opened():
+    """Landmark nets and networks by what they were opened with."""
+    return {}
+
+
+@pytest.fixture
+def opened_once(opened, monkeypatch):
+    """Nodes have the same networks, where opening them is not what is tested.
+
+    Nobody changes these: a node's own are its estimator, with its detectors and its people.
+    """
+    import pandapose_ros.estimator as module
+
+    open_landmark_net, open_networks = module.open_landmark_net, module.open_networks
+
+    def landmark_net(*files):
+        if files not in opened:
+            opened[files] = open_landmark_net(*files)
+        return opened[files]
+
+    def networks(config, network, net, digest):
+        chosen = (config.runtime, config.precision, config.threads, config.model_dir)
+        key = (digest, net.device, *chosen)
+        if key not in opened:
+            result = open_networks(config, network, net, digest)
+            if result.runtime != "onnxruntime":  # others may be changed by running
+                return result
+            opened[key] = result
+        return opened[key]
+
+    monkeypatch.setattr(module, "open_landmark_net", landmark_net)
+    monkeypatch.setattr(module, "open_networks", networks)
+
+
 @pytest.fixture
 def make_node(graph):
     """Return a function that makes a pose_node with some parameters set."""

@@ -7,6 +7,8 @@ from test_node_cameras import Pair
 
 from pandapose_ros.skeleton import H36M_17
 
+pytestmark = pytest.mark.usefixtures("opened_once")
+
 
 def test_people_reach_ros4hri_and_foxglove(
     foreign_messages, graph, make_node, make_camera, walker

@@ -9,6 +9,7 @@ from sensor_msgs.msg import CameraInfo
 
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
 
+pytestmark = pytest.mark.usefixtures("opened_once")
 SUCCESS = TransitionCallbackReturn.SUCCESS
 IN_USE = "camera_info on /camera_info has come and is in use"
 OVERRIDE = "qos_overrides./camera_info.subscription"

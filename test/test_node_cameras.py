@@ -11,6 +11,8 @@ from pandapose_ros.msg import Skeleton3DArray
 from pandapose_ros.node.pose_node import PoseNode
 from pandapose_ros.node.worker import Frame
 
+pytestmark = pytest.mark.usefixtures("opened_once")
+
 
 @pytest.fixture
 def make_node(make_node):

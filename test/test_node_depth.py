@@ -14,6 +14,7 @@ from pandapose_ros.node.depth import depth_from_message
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
 from pandapose_ros.node.stamps import nanoseconds
 
+pytestmark = pytest.mark.usefixtures("opened_once")
 WARN = DiagnosticStatus.WARN
 
 

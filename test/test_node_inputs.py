@@ -17,6 +17,8 @@ from std_msgs.msg import String
 
 from pandapose_ros.node import inputs
 
+pytestmark = pytest.mark.usefixtures("opened_once")
+
 
 @pytest.fixture
 def make_node(make_node):

@@ -14,6 +14,7 @@ from pandapose_ros.msg import Skeleton3DArray
 from pandapose_ros.node.outputs import MOST_AT_ONCE
 from pandapose_ros.node.stamps import nanoseconds
 
+pytestmark = pytest.mark.usefixtures("opened_once")
 SUCCESS = TransitionCallbackReturn.SUCCESS
 MS = 10**6
 

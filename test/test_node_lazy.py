@@ -11,6 +11,7 @@ from visualization_msgs.msg import MarkerArray
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D, Skeleton3DArray, SkeletonInfo
 from pandapose_ros.node import inputs, jumps
 
+pytestmark = pytest.mark.usefixtures("opened_once")
 RESULTS = {
     "skeletons": Skeleton3DArray,
     "markers": MarkerArray,

@@ -3,6 +3,7 @@
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
 
+pytestmark = pytest.mark.usefixtures("opened_once")
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 IMAGE = "qos_overrides./image.subscription"
 

@@ -6,6 +6,8 @@ from rosgraph_msgs.msg import Clock
 from pandapose_ros.msg import Skeleton3D
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
 
+pytestmark = pytest.mark.usefixtures("opened_once")
+
 
 @pytest.fixture
 def node(make_node):

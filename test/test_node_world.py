@@ -24,6 +24,7 @@ from pandapose_ros.node.estimate import Estimate, Placed
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
 from pandapose_ros.node.world import SharedWorld, World
 
+pytestmark = pytest.mark.usefixtures("opened_once")
 SUCCESS = TransitionCallbackReturn.SUCCESS
 # How a camera looks along its robot's x axis: optical axes in REP 103's body axes.
 OPTICAL = Rotation.from_matrix([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
