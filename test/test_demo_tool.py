@@ -1,6 +1,5 @@
 """What `pandapose demo` makes of its arguments, before and while it runs."""
 
-import json
 import re
 from xml.etree import ElementTree
 
@@ -40,13 +39,6 @@ def run(*arguments):
 def test_a_node_reads_any_text(text):
     argument = node_command("viewer", "", {"source": text}, {})[-1]
     assert yaml.safe_load(argument.removeprefix("source:=")) == text
-
-
-def test_names_with_an_apostrophe_are_read_and_written(short, old):
-    out = old[0].parent
-    assert run(short, "--out", out) == 0
-    assert json.loads((out / "summary.json").read_text())["frames"] == 5
-    assert all(file.read_bytes() != b"old" for file in old)
 
 
 def test_nothing_is_removed_for_a_video_that_is_not_there(old, tmp_path, capsys):

@@ -132,12 +132,13 @@ def test_what_is_too_wide_for_the_codec_is_shrunk(tmp_path, rate, name, widest):
 
 def test_several_crops_are_the_estimators(picture, tmp_path):
     image = clip_frames(1)[0]
+    estimator = PoseEstimator(EstimatorConfig(tracking=False, detection_tiles=100))
+    (other,) = estimator.estimate(image)
     for crops, options in ((8, ()), (3, ("--crops-per-person", 3))):
         out = tmp_path / str(crops)
         assert run(picture, "--out", out, *options) == 0
         ((record,),) = [frame["people"] for frame in json.loads((out / "poses.json").read_text())]
-        config = EstimatorConfig(tracking=False, detection_tiles=100, crops_per_person=crops)
-        (pose,) = PoseEstimator(config).estimate(image)
+        estimator.update(replace(estimator.config, crops_per_person=crops))
+        (pose,) = estimator.estimate(image)
         np.testing.assert_allclose(record["joints"], pose.joints, atol=1e-3)
-        (other,) = PoseEstimator(replace(config, crops_per_person=1)).estimate(image)
         assert np.abs(np.array(record["joints"]) - other.joints).max() > 2e-3

@@ -70,17 +70,17 @@ def test_estimate_writes_pictures_and_json(pictures, tmp_path):
         assert cv2.imread(str(tmp_path / f"{record['frame']}.jpg")) is not None
 
 
-def test_a_video_keeps_its_own_time_and_the_lost_are_not_counted(tmp_path):
+def test_a_video_keeps_its_own_time_and_the_lost_are_not_counted(tmp_path, capsys):
     seen = clip_frames(3)
     write_video(tmp_path / "slow.mp4", seen + 8 * [np.full_like(seen[0], 90)])
-    done = run_tool("estimate", tmp_path / "slow.mp4", "--out", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
+    command = ["estimate", str(tmp_path / "slow.mp4"), "--out", str(tmp_path / "out")]
+    assert main.main(command) == 0
     records = json.loads((tmp_path / "out" / "poses.json").read_text())
     states = [person["state"] for record in records for person in record["people"]]
     assert states[:3] == ["NEW", "TRACKED", "TRACKED"]
     # prediction_time is 0.3 s: three images at 10 Hz, the last of which may be a rounding late.
     assert states[3:] in (["PREDICTED"] * 2, ["PREDICTED"] * 3)
-    assert f"11 frames, {len(states)} skeletons" in done.stdout
+    assert f"11 frames, {len(states)} skeletons" in capsys.readouterr().out
 
 
 def held(part):
@@ -102,11 +102,11 @@ def test_a_long_video_fits_into_memory_and_looks_alike(pictures):
 
 
 @pytest.mark.parametrize("name", ["missing.png", "missing.mp4"])
-def test_estimate_names_an_unreadable_input(name, tmp_path):
-    done = run_tool("estimate", tmp_path / name, "--out", tmp_path / "out")
-    assert done.returncode == 1
-    assert name in done.stderr
-    assert "Traceback" not in done.stderr
+def test_estimate_names_an_unreadable_input(name, tmp_path, capsys):
+    assert main.main(["estimate", str(tmp_path / name), "--out", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().err
+    assert name in told
+    assert "Traceback" not in told
 
 
 def test_nothing_that_is_read_is_overwritten(pictures, tmp_path, capsys):
@@ -158,35 +158,36 @@ def test_demo_gives_no_error_when_frames_cannot_be_told_apart():
     assert demo.measure_error(recording, np.zeros((2, 17, 3)))["mpjpe_mm"] is None
 
 
+def test_demo_without_a_truth_knows_no_field_of_view_and_no_error():
+    assert "field_of_view" not in demo.describe_camera(str(CLIP), None, 5.0)
+    recording = Recording([0], [b""], [Result(0, 10, [])])
+    assert "mpjpe_mm" not in demo.summarise(recording, None)
+
+
 def test_demo_runs_real_nodes_and_writes_its_summary(tmp_path):
-    # The first images of the clip, at half its speed; three processes over DDS.
-    write_video(tmp_path / "short.mp4", clip_frames(15))
+    # The first images of the clip, at half its speed; three processes over DDS. And apostrophes.
+    video, out = tmp_path / "it's short.mp4", tmp_path / "o'ut"
+    write_video(video, clip_frames(15))
     truth = np.load(CLIP.with_suffix(".npz"), allow_pickle=False)
-    np.savez(tmp_path / "short.npz", joints=truth["joints"][:15], K=truth["K"], fps=10.0)
-    (tmp_path / "demo").mkdir()
-    old, photograph = (tmp_path / "demo" / name for name in ("99990.jpg", "20240101_120000.jpg"))
-    for path in (old, photograph):
-        path.touch()
-    done = run_tool(
-        "demo",
-        tmp_path / "short.mp4",
-        "--truth",
-        tmp_path / "short.npz",
-        "--out",
-        tmp_path / "demo",
-        "--rate",
-        "5",
-    )
+    np.savez(video.with_suffix(".npz"), joints=truth["joints"][:15], K=truth["K"], fps=10.0)
+    out.mkdir()
+    old, photograph = (out / name for name in ("99990.jpg", "20240101_120000.jpg"))
+    replaced = [out / name for name in ("recording.npz", "00000.jpg", "annotated.mp4")]
+    for path in (old, photograph, *replaced):
+        path.write_text("old")
+    files = (video, "--truth", video.with_suffix(".npz"), "--out", out)
+    done = run_tool("demo", *files, "--rate", "5")
     assert not old.exists()
     assert photograph.exists()
     assert done.returncode == 0, done.stderr
-    summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
+    assert all(path.read_bytes() != b"old" for path in replaced)
+    summary = json.loads((out / "summary.json").read_text())
     assert summary["frames"] == 15
     assert 1 <= summary["skeletons"] <= 15
-    recording = Recording.load(tmp_path / "demo" / "recording.npz")
+    recording = Recording.load(out / "recording.npz")
     # The node is idle then, so only a listener that came late can have missed it.
     assert recording.results[0].stamp_ns == recording.image_stamps_ns[0]
     assert summary["people"] >= 1
     assert 0 < summary["latency_ms"]["p50"] <= summary["latency_ms"]["p95"]
     assert 0 < summary["pa_mpjpe_mm"] <= summary["mpjpe_mm"] < 400
-    assert (tmp_path / "demo" / "annotated.mp4").stat().st_size > 0
+    assert (out / "annotated.mp4").stat().st_size > 0
