@@ -104,23 +104,23 @@ def test_scalars_can_be_read(motion, tmp_path):
 
 def test_killed_and_resumed_equals_uninterrupted(motion, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert main.main(options(motion, whole, steps=40)) == 0
-    process = start(*options(motion, cut, steps=40))
+    assert main.main(options(motion, whole, steps=20)) == 0
+    process = start(*options(motion, cut, steps=20))
     while not (cut / "history.json").exists():
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     done = json.loads((cut / "history.json").read_text())[-1]["step"]
-    assert done < 40
-    assert main.main([*options(motion, cut, steps=40), "--resume"]) == 0
+    assert done < 20
+    assert main.main([*options(motion, cut, steps=20), "--resume"]) == 0
     for name in (STATE_FILE, WEIGHTS_FILE):
         expected, found = load_file(whole / name), load_file(cut / name)
         assert expected.keys() == found.keys()
         for key, tensor in expected.items():
             assert torch.equal(tensor, found[key]), key
     steps = [record["step"] for record in json.loads((cut / "history.json").read_text())]
-    assert steps == list(range(2, 41, 2))
+    assert steps == list(range(2, 21, 2))
 
 
 def test_two_processes_do_what_one_does(motion, tmp_path, capsys):

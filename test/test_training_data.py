@@ -1,6 +1,7 @@
 import copy
 import json
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -218,14 +219,21 @@ def test_clips_of_several_files_are_held_apart_as_in_training_on_each(
 def test_processes_wait_for_features_that_take_long_to_make(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(WAIT)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    told = subprocess.run(
-        [*launcher, "--nproc-per-node", "2", str(program), str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert told.returncode == 0, told.stderr
+    # As the launcher of PyTorch sets them, which takes long to start.
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])} | group
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(program), str(tmp_path)],
+            env=environment | {"OMP_NUM_THREADS": "1", "RANK": rank, "LOCAL_RANK": rank},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    told = [process.communicate(timeout=200)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], told
     hours = [float((tmp_path / rank).read_text()) for rank in "01"]
     assert min(hours) >= 24
