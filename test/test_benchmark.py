@@ -118,7 +118,7 @@ def test_benchmark_measures_stages_and_the_way_through_dds(tmp_path):
     out = tmp_path / "result.json"
     options = "--people 1 --sizes 640x480 --frame-sizes --batches 1 --local-anchors 2 16"
     options += " --paper-batches"
-    few = "--repeats 4 --seconds 1 --threads 1"
+    few = "--repeats 4 --seconds 3 --threads 1"
     assert main.main(["benchmark", "--out", str(out), *options.split(), *few.split()]) == 0
     result = json.loads(out.read_text())
     (frames,) = result["frames"]

@@ -19,10 +19,10 @@ from pandapose_ros.packaged_weights import find_weights
 SUCCESS = TransitionCallbackReturn.SUCCESS
 
 
-def test_five_life_cycles(graph, make_node, make_camera, blank):
+def test_ten_life_cycles(graph, make_node, make_camera, blank):
     node, camera = make_node(), make_camera()
     threads = threading.active_count()
-    for _ in range(5):
+    for _ in range(10):
         assert node.trigger_configure() == SUCCESS
         assert node.trigger_activate() == SUCCESS
         camera.wait_for_node()
