@@ -173,7 +173,7 @@ def estimator():
     return PoseEstimator(EstimatorConfig(device="cpu", prediction_time=1.0))
 
 
-@pytest.mark.parametrize(("rate", "noise"), [(20, 0), (20, 1), (10, 2)])
+@pytest.mark.parametrize(("rate", "noise"), [(20, 0), (20, 1), (10, 2), (10, 3)])
 def test_people_who_cross_in_images_do_not_swap(estimator, clip, truth, rate, noise):
     background = np.median(clip[::11], axis=0).astype(np.int16)
     grain = np.random.default_rng(noise).normal(0, 6, clip[0].shape) * (noise > 0)
