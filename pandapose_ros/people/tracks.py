@@ -212,8 +212,9 @@ class Tracks:
         for row, column in pairs:
             track, sighting = self._tracks[row], sightings[column]
             if sighting.turned_from is None and track.is_somebody_else(sighting, now):
-                if not may_be_same(track.gone_back(), sighting, now):
-                    self._tracks[row] = track.gone_back()
+                before = track.gone_back()
+                if not may_be_same(before, sighting, now):
+                    self._tracks[row] = before
                     continue
                 track.forget_clothes()  # the light is another
             yield track, column
