@@ -94,6 +94,13 @@ def test_a_video_that_cannot_be_written_is_an_error(tmp_path):
         pictures.write_pictures(iter(frames), [[]], tmp_path, 10.0)
 
 
+def test_a_rate_that_the_codec_cannot_have_is_rounded(tmp_path):
+    frames = [(f"{number}", np.zeros((48, 64, 3), np.uint8)) for number in range(3)]
+    pictures.write_pictures(iter(frames), [[]] * 3, tmp_path, 119.8812)
+    drawn = cv2.VideoCapture(str(tmp_path / "annotated.mp4"))
+    assert drawn.get(cv2.CAP_PROP_FPS) == pytest.approx(119.88, abs=0.1)
+
+
 def test_a_full_disk_is_an_error(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -18,15 +18,18 @@ from pandapose_ros.geometry import intrinsics_from_field_of_view
 from pandapose_ros.pose import Pose
 from pandapose_ros.tools.pictures import (
     ANNOTATED_VIDEO,
+    mean_rate,
     read_pictures,
     read_video,
-    video_rate,
     write_pictures,
     write_whole,
 )
 
 _ALL_TILES = 100
-_VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
+_VIDEO_SUFFIXES = {
+    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+    ".ogv", ".ts", ".webm", ".wmv",
+}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,17 +72,18 @@ def run(args: argparse.Namespace) -> int:
     if args.crops_per_person is not None:
         config = replace(config, crops_per_person=args.crops_per_person)
     estimator = PoseEstimator(config)
-    rate = video_rate(args.input[0]) if is_video else None
     unreadable: list[Path] = []
-    frames = _frames(args.input, is_video, unreadable)
-    names, poses, seconds = _estimate_frames(estimator, frames, args.out, rate, args.fov)
+    times: list[float] = []
+    frames = _frames(args.input, is_video, unreadable, times)
+    names, poses, seconds = _estimate_frames(estimator, frames, args.out, times, args.fov)
     if not names:
         raise ValueError(f"cannot read {', '.join(map(str, args.input))}: is it damaged?")
     # Before the drawing, which may fail: what has taken the time is not to be lost.
     count = write_poses(names, poses, args.out)
     # The frames are read again: a long video does not fit into memory.
     readable = [path for path in args.input if path not in unreadable]
-    write_pictures(_frames(readable, is_video, []), poses, args.out, rate)
+    rate = mean_rate(times) if is_video else None
+    write_pictures(_frames(readable, is_video, [], []), poses, args.out, rate)
     print(
         f"{len(names)} frames, {count} skeletons, "
         f"{1e3 * float(np.median(seconds)):.0f} ms a frame (median), written to {args.out}"
@@ -94,10 +98,10 @@ def _estimate_frames(
     estimator: PoseEstimator,
     frames: Iterable[tuple[str, NDArray[np.uint8]]],
     out: Path,
-    rate: float | None,
+    times: Sequence[float],
     fov: float | None,
 ) -> tuple[list[str], list[list[Pose]], list[float]]:
-    """Return of each frame its name, its people and the time it took, seconds."""
+    """Return of each frame its name, its people and the seconds it took; its time is the last."""
     names: list[str] = []
     poses: list[list[Pose]] = []
     seconds: list[float] = []
@@ -106,7 +110,7 @@ def _estimate_frames(
             height, width = image.shape[:2]
             K = intrinsics_from_field_of_view(fov, width, height) if fov else None
             start = time.perf_counter()
-            people = estimator.estimate(image, K, stamp=len(names) / rate if rate else None)
+            people = estimator.estimate(image, K, stamp=times[-1] if times else None)
             seconds.append(time.perf_counter() - start)
             poses.append([without_spare(pose) for pose in people])
             names.append(name)
@@ -151,10 +155,10 @@ def without_spare(pose: Pose) -> Pose:
 
 
 def _frames(
-    paths: list[Path], is_video: bool, unreadable: list[Path]
+    paths: list[Path], is_video: bool, unreadable: list[Path], times: list[float]
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield (name, RGB image) of the video or of each picture."""
-    return read_video(paths[0]) if is_video else read_pictures(paths, unreadable)
+    """Yield (name, RGB image) of the video, with the times of its frames, or of each picture."""
+    return read_video(paths[0], times) if is_video else read_pictures(paths, unreadable)
 
 
 def write_poses(names: Sequence[str], poses: Sequence[Sequence[Pose]], out: Path) -> int:

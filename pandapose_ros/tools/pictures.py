@@ -15,6 +15,7 @@ from pandapose_ros.pose import Pose
 
 ANNOTATED_VIDEO = "annotated.mp4"
 FRAME_DIGITS = 5  # in the name of a video's frame
+_DEFAULT_RATE = 30.0  # Hz
 _WIDEST_VIDEO, _WIDEST_PICTURE = 8190, 65500  # pixels that MPEG-4 and JPEG can have
 
 
@@ -40,8 +41,15 @@ def read_pictures(
         yield path.stem, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def read_video(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield (number, RGB image) of each frame."""
+def read_video(
+    path: Path, times: list[float] | None = None
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield (number, RGB image) of each frame.
+
+    Args:
+        path: Of the video.
+        times: Gets the time of each frame, seconds, just before it is yielded.
+    """
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise ValueError(f"cannot open the video {path}")
@@ -49,13 +57,25 @@ def read_video(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         ok, image = capture.read()
         if not ok:
             break
+        if times is not None:
+            times.append(_time(capture, times))
         yield frame_name(number), np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
     capture.release()
 
 
-def video_rate(path: Path) -> float:
-    """Return the frames per second that a video declares; 30 where it declares none."""
-    return cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) or 30.0
+def _time(capture: cv2.VideoCapture, before: Sequence[float]) -> float:
+    """Return the time of the frame read last, seconds, given those of the frames before it."""
+    told = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+    if not before or told > before[-1]:
+        return max(told, 0.0)
+    # Some files do not tell it of all frames. Others declare 1000 Hz, as browsers record, so that
+    # the rate alone would not do.
+    return before[-1] + 1 / (capture.get(cv2.CAP_PROP_FPS) or _DEFAULT_RATE)
+
+
+def mean_rate(times: Sequence[float]) -> float:
+    """Return the frames per second of a video; 30 of one with a single frame."""
+    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else _DEFAULT_RATE
 
 
 def write_pictures(
@@ -98,7 +118,8 @@ class _Video:
     """Writes a video, and notices if that fails, which OpenCV does not tell."""
 
     def __init__(self, path: Path, rate: float) -> None:
-        self._path, self._rate = path, rate
+        self._path = path
+        self._rate = float(f"{rate:.4g}")  # MPEG-4 cannot have 119.881 Hz, as of phones
         self._writer: cv2.VideoWriter | None = None
         self._frames = 0
 
