@@ -47,6 +47,15 @@ def write_video(path, images):
     writer.release()
 
 
+def declare_1000_hz(video):
+    """Let a Matroska file of 10 Hz declare another rate, as those that browsers record."""
+    duration, content = bytes.fromhex("23e38384"), video.read_bytes()  # of a frame, nanoseconds
+    assert content.count(duration + (10**8).to_bytes(4, "big")) == 1
+    place = content.index(duration) + len(duration)
+    video.write_bytes(content[:place] + (10**6).to_bytes(4, "big") + content[place + 4 :])
+    assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FPS) == 1000
+
+
 def walkers(every):
     return [
         RenderedImage(sample.image, sample.joints, sample.K)

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from clip_images import CLIP, clip_frames, write_video
+from clip_images import CLIP, clip_frames, declare_1000_hz, write_video
 from followed_people import bare_pose
 
 from pandapose_ros.drawing import compose_picture, view_of
@@ -68,15 +68,6 @@ def test_estimate_writes_pictures_and_json(pictures, tmp_path):
         assert len(record["people"]) == 1
         assert np.shape(record["people"][0]["joints"]) == (17, 3)
         assert cv2.imread(str(tmp_path / f"{record['frame']}.jpg")) is not None
-
-
-def declare_1000_hz(video):
-    """Let a Matroska file of 10 Hz declare another rate, as those that browsers record."""
-    duration, content = bytes.fromhex("23e38384"), video.read_bytes()  # of a frame, nanoseconds
-    assert content.count(duration + (10**8).to_bytes(4, "big")) == 1
-    place = content.index(duration) + len(duration)
-    video.write_bytes(content[:place] + (10**6).to_bytes(4, "big") + content[place + 4 :])
-    assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FPS) == 1000
 
 
 @pytest.mark.parametrize("name", ["slow.mp4", "slow.MPG", "browser.mkv"])

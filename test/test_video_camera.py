@@ -5,12 +5,14 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from clip_images import declare_1000_hz, write_video
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
+from pandapose_ros.config import VideoCameraConfig
 from pandapose_ros.node.images import image_from_message
-from pandapose_ros.node.video_camera import VideoCamera
+from pandapose_ros.node.video_camera import VideoCamera, VideoSource
 from pandapose_ros.node.viewer import Viewer
 
 FRAMES = 12
@@ -87,6 +89,13 @@ def test_an_image_file_is_a_video_of_one_image(graph, make_video_camera, listene
     assert not camera.finished.done()
     for image in images:
         np.testing.assert_array_equal(image_from_message(image), pixels)
+
+
+def test_a_browsers_recording_is_played_at_its_own_rate(tmp_path):
+    video = tmp_path / "browser.mkv"
+    write_video(video, [np.zeros((48, 64, 3), np.uint8)] * 5)
+    declare_1000_hz(video)
+    assert VideoSource(VideoCameraConfig(source=str(video))).rate == pytest.approx(10)
 
 
 def test_nothing_is_published_before_enough_subscribers(graph, make_video_camera, listener, clip):

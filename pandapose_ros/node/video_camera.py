@@ -26,6 +26,9 @@ from pandapose_ros.node.running import spin, start_ros
 from pandapose_ros.node.webcam import WebcamReader
 
 _DEFAULT_RATE = 30.0
+# Videos of a higher rate are seldom: most declare it only, as browsers record [Hz].
+_LIKELY_RATE = 100.0
+_MEASURED_IMAGES = 30
 _SUBSCRIBER_POLL = 0.1
 # Subscribers are discovered a moment before they discover this node [s].
 _SETTLE_TIME = 0.3
@@ -64,6 +67,8 @@ class VideoSource:
             self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, config.width)
             self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, config.height)
         self.rate = self._capture.get(cv2.CAP_PROP_FPS)
+        if self.rate > _LIKELY_RATE and not self.is_webcam:
+            self.rate = _measure_rate(self.name)
         if not 0 < self.rate <= 1000:
             self.rate = _DEFAULT_RATE
 
@@ -84,6 +89,15 @@ class VideoSource:
     def close(self) -> None:
         """Release the webcam or file."""
         self._capture.release()
+
+
+def _measure_rate(name: str) -> float:
+    """Return the rate of a video by the times of its first images; 0 if it does not tell them."""
+    capture, times = cv2.VideoCapture(name), []
+    while len(times) < _MEASURED_IMAGES and capture.grab():
+        times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+    seconds = times[-1] - times[0] if times else 0.0
+    return (len(times) - 1) / seconds if seconds > 0 else 0.0
 
 
 class VideoCamera(Node):
