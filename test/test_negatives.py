@@ -39,6 +39,13 @@ def test_pictures_without_people_show_nobody_too(images, tmp_path):
     assert (batch.shows_person[is_green] == 0).all()
 
 
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_a_damaged_picture_is_named(tmp_path, content):
+    (tmp_path / "broken.jpg").write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken.jpg is no picture, or damaged"):
+        read_pictures(tmp_path)
+
+
 def test_places_where_somebody_is_seen_are_shown_most(landmark_net):
     seen = Picture(clip_frames(1)[0])
     plain = Picture(np.full((480, 640, 3), 90, np.uint8))

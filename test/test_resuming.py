@@ -114,6 +114,13 @@ def test_crops_that_blazepose_does_not_give_are_refused(tmp_path, capsys, change
     assert re.search(told, capsys.readouterr().err)
 
 
+def test_a_value_that_is_cut_off_is_refused(tmp_path, capsys):
+    motion = write_motion(tmp_path / "motion.npz")
+    assert train(motion, tmp_path / "out", "--set", "model.level_channels=[48, 96") == 1
+    assert "--set model.level_channels: '[48, 96' is not YAML" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_start_is_refused_where_a_run_goes_on(tmp_path, capsys):
     motion, out = write_motion(tmp_path / "motion.npz"), tmp_path / "out"
     assert train(motion, out, "--minutes", "1e-9") == 0

@@ -226,6 +226,9 @@ def test_bodies_survive_the_file(tmp_path):
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="pandapose bake"):
         load_bodies(tmp_path / "none.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(bytes(100))
+    with pytest.raises(ValueError, match=r"cut.safetensors is no file of `pandapose bake`"):
+        load_bodies(tmp_path / "cut.safetensors")
     save_file({"a": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
     with pytest.raises(ValueError, match="expected a file of format"):
         load_bodies(tmp_path / "other.safetensors")

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pandapose_ros.data.rendered_images import decode_image
 from pandapose_ros.geometry import intrinsics_from_field_of_view
 from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.people.landmarks import Look, find_landmarks
@@ -76,9 +75,9 @@ def read_pictures(folder: Path) -> list[Picture]:
 
     Raises:
         FileNotFoundError: If there are none.
+        ValueError: If one cannot be read; the message names it.
     """
-    files = picture_files(folder)
-    return [Picture(_shrunk(decode_image(np.fromfile(path, np.uint8)))) for path in files]
+    return [Picture(_shrunk(_read(path))) for path in picture_files(folder)]
 
 
 def with_places(
@@ -136,6 +135,14 @@ def region_without(
         if (np.abs(points - centre).max(axis=1) > half).all():
             return Region((centre[0], centre[1]), size, rng.uniform(-0.6, 0.6))
     return None
+
+
+def _read(path: Path) -> Image:
+    """Read a picture, RGB."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"{path} is no picture, or damaged: take it out of the folder")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _shrunk(image: Image) -> Image:

@@ -6,7 +6,7 @@ from enum import IntEnum
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -129,7 +129,11 @@ def load_bodies(path: Path) -> tuple[Rig, list[Body]]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}; make one with `pandapose bake`")
-    with safe_open(str(path), framework="pt") as file:
+    try:
+        file = safe_open(str(path), framework="pt")
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no file of `pandapose bake`, or damaged: {error}") from error
+    with file:
         metadata = file.metadata() or {}
         if metadata.get("format") != FORMAT:
             raise ValueError(

@@ -157,7 +157,10 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         section, dot, key = place.partition(".")
         if not (equals and dot):
             raise ValueError(f"--set: expected SECTION.KEY=VALUE, got '{text}'")
-        changes.setdefault(section, {})[key] = yaml.safe_load(value)
+        try:
+            changes.setdefault(section, {})[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"--set {place}: '{value}' is not YAML: is it complete?") from error
     for section, kind in _SECTIONS.items():
         given = {o.name: getattr(args, o.name) for o in fields(kind)}
         given = {name: value for name, value in given.items() if value is not None}
