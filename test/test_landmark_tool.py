@@ -105,6 +105,20 @@ def add_graph(path, text):
     save_file(load_file(path), path, metadata)
 
 
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--save-every=0", "save_every must be at least 1, got 0"),
+        ("--background=12", "background must be at least 0.0 and at most 1.0, got 12.0"),
+    ],
+)
+def test_options_out_of_their_bounds_are_refused(images, tmp_path, capsys, option, told):
+    out = tmp_path / "out"
+    assert main.main(["train-landmarks", str(images), "--out", str(out), *SMALL, option]) == 1
+    assert told in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_checkpoints_are_scored_on_people_held_out(images, tmp_path):
     options = ["train-landmarks", str(images), "--held-out", str(images), "--steps", "2"]
     options += ["--batch", "4", "--save-every", "1", "--device", "cpu", "--out", str(tmp_path)]

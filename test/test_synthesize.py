@@ -1,4 +1,5 @@
 import argparse
+import io
 
 import cv2
 import numpy as np
@@ -108,6 +109,15 @@ def test_a_longer_run_fills_up_the_last_chunk_of_a_shorter_one(tmp_path):
         assert synthesize.run(synthesize_arguments(tmp_path, "--count", str(count))) == 0
         chunks = [read_names(path) for path in sorted((tmp_path / "out").glob("*.npz"))]
         assert [len(chunk.actions) for chunk in chunks] == sizes
+    first, second, _ = sorted((tmp_path / "out").glob("*.npz"))
+    whole = second.read_bytes()
+    for content in (b"", whole[: len(whole) // 2]):  # cut off, as by a power failure
+        second.write_bytes(content)
+        assert synthesize.run(synthesize_arguments(tmp_path, "--count", "9")) == 0
+        assert np.array_equal(
+            *(np.load(io.BytesIO(b))["jpeg"] for b in (whole, second.read_bytes()))
+        )
+    assert first.stat().st_mtime_ns < second.stat().st_mtime_ns
 
 
 def test_all_files_of_motion_count(tmp_path):
@@ -126,6 +136,13 @@ def test_synthesize_needs_bodies_of_its_half(tmp_path):
     np.savez(tmp_path / "motion.npz", a=np.zeros((1, 17, 3)), a_1=np.zeros((1, 17, 3)))
     with pytest.raises(ValueError, match="expected bodies held out, got none among 1"):
         synthesize.run(synthesize_arguments(tmp_path, "--test"))
+
+
+@pytest.mark.parametrize("option", ["--size=0", "--chunk=0", "--batch=0", "--bystanders=30"])
+def test_options_out_of_their_bounds_are_named_before_anything_is_written(tmp_path, option):
+    with pytest.raises(ValueError, match=option.split("=")[0]):
+        synthesize.run(synthesize_arguments(tmp_path, option))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("body", ["1", "-1"])

@@ -1,6 +1,7 @@
 """Render random dressed people with exact 3D joints into chunks of JPEGs and truth."""
 
 import argparse
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pandapose_ros.config import RenderConfig, TrainConfig
 from pandapose_ros.data.file_identity import file_sha256
 from pandapose_ros.data.motion_files import motion_files
 from pandapose_ros.data.picture_crops import picture_files, read_pictures
+from pandapose_ros.data.plain_npz import read_npz
 from pandapose_ros.estimator import select_device
 from pandapose_ros.synthetic.body import load_bodies
 from pandapose_ros.synthetic.bystanders import random_bystanders
@@ -18,7 +20,9 @@ from pandapose_ros.synthetic.poses import read_pool, sample_targets
 from pandapose_ros.synthetic.prints import Prints
 from pandapose_ros.synthetic.scene import Samples, render_samples
 from pandapose_ros.tools.rendered_folder import encode_jpeg, keep_options
+from pandapose_ros.whole_files import replace_file
 
+_LEAST = {"count": 0, "chunk": 1, "batch": 1, "size": 16}
 # Saved with the chunks. Count, batch and device may change when a run is continued.
 _OPTIONS = ("chunk", "size", "bystanders", "test", "held_out_share", "seed")
 
@@ -56,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render the chunks that are missing or incomplete; return the exit code 0."""
+    _check_options(args)
     device = select_device(args.device)
     rig, bodies = load_bodies(args.bodies)
     pool = read_pool(args.motion, args.held_out_share, test=args.test)
@@ -93,6 +98,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_options(args: argparse.Namespace) -> None:
+    """Raise ValueError if a number is out of its bounds."""
+    for name, least in _LEAST.items():
+        if getattr(args, name) < least:
+            raise ValueError(f"expected --{name} of at least {least}, got {getattr(args, name)}")
+    if not 0 <= args.bystanders <= 1:
+        raise ValueError(f"--bystanders is a fraction, from 0 to 1; got {args.bystanders}")
+
+
 def _check_folder(args: argparse.Namespace) -> None:
     """Make the folder; raise ValueError if it has images rendered with other options."""
     options = {name: getattr(args, name) for name in _OPTIONS}
@@ -109,11 +123,13 @@ def _prints(folder: Path | None) -> Prints | None:
 
 
 def _is_whole(path: Path, count: int) -> bool:
-    """Return whether a chunk is complete; the last one of a shorter run is not."""
+    """Return whether a chunk is complete; the last one of a shorter run is not, nor a damaged."""
     if not path.exists():
         return False
-    with np.load(path, allow_pickle=False) as chunk:
-        return len(chunk["offsets"]) > count
+    try:
+        return len(read_npz(path, ("offsets",))["offsets"]) > count
+    except (ValueError, KeyError):  # cut off, as by a power failure
+        return False
 
 
 def _save_chunk(
@@ -127,14 +143,13 @@ def _save_chunk(
     low, high = RenderConfig().jpeg_quality
     qualities = rng.integers(low, high, len(images), endpoint=True).tolist()
     encoded = [encode_jpeg(*pair) for pair in zip(images, qualities, strict=True)]
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez(
-            file,
-            jpeg=np.concatenate(encoded),
-            offsets=np.cumsum([0, *(len(jpeg) for jpeg in encoded)]),
-            joints=np.concatenate([samples.joints.cpu().numpy() for samples in rendered]),
-            K=np.concatenate([samples.K.cpu().numpy() for samples in rendered]),
-            **told,
-        )
-    partial.replace(path)
+    content = io.BytesIO()
+    np.savez(
+        content,
+        jpeg=np.concatenate(encoded),
+        offsets=np.cumsum([0, *(len(jpeg) for jpeg in encoded)]),
+        joints=np.concatenate([samples.joints.cpu().numpy() for samples in rendered]),
+        K=np.concatenate([samples.K.cpu().numpy() for samples in rendered]),
+        **told,
+    )
+    replace_file(path, content.getvalue())

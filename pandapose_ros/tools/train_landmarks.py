@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
+from pandapose_ros.config.options import check_options
 from pandapose_ros.data.file_identity import identity
 from pandapose_ros.data.landmark_crops import LandmarkCrops, LandmarkCropSource
 from pandapose_ros.data.picture_crops import picture_files, read_pictures, with_places
@@ -112,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
         refuse_started(args.out)
     values: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(LandmarkTrainConfig)}
     config = LandmarkTrainConfig(**values)
+    check_options(config)
     if not 0 <= args.towards_original <= 1:
         raise ValueError(f"--towards-original: expected 0 to 1, got {args.towards_original}")
     if args.towards_original and args.start is None:
