@@ -144,6 +144,8 @@ def pose_node(values: dict[str, str], logger: str) -> Node:
     cameras = camera_names(values["cameras"])
     if cameras:
         given["cameras"] = cameras
+    if values["use_sim_time"]:
+        given["use_sim_time"] = values["use_sim_time"] == "true"
     if values["detections_topic"]:
         given["use_detections"] = True
     topics = input_topics(
@@ -157,11 +159,7 @@ def pose_node(values: dict[str, str], logger: str) -> Node:
         executable="pose_node",
         name="pose_node",
         namespace=values["namespace"],
-        parameters=[
-            values["params_file"],
-            {"use_sim_time": values["use_sim_time"] == "true"},
-            given,
-        ],
+        parameters=[values["params_file"], given],
         remappings=of_cameras(topics, cameras).items(),
         ros_arguments=["--log-level", f"{logger}:={values['log_level']}"],
         output="screen",

@@ -24,9 +24,10 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         "use_sim_time",
-        default_value="false",
-        choices=["true", "false", "True", "False"],  # Nav2's launch files pass the latter
-        description="Use the time of /clock, for recordings and simulators",
+        default_value="",
+        choices=["", "true", "false", "True", "False"],  # Nav2's launch files pass the latter
+        description="Use the time of /clock, for recordings and simulators; empty: what an "
+        "including launch file has set, for pose_node the value in params_file",
     ),
     DeclareLaunchArgument(
         "rviz", default_value="false", choices=["true", "false"], description="Start RViz"
@@ -88,7 +89,7 @@ def rviz(values: dict[str, str]) -> Node:
         executable="rviz2",
         namespace=values["namespace"],
         arguments=["-d", str(SHARE / "config" / "pandapose.rviz"), "-f", fixed_frame],
-        parameters=[{"use_sim_time": values["use_sim_time"] == "true"}],
+        parameters=[clock_of(values)],
         remappings=[(f"/pose_node/{topic}", f"{topics}/{topic}") for topic in RVIZ_TOPICS],
     )
 
@@ -115,7 +116,7 @@ def foxglove(values: dict[str, str]) -> Node:
     return Node(
         package="foxglove_bridge",
         executable="foxglove_bridge",
-        parameters=[{"address": values["host"], "use_sim_time": values["use_sim_time"] == "true"}],
+        parameters=[{"address": values["host"]}, clock_of(values)],
         output="screen",
     )
 
@@ -130,12 +131,18 @@ def viewer(values: dict[str, str]) -> Node:
             {
                 "host": values["host"],
                 "skeletons": f"{topics_of(values)}/skeletons",
-                "use_sim_time": values["use_sim_time"] == "true",
-            }
+            },
+            clock_of(values),
         ],
         output="screen",
         emulate_tty=True,
     )
+
+
+def clock_of(values: dict[str, str]) -> dict[str, bool]:
+    """Return use_sim_time if it is given: else it would hide that of SetParameter."""
+    is_given = values["use_sim_time"] != ""
+    return {"use_sim_time": values["use_sim_time"] == "true"} if is_given else {}
 
 
 def topics_of(values: dict[str, str]) -> str:

@@ -1,5 +1,6 @@
 import ast
 import re
+from collections import defaultdict
 from dataclasses import fields
 from pathlib import Path
 
@@ -35,6 +36,15 @@ def keyword(call, name):
     return next((ast.unparse(k.value) for k in call.keywords if k.arg == name), None)
 
 
+def defined(name, *functions):
+    """Functions of a launch file, without launch itself."""
+    names = {f.__name__: f for f in (camera_names, input_topics, of_cameras)} | {"Node": dict}
+    source = (ROOT / "launch" / f"{name}.launch.py").read_text()
+    wanted = [n for n in ast.parse(source).body if getattr(n, "name", "") in functions]
+    exec(compile(ast.Module(wanted, []), name, "exec"), names)
+    return [names[function] for function in functions]
+
+
 def test_there_are_launch_files():
     names = ["camera", "demo", "pandapose", "show"]
     assert [path.name for path in LAUNCH_FILES] == [f"{name}.launch.py" for name in names]
@@ -61,6 +71,16 @@ def test_true_from_the_launch_files_of_others_is_true():
         source = path.read_text()
         if '"use_sim_time"] == "true"' in source:
             assert re.search(r'values\["use_sim_time"\] = .*\.lower\(\)\n', source), path
+
+
+@pytest.mark.parametrize(("typed", "clock"), [("", {}), ("false", {"use_sim_time": False})])
+def test_a_clock_that_nobody_asked_for_hides_no_other(typed, clock):
+    """Of the params_file, or of SetParameter in an including launch file."""
+    values = defaultdict(str, params_file="mine.yaml", use_sim_time=typed)
+    (pose_node,) = defined("pandapose", "pose_node")
+    assert pose_node(values, "pose_node")["parameters"] == ["mine.yaml", clock]
+    viewer, *_ = defined("show", "viewer", "topics_of", "clock_of")
+    assert viewer(values)["parameters"][-1] == clock
 
 
 def test_arguments_of_several_files_have_one_default():
@@ -184,11 +204,8 @@ def test_rviz_looks_at_a_frame_whose_z_is_up():
 )
 def test_displays_look_into_the_namespace_that_they_are_in(graph, cameras, place):
     """Whether by the argument or by an including launch file, only the node itself is told."""
-    source = ast.parse((ROOT / "launch" / "show.launch.py").read_text())
-    wanted = [n for n in source.body if getattr(n, "name", "") == "topics_of"]
-    names = {"camera_names": camera_names}
-    exec(compile(ast.Module(wanted, []), "show.launch.py", "exec"), names)
-    topics = names["topics_of"]({"cameras": cameras, "namespace": ""})
+    (topics_of,) = defined("show", "topics_of")
+    topics = topics_of({"cameras": cameras, "namespace": ""})
     arguments = ["--ros-args", "-r", f"/pose_node/markers:={topics}/markers"]
     display = rclpy.create_node(
         "rviz", context=graph.context, namespace="/robot", cli_args=arguments

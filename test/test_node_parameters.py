@@ -147,7 +147,7 @@ def commented_parameters(path):
     lines = path.read_text().splitlines()
     start = lines.index("  ros__parameters:")
     options = [
-        line.replace("# ", "", 1)
+        re.sub("^ *# ", "    ", line)
         for line in lines[start + 1 :]
         if ":" in line and "---" not in line
     ]
@@ -159,6 +159,8 @@ def test_the_yaml_file_shows_every_parameter_with_its_default(make_node):
     defaults = {name: v for config in CONFIGS for name, v in asdict(config()).items()}
     defaults = {n: list(v) if isinstance(v, tuple) else v for n, v in defaults.items()}
     assert commented_parameters(path) == {"use_sim_time": False, **defaults}
+    # It would hide that of an including launch file's SetParameter.
+    assert yaml.safe_load(path.read_text()) == {"/**": {"ros__parameters": {"autostart": True}}}
     _, parameters = make_node(["--params-file", str(path)])
     assert parameters.problems == []
 
