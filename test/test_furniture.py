@@ -1,6 +1,7 @@
 # Furniture libraries, made here, and rooms rendered with what they hold.
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from pandapose_ros.synthetic.furnished import render_furnished
 from pandapose_ros.synthetic.furniture import MOST_FACES, Thing, read_library
 from pandapose_ros.tools.main import main
+from pandapose_ros.tools.rendered_folder import keep_options
 
 RED, GREEN, BLUE, MAGENTA = (220, 10, 10), (10, 200, 10), (10, 10, 220), (200, 10, 200)
 SHELF = (
@@ -185,6 +187,12 @@ def test_the_command_goes_on_where_it_stopped(tmp_path, capsys):
     assert not list(out.glob("*.part"))
     assert main([*words, "--size", "32"]) == 1
     assert "was rendered with other options (size;" in capsys.readouterr().err
+
+
+def test_several_runs_can_begin_in_one_folder_at_a_time(tmp_path):
+    with ThreadPoolExecutor(4) as runs:
+        list(runs.map(lambda _: keep_options(tmp_path, {"size": 64}), range(200)))
+    assert [path.name for path in tmp_path.iterdir()] == ["options.json"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from photographed_people import human36m_labels, write_human36m
 
 from pandapose_ros.config import TrainConfig, TrainDataConfig
 from pandapose_ros.data.image_features import check_features, make_features
-from pandapose_ros.data.image_samples import ImageSampleSet
+from pandapose_ros.data.image_samples import ImageSampleSet, save_image_samples
 from pandapose_ros.data.motion import take_apart
 from pandapose_ros.evaluation.skeleton_views import skeleton_views
 from pandapose_ros.evaluation.views import KeypointSource
@@ -64,6 +65,19 @@ def test_features_are_kept_and_not_taken_for_those_of_other_images(images, tmp_p
     for other in (replace(data, views=2), replace(data, images=str(tmp_path))):
         with pytest.raises(ValueError, match="keeps samples of something else"):
             make_features(other, folder)
+
+
+def test_several_trainings_can_make_the_same_features_at_a_time(images, tmp_path):
+    data, folder = TrainDataConfig(images=str(images)), tmp_path / "features"
+    make_features(data, folder)
+    samples = ImageSampleSet(folder).take([0])
+    with ThreadPoolExecutor(4) as trainings:
+        write = trainings.map(lambda _: save_image_samples(folder / "a", samples), range(100))
+        begin = trainings.map(lambda _: make_features(data, folder), range(100))
+        assert len([*write, *begin]) == 200
+    assert {path.name for path in folder.iterdir()} == {
+        "a", "chunk_0000.safetensors", "made_from.json"
+    }  # fmt: skip
 
 
 def test_images_in_which_nobody_is_recognised_are_not_trained_on(tmp_path):

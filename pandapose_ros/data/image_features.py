@@ -24,7 +24,7 @@ from pandapose_ros.data.image_samples import (
 from pandapose_ros.data.rendered_images import RenderedImage, chunk_files, read_chunk
 from pandapose_ros.landmark_weights import backbone_sha256, open_landmark_net
 from pandapose_ros.model.blazepose import BlazePose
-from pandapose_ros.whole_files import replace_file
+from pandapose_ros.whole_files import write_shared
 
 _IMAGES_AT_ONCE = 20
 _SAMPLES_PER_FILE = 500
@@ -165,7 +165,7 @@ def _refuse_other_samples(data: TrainDataConfig, folder: Path) -> None:
         "with_hands": hands_share(is_tuned=bool(digest)),
     }
     _compare(folder, made_from, is_all=True)
-    replace_file(folder / _ABOUT, json.dumps(made_from, indent=1).encode())
+    write_shared(folder / _ABOUT, json.dumps(made_from, indent=1).encode())
 
 
 def _refuse_samples_of_nothing(data: TrainDataConfig, folder: Path) -> None:

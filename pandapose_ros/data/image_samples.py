@@ -20,7 +20,7 @@ from pandapose_ros.data.rendered_images import RenderedImage, mirrored, region_r
 from pandapose_ros.geometry import perspective_crop, project, transform_pixels
 from pandapose_ros.model.blazepose import CROP_SIZE, BlazePose
 from pandapose_ros.people.region import Region
-from pandapose_ros.whole_files import replace_file
+from pandapose_ros.whole_files import write_shared
 
 Array = NDArray[np.floating]
 
@@ -136,7 +136,7 @@ def check_enough(count: int, size: int) -> None:
 def save_image_samples(path: Path, samples: ImageSamples) -> None:
     """Write samples to a file, whole or not at all."""
     # save_file's can be read by their owner only.
-    replace_file(path, save({k: v.contiguous() for k, v in vars(samples).items()}))
+    write_shared(path, save({k: v.contiguous() for k, v in vars(samples).items()}))
 
 
 def make_image_samples(

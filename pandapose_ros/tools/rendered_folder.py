@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros.data.rendered_images import OPTIONS_FILE, read_options
-from pandapose_ros.whole_files import replace_file
+from pandapose_ros.whole_files import write_shared
 
 
 def keep_options(folder: Path, options: dict[str, int | float | str | bool | None]) -> None:
@@ -26,7 +26,7 @@ def keep_options(folder: Path, options: dict[str, int | float | str | bool | Non
                 "give another --out"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(path, (json.dumps(options, indent=1) + "\n").encode())
+    write_shared(path, (json.dumps(options, indent=1) + "\n").encode())
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
