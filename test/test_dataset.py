@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from clip_images import write_video
 
 from pandapose_ros.data.dataset import read_image, rendered_clips, synthetic_images
 from pandapose_ros.data.rendered_images import read_chunk
@@ -74,6 +75,14 @@ def test_truths_that_are_not_finite_are_refused(tmp_path):
         np.savez(tmp_path / "walk.npz", joints=joints, K=np.eye(3))
         with pytest.raises(ValueError, match=r"walk\.npz: expected finite joints \[N, 17, 3\]"):
             rendered_clips([tmp_path / "walk.mp4"])
+
+
+@pytest.mark.parametrize(("poses", "told"), [(2, "has more frames than"), (4, "has 3 frames")])
+def test_clips_and_truths_of_other_lengths_are_refused(tmp_path, poses, told):
+    write_video(tmp_path / "walk.mp4", [np.zeros((24, 32, 3), np.uint8)] * 3)
+    np.savez(tmp_path / "walk.npz", joints=np.ones((poses, 17, 3)), K=K)
+    with pytest.raises(ValueError, match=rf"walk\.mp4 {told}"):
+        list(rendered_clips([tmp_path / "walk.mp4"]).read())
 
 
 def test_other_files_are_refused(tmp_path):

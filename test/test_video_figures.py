@@ -1,10 +1,11 @@
 import gc
+import json
 from itertools import islice
 
 import numpy as np
 import pytest
 import torch
-from clip_images import CLIP
+from clip_images import CLIP, write_video
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.data.rendered_images import read_clip
@@ -21,6 +22,7 @@ from pandapose_ros.model_files import LANDMARK_NET, PERSON_DETECTOR, find_model_
 from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.skeleton import H36M_17
+from pandapose_ros.tools.main import main
 
 LEGS, ARMS = (1, 2, 3, 4, 5, 6), (11, 12, 13, 14, 15, 16)
 
@@ -102,3 +104,18 @@ def test_the_person_is_followed_through_a_video(clip):
     assert figures["flips"] == 0
     with pytest.raises(ValueError, match="found none in 1"):
         follow_person([black], tracker, (), 1.05, "own")
+
+
+def test_a_video_without_anybody_does_not_cost_the_others(clip, tmp_path, capsys):
+    seen, empty, out = (tmp_path / name for name in ("seen.avi", "empty.avi", "out.json"))
+    write_video(seen, [frame.image for frame in clip])
+    write_video(empty, [np.zeros_like(frame.image) for frame in clip])
+    words = ["evaluate", "--out", str(out), "--video", str(seen), str(empty)]
+    assert main([*words, str(tmp_path / "none.avi")]) == 1
+    assert "cannot open the video" in capsys.readouterr().err
+    assert not out.exists()  # told before the work
+    assert main(words) == 1
+    told = capsys.readouterr()
+    assert f"{empty}: expected a person in two frames or more" in told.err
+    assert "seen.avi, blazepose_world" in told.out
+    assert [video["video"] for video in json.loads(out.read_text())["videos"]] == ["seen.avi"]

@@ -200,6 +200,8 @@ def read_clip(path: Path) -> Iterator[RenderedImage]:
         if not read:
             raise ValueError(f"{path} has {i} frames, its truth has {len(joints)} poses")
         yield RenderedImage(cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8), pose, K)
+    if video.grab():
+        raise ValueError(f"{path} has more frames than its truth, which has {len(joints)} poses")
 
 
 def region_round_person(joints: Array, K: Array, *, with_hands: bool) -> Region:

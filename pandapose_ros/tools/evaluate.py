@@ -48,7 +48,7 @@ from pandapose_ros.tools.evaluate_options import (
     evaluation_config,
     named_weights,
 )
-from pandapose_ros.tools.pictures import read_video
+from pandapose_ros.tools.pictures import open_video, read_video
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,18 +74,25 @@ def run(args: argparse.Namespace) -> int:
     for path in (args.out, args.challenging_out):  # before all the work, not after it
         if path is not None:
             _prepare(path)
+    for path in args.video:
+        open_video(path).release()
     if args.threads > 0:
         torch.set_num_threads(args.threads)
     device = select_device(args.device)
     candidates = load_candidates(named_weights(args.weights), device)
     backbone = open_backbone(candidates, args.backbone_weights).to(device)
     record: Record = {"command": command(args)}
-    if args.dataset:
-        record |= _score_dataset(args, candidates, backbone, device)
-    if args.video:
-        record["videos"] = [_score_video(path, args, candidates, backbone) for path in args.video]
-    _print_tables(record)
-    args.out.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+    videos: list[Record] = []
+    try:
+        if args.dataset:
+            record |= _score_dataset(args, candidates, backbone, device)
+        for path in args.video:
+            videos.append(_score_video(path, args, candidates, backbone))
+            record["videos"] = videos
+    finally:  # what was scored before an error is not to be lost
+        if len(record) > 1:
+            _print_tables(record)
+            args.out.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
     for path in draw_plots(record, args.plots) if args.plots else ():
         print(path)
     return 0
@@ -193,22 +200,25 @@ def _prepare(path: Path) -> None:
 def _score_video(
     path: Path, args: argparse.Namespace, candidates: tuple[Candidate, ...], backbone: nn.Module
 ) -> Record:
-    """Return the figures of a video without truth."""
+    """Return the figures of a video without truth; ValueError names it if nobody is in it."""
     if not isinstance(backbone, BlazePose):
         raise ValueError("--video needs networks on BlazePose, which finds the keypoints too")
     nets = [backbone, open_landmark_net()] if backbone.is_tuned else [backbone]
     people = EstimatorConfig().max_people
     # A fine-tuned landmark net is compared with the original, which follows people by itself.
-    tracks = [
-        follow_person(
-            _frames(path),
-            build_finder(net, args.threads, people),
-            candidates if net is backbone else (),
-            args.fov,
-            BLAZEPOSE if net is nets[-1] else "",
-        )
-        for net in nets
-    ]
+    try:
+        tracks = [
+            follow_person(
+                _frames(path),
+                build_finder(net, args.threads, people),
+                candidates if net is backbone else (),
+                args.fov,
+                BLAZEPOSE if net is nets[-1] else "",
+            )
+            for net in nets
+        ]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     told = {"video": path.name, "frames": tracks[0].frames, "found": len(tracks[0].numbers)}
     figures = [video_figures(track, name) for track in tracks for name in track.joints]
     return {**told, "results": figures}

@@ -41,6 +41,14 @@ def read_pictures(
         yield path.stem, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+def open_video(path: Path) -> cv2.VideoCapture:
+    """Open a video; raise ValueError if that fails."""
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise ValueError(f"cannot open the video {path}")
+    return capture
+
+
 def read_video(
     path: Path, times: list[float] | None = None
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
@@ -50,9 +58,7 @@ def read_video(
         path: Of the video.
         times: Gets the time of each frame, seconds, just before it is yielded.
     """
-    capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
-        raise ValueError(f"cannot open the video {path}")
+    capture = open_video(path)
     for number in itertools.count():
         ok, image = capture.read()
         if not ok:
