@@ -13,6 +13,7 @@ from rclpy.context import Context
 from rclpy.node import Node
 
 from pandapose_ros.packaged_weights import PACKAGED_WEIGHTS
+from pandapose_ros.tools.processes import node_command
 
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = Path("share", "ament_index", "resource_index")
@@ -153,6 +154,21 @@ def test_pose_node_starts_and_ends_when_told(prefix, environment, tmp_path):
         process.kill()
         watcher.destroy_node()
         context.try_shutdown()
+
+
+def test_an_interrupt_while_it_loads_ends_a_node_without_a_trace(prefix, environment, tmp_path):
+    commands = [[sys.executable, program] for program in programs(prefix, "pose_node")]
+    for command in (*commands, node_command("pose_node", "", {}, {})):
+        with subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        ) as process:
+            maps = Path("/proc", str(process.pid), "maps")
+            while "libtorch" not in maps.read_text():
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=20)[1] == ""
+        assert process.returncode == -signal.SIGINT
 
 
 def test_version_is_the_manifests(prefix, environment, tmp_path):

@@ -47,7 +47,7 @@ def node_command(
         parameters: Values by name.
         remaps: New names of topics by old ones.
     """
-    command = [sys.executable, "-m", f"pandapose_ros.node.{name}", "--ros-args"]
+    command = [sys.executable, "-m", "pandapose_ros.node.program", name, "--ros-args"]
     if namespace:
         command += ["-r", f"__ns:={namespace}"]
     for old, new in remaps.items():
