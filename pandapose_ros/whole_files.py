@@ -5,6 +5,22 @@ import tempfile
 from pathlib import Path
 
 
+def prepare_file(path: Path) -> None:
+    """Make the folder of a file that is to be written later, and see that the file can be one.
+
+    Raises:
+        OSError: If it cannot be written.
+        ValueError: If it is a folder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the name of a file to write")
+    is_new = not path.exists()
+    path.open("ab").close()
+    if is_new:
+        path.unlink()
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file; whatever happens meanwhile, the old one or the new one is there, and whole."""
     unfinished = path.with_name(path.name + ".part")

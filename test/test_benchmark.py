@@ -1,6 +1,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -105,6 +106,22 @@ def test_arguments_that_cannot_be_measured_are_refused(arguments, capsys):
     assert (
         f"expected a {'size' if 'sizes' in arguments[0] else 'whole'}" in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--out", "."), ". is a folder; give the name of a file to write"),
+        (("--out", "result.json", "--mediapipe", "none/python"), "none/python is no program"),
+    ],
+)
+def test_what_would_fail_in_the_end_is_said_before_the_work(
+    arguments, told, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main.main(["benchmark", *arguments]) == 1
+    assert re.fullmatch(f"pandapose benchmark: [^\n]*{told}[^\n]*\n", capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_fast_runtime_is_not_slower_than_eager(estimator):

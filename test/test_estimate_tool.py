@@ -38,6 +38,14 @@ def test_a_missing_picture_is_told_before_the_work(picture, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_place_that_cannot_be_written_is_told_before_the_work(picture, tmp_path, capsys):
+    (tmp_path / "poses.json").mkdir()
+    assert run(picture, "--out", tmp_path) == 1
+    told = capsys.readouterr().err
+    assert "poses.json is a folder; give the name of a file to write" in told
+    assert "frame/s" not in told
+
+
 def test_several_videos_are_not_taken_for_pictures(picture, tmp_path, capsys):
     for other in (CLIP, picture):
         assert run(CLIP, other, "--out", tmp_path / "out") == 1

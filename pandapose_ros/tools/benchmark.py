@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from pandapose_ros.evaluation.network_speed import (
 from pandapose_ros.evaluation.speed import crowd, describe_machine, group, measure_frames
 from pandapose_ros.tools.benchmark_processes import measure_mediapipe, measure_nodes
 from pandapose_ros.tools.processes import find_shared
+from pandapose_ros.whole_files import prepare_file
 
 _CLIP = Path("config", "demo", "walk.mp4")
 # Images in which one person turns on the spot: 32 of them, forward and back, so that the detector,
@@ -95,6 +97,9 @@ def image_size(text: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Measure everything asked for and write the JSON."""
+    prepare_file(args.out)  # before all the work, not after it
+    if args.mediapipe and shutil.which(args.mediapipe) is None:
+        raise ValueError(f"--mediapipe {args.mediapipe} is no program: give a Python interpreter")
     began = time.perf_counter()
     load_before = round(os.getloadavg()[0], 2)
     result = {
@@ -125,7 +130,6 @@ def run(args: argparse.Namespace) -> int:
         "load_after": round(os.getloadavg()[0], 2),
         "seconds_taken": round(time.perf_counter() - began, 1),
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"{args.out} written")
     return 0

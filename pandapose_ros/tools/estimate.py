@@ -24,8 +24,10 @@ from pandapose_ros.tools.pictures import (
     write_pictures,
     write_whole,
 )
+from pandapose_ros.whole_files import prepare_file
 
 _ALL_TILES = 100
+_POSES = "poses.json"
 _VIDEO_SUFFIXES = {
     ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
     ".ogv", ".ts", ".webm", ".wmv",
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     is_video = len(args.input) == 1 and args.input[0].suffix.lower() in _VIDEO_SUFFIXES
     check_input(args.input)
     check_output(args.input, args.out, is_video=is_video)
-    args.out.mkdir(parents=True, exist_ok=True)
+    prepare_file(args.out / _POSES)  # before all the work, not after it
     config = EstimatorConfig(weights=args.weights, device=args.device, tracking=is_video)
     if not is_video:  # a picture has no later images to search, nor to be in time for
         config = replace(config, detection_tiles=_ALL_TILES, crops_per_person=MOST_CROPS)
@@ -117,7 +119,7 @@ def _estimate_frames(
     except KeyboardInterrupt:  # what has taken the time is not to be lost
         if names:  # else what an earlier run wrote is worth more
             write_poses(names, poses[: len(names)], out)
-            print(f"interrupted: {out / 'poses.json'} has {len(names)} frames", file=sys.stderr)
+            print(f"interrupted: {out / _POSES} has {len(names)} frames", file=sys.stderr)
         raise
     return names, poses, seconds
 
@@ -173,7 +175,7 @@ def write_poses(names: Sequence[str], poses: Sequence[Sequence[Pose]], out: Path
         {"frame": name, "people": [_record(pose) for pose in people if pose.score > 0]}
         for name, people in zip(names, poses, strict=True)
     ]
-    write_whole(out / "poses.json", json.dumps(records, indent=1).encode())
+    write_whole(out / _POSES, json.dumps(records, indent=1).encode())
     return sum(len(record["people"]) for record in records)
 
 

@@ -49,6 +49,7 @@ from pandapose_ros.tools.evaluate_options import (
     named_weights,
 )
 from pandapose_ros.tools.pictures import open_video, read_video
+from pandapose_ros.whole_files import prepare_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         require_matplotlib()
     for path in (args.out, args.challenging_out):  # before all the work, not after it
         if path is not None:
-            _prepare(path)
+            prepare_file(path)
     for path in args.video:
         open_video(path).release()
     if args.threads > 0:
@@ -184,17 +185,6 @@ def _dataset(args: argparse.Namespace, held_out_share: float) -> Dataset:
         case "mpi-inf-3dhp":
             return mpi_inf_3dhp(args.data, args.images)
     return threedpw(args.data, args.images)
-
-
-def _prepare(path: Path) -> None:
-    """Make the folder of a file to write, and see that the file can be one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; give the name of a file to write")
-    is_new = not path.exists()
-    path.open("ab").close()
-    if is_new:
-        path.unlink()
 
 
 def _score_video(
