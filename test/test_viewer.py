@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from talker import Talker, person
 from viewing import Browser, names_shown, serve
 
 from pandapose_ros.msg import Skeleton3DArray
 from pandapose_ros.node.sources import find_source, skeleton_topics
+from pandapose_ros.node.viewer import Viewer
 from pandapose_ros.people.track import lost_pose
 
 
@@ -59,6 +61,13 @@ def test_each_of_several_cameras_has_its_own_image(graph):
     for camera in ("depth_cam", "left"):
         source = find_source(node, f"/several/{camera}/skeletons")
         assert source.image == f"/{camera}/image_raw"
+
+
+@pytest.mark.parametrize("name", ["skeletons", "image"])
+def test_what_is_no_topic_is_refused_before_there_is_a_browser(graph, name):
+    wrong = Parameter(name, value="/robot-1/people")
+    with pytest.raises(ValueError, match=f"'{name}', '/robot-1/people': .* alphanumerics, '_'.*"):
+        Viewer(context=graph.context, parameter_overrides=[wrong])
 
 
 def test_people_anchors_and_image_reach_a_browser(graph, viewer, browser):

@@ -60,6 +60,8 @@ class Viewer(Node):
         # Before anything that may fail: from Kilted on, rclpy then calls `destroy_node`.
         self.scene: LiveScene | None = None
         self.config = read_parameters(self, ViewerConfig)
+        # Here, as nothing would be told of a wrong name before there is a browser.
+        self._skeletons, self._image = self._resolve("skeletons"), self._resolve("image")
         self._listener: Listener | None = None
         self._drawn: Skeleton3DArray | None = None
         self._drawn_at = 0.0
@@ -85,6 +87,19 @@ class Viewer(Node):
             self.scene.stop()
         super().destroy_node()
 
+    def _resolve(self, parameter: str) -> str:
+        """Return the topic that a parameter names; empty: none.
+
+        Raises:
+            ValueError: If it is no name of a topic.
+        """
+        topic = getattr(self.config, parameter)
+        try:
+            return self.resolve_topic_name(topic) if topic else ""
+        except RuntimeError as error:
+            reason = str(error).split(", at ")[0]  # without the place in the C sources
+            raise ValueError(f"parameter '{parameter}', {topic!r}: {reason}") from error
+
     def _update(self, scene: "LiveScene") -> None:
         """Search for skeletons or draw them; unsubscribe without a browser."""
         if not scene.watchers:
@@ -107,13 +122,11 @@ class Viewer(Node):
     def _search(self) -> None:
         """Subscribe to the skeletons that were asked for, or to the first ones found."""
         topics = skeleton_topics(self)
-        wanted = self.config.skeletons
-        topic = self.resolve_topic_name(wanted) if wanted else next(iter(topics), "")
-        image = self.config.image
+        topic = self._skeletons or next(iter(topics), "")
         if not topic:
             return
         try:
-            source = find_source(self, topic, self.resolve_topic_name(image) if image else "")
+            source = find_source(self, topic, self._image)
         except RuntimeError:  # the publisher has just disappeared
             return
         if self._listener is not None and self._listener.source == source:
