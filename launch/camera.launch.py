@@ -8,7 +8,12 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from pandapose_ros.node.launch_arguments import device_value, driver_remappings, input_topics
+from pandapose_ros.node.launch_arguments import (
+    device_value,
+    driver_remappings,
+    input_topics,
+    parameter_files,
+)
 from pandapose_ros.node.packages import require_package
 
 ARGUMENTS = [
@@ -112,7 +117,7 @@ def start_camera(context: LaunchContext) -> list[Node]:
     topics = input_topics(
         values["image_topic"], values["camera_info_topic"], values["depth_topic"]
     )
-    files = [values["camera_params_file"]] if values["camera_params_file"] else []
+    files = parameter_files("camera_params_file", values["camera_params_file"])
     start = video_camera if camera == "video" else driver_node
     return [start(values, topics, files)]
 

@@ -22,6 +22,7 @@ from pandapose_ros.node.launch_arguments import (
     logger_name,
     misspelt,
     of_cameras,
+    parameter_files,
 )
 from pandapose_ros.node.packages import require_package
 
@@ -159,7 +160,7 @@ def pose_node(values: dict[str, str], logger: str) -> Node:
         executable="pose_node",
         name="pose_node",
         namespace=values["namespace"],
-        parameters=[values["params_file"], given],
+        parameters=[*parameter_files("params_file", values["params_file"]), given],
         remappings=of_cameras(topics, cameras).items(),
         ros_arguments=["--log-level", f"{logger}:={values['log_level']}"],
         output="screen",

@@ -12,9 +12,11 @@ from pandapose_ros.node.launch_arguments import (
     driver_remappings,
     images_frame,
     input_topics,
+    parameter_files,
 )
 
 LAUNCH_FILE = Path(__file__).parents[1] / "launch" / "camera.launch.py"
+PANDAPOSE_FILE = LAUNCH_FILE.with_name("pandapose.launch.py")
 SHOW_FILE = LAUNCH_FILE.with_name("show.launch.py")
 
 
@@ -99,3 +101,15 @@ def test_rviz_starts_in_the_frame_of_the_camera_that_is_started():
     assert images_frame("realsense2_camera", "front") == "camera_color_optical_frame"
     source = SHOW_FILE.read_text()
     assert 'values["fixed_frame"] = values["fixed_frame"] or started_frame(context)' in source
+
+
+def test_a_file_of_parameters_that_is_not_there_is_refused(tmp_path):
+    # launch_ros warns of it, and starts the node with other parameters than were asked for.
+    with pytest.raises(RuntimeError, match=r"^params_file:=~/mine.yaml is not there"):
+        parameter_files("params_file", "~/mine.yaml")
+    file = tmp_path / "mine.yaml"
+    file.touch()
+    assert parameter_files("params_file", str(file)) == [str(file)]
+    assert parameter_files("params_file", "") == []
+    assert 'parameter_files("camera_params_file"' in LAUNCH_FILE.read_text()
+    assert '*parameter_files("params_file"' in PANDAPOSE_FILE.read_text()

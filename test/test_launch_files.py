@@ -17,6 +17,7 @@ from pandapose_ros.node.launch_arguments import (
     logger_name,
     misspelt,
     of_cameras,
+    parameter_files,
     upright_frame,
 )
 from pandapose_ros.node.pose_node import PoseNode
@@ -38,7 +39,8 @@ def keyword(call, name):
 
 def defined(name, *functions):
     """Functions of a launch file, without launch itself."""
-    names = {f.__name__: f for f in (camera_names, input_topics, of_cameras)} | {"Node": dict}
+    used = (camera_names, input_topics, of_cameras, parameter_files)
+    names = {f.__name__: f for f in used} | {"Node": dict}
     source = (ROOT / "launch" / f"{name}.launch.py").read_text()
     wanted = [n for n in ast.parse(source).body if getattr(n, "name", "") in functions]
     exec(compile(ast.Module(wanted, []), name, "exec"), names)
@@ -76,9 +78,9 @@ def test_true_from_the_launch_files_of_others_is_true():
 @pytest.mark.parametrize(("typed", "clock"), [("", {}), ("false", {"use_sim_time": False})])
 def test_a_clock_that_nobody_asked_for_hides_no_other(typed, clock):
     """Of the params_file, or of SetParameter in an including launch file."""
-    values = defaultdict(str, params_file="mine.yaml", use_sim_time=typed)
+    values = defaultdict(str, use_sim_time=typed)
     (pose_node,) = defined("pandapose", "pose_node")
-    assert pose_node(values, "pose_node")["parameters"] == ["mine.yaml", clock]
+    assert pose_node(values, "pose_node")["parameters"] == [clock]
     viewer, *_ = defined("show", "viewer", "topics_of", "clock_of")
     assert viewer(values)["parameters"][-1] == clock
 

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from pandapose_ros.frames.frame_names import is_z_up
 
@@ -46,6 +47,21 @@ def driver_remappings(prefix: str, topics: Mapping[str, str]) -> list[tuple[str,
         (beside_image, topics["camera_info"]),
         ("~/aligned_depth_to_color/image_raw", topics["depth"]),
     ]
+
+
+def parameter_files(argument: str, path: str) -> list[str]:
+    """Return the files of parameters to start a node with: the one given, or none.
+
+    Args:
+        argument: Name of the launch argument.
+        path: Its value; empty: no file.
+
+    Raises:
+        RuntimeError: If the file is not there: launch would start the node without it.
+    """
+    if path and not Path(path).is_file():
+        raise RuntimeError(f"{argument}:={path} is not there (write $HOME in place of ~)")
+    return [path] if path else []
 
 
 def device_value(driver: str, device: str) -> str | int:
