@@ -77,6 +77,16 @@ def test_truths_that_are_not_finite_are_refused(tmp_path):
             rendered_clips([tmp_path / "walk.mp4"])
 
 
+def test_clips_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    paths = [tmp_path / name for name in ("a/walk.mp4", "b/walk.mp4", "b/run.mp4")]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        np.savez(path.with_suffix(".npz"), joints=np.ones((2, 17, 3)), K=K)
+    expected = ("a/walk", "a/walk", "b/walk", "b/walk", "run", "run")
+    assert rendered_clips(paths).actions == rendered_clips(paths).subjects == expected
+
+
 @pytest.mark.parametrize(("poses", "told"), [(2, "has more frames than"), (4, "has 3 frames")])
 def test_clips_and_truths_of_other_lengths_are_refused(tmp_path, poses, told):
     write_video(tmp_path / "walk.mp4", [np.zeros((24, 32, 3), np.uint8)] * 3)

@@ -160,12 +160,21 @@ def synthetic_images(folders: Sequence[Path]) -> Dataset:
 
 
 def rendered_clips(videos: Sequence[Path]) -> Dataset:
-    """Take rendered videos, each with its truth beside it; the action is the video."""
+    """Take rendered videos, each with its truth beside it; the action is the video.
+
+    Videos of one name are told apart by their folders, as nobody is followed from one to the next.
+    """
     counts = [len(read_clip_truth(path)[0]) for path in videos]
+    stems = [path.stem for path in videos]
+    names = tuple(
+        stem if stems.count(stem) == 1 else f"{path.resolve().parent.name}/{stem}"
+        for path, stem, count in zip(videos, stems, counts, strict=True)
+        for _ in range(count)
+    )
     return Dataset(
         name=_name("clip", videos),
-        actions=tuple(p.stem for p, n in zip(videos, counts, strict=True) for _ in range(n)),
-        subjects=tuple(p.stem for p, n in zip(videos, counts, strict=True) for _ in range(n)),
+        actions=names,
+        subjects=names,
         read=lambda: (
             Sample(item.image, item.joints, project(item.joints, item.K), item.K)
             for path in videos
