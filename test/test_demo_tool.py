@@ -66,6 +66,11 @@ def test_a_truth_of_another_kind_is_told_before_the_work(short, old, capsys, arr
     assert [file.read_text() for file in old] == ["old"] * 3
 
 
+def test_a_place_that_cannot_be_written_is_told_before_the_work(short, capsys):
+    assert run(short, "--out", "/proc") == 1  # which takes no files from anybody
+    assert "'/proc/recording.npz'" in capsys.readouterr().err
+
+
 def test_nodes_have_enough_shared_memory_for_images_unless_told_otherwise(monkeypatch):
     names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
     for name in names:

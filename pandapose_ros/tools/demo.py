@@ -19,6 +19,7 @@ from pandapose_ros.recording import Recording, Result
 from pandapose_ros.skeleton import H36M_17
 from pandapose_ros.tools.pictures import FRAME_DIGITS, frame_name, write_pictures
 from pandapose_ros.tools.processes import find_shared, start_node, stop, wait_for_first_end
+from pandapose_ros.whole_files import prepare_file
 
 _CLIP = Path("config", "demo", "walk.mp4")
 _RATE = 10.0  # of a video of a single image [Hz]
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     before = [recording_file, *drawn, args.out / "annotated.mp4"]
     if Path(source).resolve() in [path.resolve() for path in before]:
         raise ValueError(f"{source} would be overwritten by its result: give another --out")
-    args.out.mkdir(parents=True, exist_ok=True)
+    prepare_file(recording_file)  # here, where the reason is told in one line
     for old in before:
         old.unlink(missing_ok=True)
     run_processes(source, frames, truth, args, recording_file)
