@@ -118,13 +118,12 @@ def test_tables_hold_what_was_measured(report):
 
 def test_marked_tables_are_redrawn_and_the_rest_is_left(tmp_path, report):
     (tmp_path / "results").mkdir()
-    path = tmp_path / "results" / "a.json"
+    path = tmp_path / "results" / "the a.json"
     path.write_text(json.dumps(report))
     page = tmp_path / "docs" / "PAGE.md"
     page.parent.mkdir()
-    page.write_text(
-        "before\n<!-- table: noise results/a.json -->\nold\n<!-- end of table -->\nafter\n"
-    )
+    mark, end = "<!-- table: noise results/the a.json -->\n", "<!-- end of table -->\nafter\n"
+    page.write_text(f"before\n{mark}old\n{end}")
     assert main.main(["tables", str(page), "--check"]) == 1
     assert "old" in page.read_text()
     assert main.main(["tables", str(page)]) == 0
@@ -133,7 +132,7 @@ def test_marked_tables_are_redrawn_and_the_rest_is_left(tmp_path, report):
     assert "`pandapose evaluate --dataset synthetic`" in text
     assert "old" not in text
     assert text.startswith("before\n")
-    assert text.endswith("<!-- end of table -->\nafter\n")
+    assert text.endswith(end)
     assert main.main(["tables", str(page), "--check"]) == 0
     assert redraw(text, page.parent) == text
     del report["results"]
@@ -141,11 +140,17 @@ def test_marked_tables_are_redrawn_and_the_rest_is_left(tmp_path, report):
     with pytest.raises(ValueError, match="no numbers for 'noise'"):
         redraw(text, page.parent)
     path.write_text("{broken")
-    with pytest.raises(ValueError, match=r"results/a\.json is no JSON"):
+    with pytest.raises(ValueError, match=r"results/the a\.json is no JSON"):
         redraw(text, page.parent)
     path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"no file results/a\.json"):
+    with pytest.raises(FileNotFoundError, match=r"no file results/the a\.json"):
         redraw(text, page.parent)
+
+
+@pytest.mark.parametrize("mark", ["<!-- table: scores -->", "<!-- table: scores a.json-->"])
+def test_no_mark_is_passed_over(tmp_path, mark):
+    with pytest.raises(ValueError, match=f"KIND FILE -->', got '{mark}'"):
+        redraw(f"{mark}\n<!-- end of table -->\n", tmp_path)
 
 
 @pytest.mark.parametrize("after", ["", "<!-- table: scores b.json -->\n<!-- end of table -->\n"])

@@ -26,7 +26,7 @@ _WHOLE = {"anchors": "both", "lifting": "joint", "depth_head": "bins", "sampling
 # And what most of the networks have, as the whole one may have any number of these.
 _NUMBERS = ("depth_bins", "layers")
 _SUBSETS = ("all", "challenging", "rest")
-_BEGIN = r"<!-- table: (?P<kind>\w+) (?P<file>\S+) -->\n"
+_BEGIN = r"<!-- table: (?P<kind>\w+) (?P<file>\S(?:(?! -->)[^\n])*) -->\n"
 _END = "<!-- end of table -->"
 # Up to the next mark of either kind: the end of another table is not this one's.
 _MARK = re.compile(rf"({_BEGIN})(?:(?!<!-- table: ).)*?({_END})", re.S)
@@ -41,9 +41,12 @@ def redraw(text: str, folder: Path) -> str:
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If a mark has no end, a kind of table is unknown, or a file is no JSON or lacks
-            its numbers.
+        ValueError: If a mark is not complete or has no end, a kind of table is unknown, or a file
+            is no JSON or lacks its numbers.
     """
+    for line in re.findall(r"^<!-- table:.*\n?", text, re.M):
+        if not re.fullmatch(_BEGIN, line):
+            raise ValueError(f"expected '<!-- table: KIND FILE -->', got '{line.strip()}'")
     ended = {match.start() for match in _MARK.finditer(text)}
     for match in re.finditer(_BEGIN, text):
         if match.start() not in ended:
