@@ -97,7 +97,7 @@ def somebody():
 
 
 def placed(*poses):
-    return Placed(poses, Header(frame_id="lens"), IDENTITY)
+    return Placed(poses, Header(stamp=Time(sec=1), frame_id="lens"), IDENTITY)
 
 
 def test_frames_of_people_are_sent_until_it_is_closed(graph, somebody, log):
@@ -125,6 +125,16 @@ def test_frames_of_people_are_sent_until_it_is_closed(graph, somebody, log):
     quiet = World(node, WorldConfig(), SharedWorld(node, WorldConfig()))
     quiet.withdraw()
     assert log.text.count("publish nothing") == 1
+
+
+def test_no_frames_are_sent_of_images_without_a_stamp_or_a_frame(graph, somebody):
+    node = graph.add(Node("world", context=graph.context))
+    frames, sent = BodyFrames(node), []
+    good = Header(stamp=Time(sec=1), frame_id="lens")
+    for header in (Header(stamp=Time(sec=1)), Header(frame_id="lens"), good):
+        people = Placed([somebody], header, IDENTITY)
+        frames.publish(people, lambda _, message: sent.append(message))
+    assert [message.transforms[0].header for message in sent] == [good]
 
 
 def test_a_body_frame_faces_as_before_where_the_joints_do_not_tell(graph, somebody):

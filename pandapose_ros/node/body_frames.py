@@ -9,6 +9,7 @@ from pandapose_ros.frames.body_frame import BodyRotations
 from pandapose_ros.frames.transform import quaternion_from_rotation
 from pandapose_ros.node.conversions import person_name
 from pandapose_ros.node.estimate import Placed
+from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import Send
 
 _QUEUE = 100  # as of tf2_ros
@@ -40,7 +41,7 @@ class BodyFrames:
         """Publish a frame for each person with a root, as children of the people's frame.
 
         Args:
-            placed: People; may be empty.
+            placed: People; may be empty. Nothing is sent of images without a stamp or a frame.
             send: Called with the publisher and its message.
         """
         transforms = []
@@ -52,7 +53,9 @@ class BodyFrames:
             qx, qy, qz, qw = quaternion_from_rotation(rotation)
             stamped.transform.rotation = Quaternion(x=qx, y=qy, z=qz, w=qw)
             transforms.append(stamped)
-        if transforms:
+        # Every listener to tf would complain each time, and keep the first place of each stamp.
+        is_known = placed.header.frame_id != "" and nanoseconds(placed.header.stamp) != 0
+        if transforms and is_known:
             send(self._publisher, self._message(transforms=transforms))
 
     def destroy(self) -> None:
