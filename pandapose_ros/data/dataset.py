@@ -160,12 +160,9 @@ def synthetic_images(folders: Sequence[Path]) -> Dataset:
 
 
 def rendered_clips(videos: Sequence[Path]) -> Dataset:
-    """Take rendered videos, each with its truth beside it; the action is the video.
-
-    Videos of one name are told apart by their folders, as nobody is followed from one to the next.
-    """
+    """Take rendered videos, each with its truth beside it; the action is the video."""
     counts = [len(read_clip_truth(path)[0]) for path in videos]
-    stems = [path.stem for path in videos]
+    stems = [path.stem for path in videos]  # nobody is followed from one name to the next
     names = tuple(
         stem if stems.count(stem) == 1 else f"{path.resolve().parent.name}/{stem}"
         for path, stem, count in zip(videos, stems, counts, strict=True)
