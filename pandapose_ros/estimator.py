@@ -220,7 +220,8 @@ class PoseEstimator:
             size = (view.image.shape[1], view.image.shape[0])
             poses = camera.tracks.update(sightings, time, size, self.config)
             poses = camera.smoother.smooth(poses, time, self.config)
-            results.append([as_seen(pose, view) for pose in poses])
+            # Copies, as callers may write to them and the tracks go on from what is in theirs.
+            results.append([as_seen(pose.copy(), view) for pose in poses])
         return results
 
     def _camera(self, name: str) -> "_Camera":

@@ -1,6 +1,6 @@
 """What is estimated of a person: the result of the package."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -104,6 +104,11 @@ class Pose:
     depth: DepthVotes | None = None
     joint_covariances: Array | None = None
     age: float = 0.0
+
+    def copy(self) -> "Pose":
+        """Return the pose with arrays of its own; anchors and depth are the same."""
+        arrays = {k: v.copy() for k, v in vars(self).items() if isinstance(v, np.ndarray)}
+        return replace(self, **arrays)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,19 @@ def test_ids_last_and_images_are_not_written_to(estimator, frames):
     assert first.id == second.id
 
 
+@pytest.mark.parametrize("name", ["keypoints", "joints", "root"])
+def test_callers_may_write_to_the_arrays_of_a_pose(estimator, frames, name):
+    expected = [estimator.estimate(image)[0] for image in (*frames[:5], 0 * frames[5])]
+    assert expected[-1].state is TrackState.PREDICTED
+    estimator.reset()
+    for image, before in zip((*frames[:5], 0 * frames[5]), expected, strict=True):
+        (pose,) = estimator.estimate(image)
+        assert pose.state is before.state
+        array = getattr(pose, name)
+        np.testing.assert_array_equal(array, getattr(before, name))
+        array *= 0.5  # as for a smaller picture
+
+
 def test_view_with_any_strides_gives_the_same_as_a_copy(estimator, frames):
     mirrored = frames[10][:, ::-1]
     (from_view,) = estimator.estimate(mirrored)
