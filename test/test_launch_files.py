@@ -11,13 +11,13 @@ import yaml
 
 from pandapose_ros.config import VideoCameraConfig, ViewerConfig
 from pandapose_ros.frames.transform import rotation_from_quaternion
+from pandapose_ros.node import launch_arguments
 from pandapose_ros.node.launch_arguments import (
     camera_names,
     input_topics,
     logger_name,
     misspelt,
     of_cameras,
-    parameter_files,
     upright_frame,
 )
 from pandapose_ros.node.pose_node import PoseNode
@@ -39,8 +39,7 @@ def keyword(call, name):
 
 def defined(name, *functions):
     """Functions of a launch file, without launch itself."""
-    used = (camera_names, input_topics, of_cameras, parameter_files)
-    names = {f.__name__: f for f in used} | {"Node": dict}
+    names = {"Node": dict, **vars(launch_arguments)}
     source = (ROOT / "launch" / f"{name}.launch.py").read_text()
     wanted = [n for n in ast.parse(source).body if getattr(n, "name", "") in functions]
     exec(compile(ast.Module(wanted, []), name, "exec"), names)
