@@ -106,6 +106,14 @@ def test_a_long_video_fits_into_memory_and_looks_alike(pictures):
     assert estimate._record(kept) == estimate._record(pose)
 
 
+def test_names_may_hold_a_time(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "12:30.mp4", clip_frames(1))
+    assert main.main(["estimate", "12:30.mp4", "--out", "12:31"]) == 0
+    assert (tmp_path / "12:31" / "annotated.mp4").is_file()
+    assert demo.count_frames("12:30.mp4") == 1
+
+
 @pytest.mark.parametrize("name", ["missing.png", "missing.mp4"])
 def test_estimate_names_an_unreadable_input(name, tmp_path, capsys):
     assert main.main(["estimate", str(tmp_path / name), "--out", str(tmp_path / "out")]) == 1

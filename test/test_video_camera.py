@@ -98,6 +98,15 @@ def test_a_browsers_recording_is_played_at_its_own_rate(tmp_path):
     assert VideoSource(VideoCameraConfig(source=str(video))).rate == pytest.approx(10)
 
 
+def test_a_name_may_hold_a_time(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "12:30.avi", [np.zeros((48, 64, 3), np.uint8)])
+    source = VideoSource(VideoCameraConfig(source="12:30.avi"))
+    for _ in range(2):
+        assert source.grab()
+        source.rewind()
+
+
 def test_nothing_is_published_before_enough_subscribers(graph, make_video_camera, listener, clip):
     images, _ = listener
     camera = make_video_camera(source=clip, wait_for_subscribers=2)

@@ -194,7 +194,7 @@ def read_clip(path: Path) -> Iterator[RenderedImage]:
         ValueError: If they are not of the same length.
     """
     joints, K = read_clip_truth(path)
-    video = cv2.VideoCapture(str(path))
+    video = cv2.VideoCapture(str(path.absolute()))  # else 12:30.mp4 would begin with a protocol
     for i, pose in enumerate(joints):
         read, image = video.read()
         if not read:

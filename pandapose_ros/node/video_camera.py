@@ -55,7 +55,9 @@ class VideoSource:
             raise FileNotFoundError(
                 f"source '{config.source}' is neither a file nor the index of a webcam"
             )
-        self._capture = cv2.VideoCapture(int(self.name) if self.is_webcam else self.name)
+        # FFmpeg would take the beginning of 12:30.mp4 for a protocol.
+        self._place = self.name if self.is_webcam else str(Path(self.name).absolute())
+        self._capture = cv2.VideoCapture(int(self.name) if self.is_webcam else self._place)
         if not self._capture.isOpened():
             if self.is_webcam:
                 raise FileNotFoundError(
@@ -68,7 +70,7 @@ class VideoSource:
             self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, config.height)
         self.rate = self._capture.get(cv2.CAP_PROP_FPS)
         if self.rate > _LIKELY_RATE and not self.is_webcam:
-            self.rate = _measure_rate(self.name)
+            self.rate = _measure_rate(self._place)
         if not 0 < self.rate <= 1000:
             self.rate = _DEFAULT_RATE
 
@@ -84,7 +86,7 @@ class VideoSource:
     def rewind(self) -> None:
         """Go back to a file's first image."""
         self._capture.release()
-        self._capture.open(self.name)
+        self._capture.open(self._place)
 
     def close(self) -> None:
         """Release the webcam or file."""

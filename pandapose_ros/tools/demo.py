@@ -17,7 +17,7 @@ from pandapose_ros.evaluation import metrics
 from pandapose_ros.pose import Pose, TrackState
 from pandapose_ros.recording import Recording, Result
 from pandapose_ros.skeleton import H36M_17
-from pandapose_ros.tools.pictures import FRAME_DIGITS, frame_name, write_pictures
+from pandapose_ros.tools.pictures import FRAME_DIGITS, frame_name, open_video, write_pictures
 from pandapose_ros.tools.processes import find_shared, start_node, stop, wait_for_first_end
 from pandapose_ros.whole_files import prepare_file
 
@@ -92,10 +92,7 @@ def count_frames(source: str) -> int:
     """
     if source.isdigit():
         return 0
-    capture = cv2.VideoCapture(source)
-    if not capture.isOpened():
-        raise ValueError(f"cannot read images from {source}: not a video, or not there")
-    return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+    return max(int(open_video(Path(source)).get(cv2.CAP_PROP_FRAME_COUNT)), 0)
 
 
 def read_truth(file: Path, frames: int) -> dict[str, NDArray]:
@@ -148,7 +145,7 @@ def describe_camera(source: str, truth: dict[str, NDArray] | None, rate: float) 
     """Return the parameters of the camera that plays the clip."""
     camera: dict = {"source": source, "rate": rate}
     if truth is not None:
-        width = float(cv2.VideoCapture(source).get(cv2.CAP_PROP_FRAME_WIDTH))
+        width = open_video(Path(source)).get(cv2.CAP_PROP_FRAME_WIDTH)
         camera["field_of_view"] = float(2 * np.arctan(width / 2 / truth["K"][0, 0]))
     return camera
 

@@ -43,9 +43,10 @@ def read_pictures(
 
 def open_video(path: Path) -> cv2.VideoCapture:
     """Open a video; raise ValueError if that fails."""
-    capture = cv2.VideoCapture(str(path))
+    # FFmpeg would take the beginning of 12:30.mp4 for a protocol.
+    capture = cv2.VideoCapture(str(path.absolute()))
     if not capture.isOpened():
-        raise ValueError(f"cannot open the video {path}")
+        raise ValueError(f"cannot open the video {path}: not a video, or not there")
     return capture
 
 
@@ -124,7 +125,7 @@ class _Video:
     """Writes a video, and notices if that fails, which OpenCV does not tell."""
 
     def __init__(self, path: Path, rate: float) -> None:
-        self._path = path
+        self._path = path.absolute()  # see `open_video`
         self._rate = float(f"{rate:.4g}")  # MPEG-4 cannot have 119.881 Hz, as of phones
         self._writer: cv2.VideoWriter | None = None
         self._frames = 0

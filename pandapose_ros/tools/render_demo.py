@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         if writer is None:
             height, width = frame.image.shape[:2]
             writer = cv2.VideoWriter(
-                str(args.out / "walk.mp4"),
+                str(args.out.absolute() / "walk.mp4"),  # see `pictures.open_video`
                 cv2.VideoWriter.fourcc(*"mp4v"),
                 FRAMES_PER_SECOND,
                 (width, height),
