@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from clip_images import CLIP, clip_frames
+from clip_images import CLIP, clip_frames, write_video
 
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator
@@ -93,6 +93,15 @@ def test_an_interrupted_video_leaves_the_poses_of_its_first_frames(tmp_path):
     assert f"has {len(records)} frames" in told
     assert 1 <= len(records) < 140
     assert all(len(record["people"]) == 1 for record in records)
+
+
+def test_a_video_that_was_cut_off_is_told(tmp_path, capsys):
+    video = tmp_path / "download.avi"
+    write_video(video, clip_frames(12))
+    for told in ("", rf"{video} could be read up to 0\.\d of 1\.2 s: is it damaged\?\n"):
+        assert run(video, "--out", tmp_path / "out") == 0
+        assert re.search(rf"/s\]\n{told}$", capsys.readouterr().err)
+        video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
 
 
 def test_a_video_that_cannot_be_written_is_an_error(tmp_path):

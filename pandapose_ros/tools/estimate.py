@@ -21,6 +21,7 @@ from pandapose_ros.tools.pictures import (
     mean_rate,
     read_pictures,
     read_video,
+    unread_part,
     write_pictures,
     write_whole,
 )
@@ -90,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
         f"{len(names)} frames, {count} skeletons, "
         f"{1e3 * float(np.median(seconds)):.0f} ms a frame (median), written to {args.out}"
     )
+    if is_video and (told := unread_part(args.input[0], times)):
+        print(told, file=sys.stderr)
     if unreadable:
         listing = ", ".join(map(str, unreadable))
         print(f"{len(unreadable)} pictures cannot be read: {listing}", file=sys.stderr)

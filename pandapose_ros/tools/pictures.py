@@ -16,6 +16,7 @@ from pandapose_ros.pose import Pose
 ANNOTATED_VIDEO = "annotated.mp4"
 FRAME_DIGITS = 5  # in the name of a video's frame
 _DEFAULT_RATE = 30.0  # Hz
+_READ_SHARE = 0.95  # of a video's time; containers do not tell it exactly
 _WIDEST_VIDEO, _WIDEST_PICTURE = 8190, 65500  # pixels that MPEG-4 and JPEG can have
 
 
@@ -83,6 +84,21 @@ def _time(capture: cv2.VideoCapture, before: Sequence[float]) -> float:
 def mean_rate(times: Sequence[float]) -> float:
     """Return the frames per second of a video; 30 of one with a single frame."""
     return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else _DEFAULT_RATE
+
+
+def unread_part(path: Path, times: Sequence[float]) -> str:
+    """Tell how much of a video could not be read, as of a download that was cut off; else nothing.
+
+    Args:
+        path: Of the video.
+        times: Of the frames that were read, at least one.
+    """
+    capture = open_video(path)
+    rate = capture.get(cv2.CAP_PROP_FPS) or _DEFAULT_RATE
+    whole = capture.get(cv2.CAP_PROP_FRAME_COUNT) / rate
+    if times[-1] + 2 / mean_rate(times) > _READ_SHARE * whole:
+        return ""
+    return f"{path} could be read up to {times[-1]:.1f} of {whole:.1f} s: is it damaged?"
 
 
 def write_pictures(
