@@ -22,7 +22,8 @@ class Robot:
         stamped.header.stamp = stamp or Time()
         x, y, z = translation
         stamped.transform.translation = Vector3(x=float(x), y=float(y), z=float(z))
-        x, y, z, w = (rotation or Rotation.identity()).as_quat().tolist()
+        turned = Rotation.identity() if rotation is None else rotation
+        x, y, z, w = turned.as_quat().tolist()
         stamped.transform.rotation = Quaternion(x=x, y=y, z=z, w=w)
         return TFMessage(transforms=[stamped])
 
