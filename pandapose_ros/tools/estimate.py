@@ -106,7 +106,10 @@ def _estimate_frames(
     times: Sequence[float],
     fov: float | None,
 ) -> tuple[list[str], list[list[Pose]], list[float]]:
-    """Return of each frame its name, its people and the seconds it took; its time is the last."""
+    """Return of each frame its name, its people and the seconds it took; the last time is its own.
+
+    Pictures have no times.
+    """
     names: list[str] = []
     poses: list[list[Pose]] = []
     seconds: list[float] = []
