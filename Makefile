@@ -18,7 +18,7 @@ BUILT := setup.py pyproject.toml package.xml CMakeLists.txt \
   $(wildcard cmake/* cmake/*/* msg/* config/* config/*/* launch/*.py pandapose_ros/*.py \
   pandapose_ros/*/*.py pandapose_ros/weights/*)
 
-# What an interrupted installation left behind may look whole.
+# What an interrupted installation left behind, or is of another folder, may look whole.
 $(shell scripts/install.sh discard)
 
 export PYTHON
@@ -27,12 +27,14 @@ unexport PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LI
 unexport RMW_IMPLEMENTATION ROS_DISCOVERY_SERVER
 # No traffic leaves the machine, images fit into shared memory, idle threads sleep.
 ROS_ENV := ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST OMP_WAIT_POLICY=PASSIVE \
-  FASTRTPS_DEFAULT_PROFILES_FILE=$(CURDIR)/config/fastdds.xml \
-  AMENT_PREFIX_PATH=$(CURDIR)/$(VENV) PATH="$(BIN):$$PATH"
-RUN := PYTHONPATH=$(CURDIR) $(ROS_ENV)
+  FASTRTPS_DEFAULT_PROFILES_FILE="$(CURDIR)/config/fastdds.xml" \
+  AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" PATH="$(BIN):$$PATH"
+RUN := PYTHONPATH="$(CURDIR)" $(ROS_ENV)
 
 .PHONY: demo test lint colcon clean
 .DELETE_ON_ERROR:
+# All steps install into the same .venv, and MAKEFLAGS=-j may be in the environment.
+.NOTPARALLEL:
 
 demo: $(VENV)/models.stamp $(if $(VIEW),$(VENV)/view.stamp)
 	@$(RUN) pandapose demo $(if $(INPUT),"$(INPUT)") $(if $(VIEW),--view)
@@ -46,19 +48,19 @@ test: $(VENV)/models.stamp $(VENV)/dev.stamp
 	  $(RUN) pytest $(or $(ARGS),--durations=10 -n 2 --dist loadfile --no-loadscope-reorder)
 
 lint: $(VENV)/package.stamp $(VENV)/dev.stamp
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	"$(BIN)/ruff" check
+	"$(BIN)/ruff" format --check
 	PATH="$(BIN):$$PATH" pyright
 
 # In folders of its own, with the ROS 2 of .venv. The option is only for the wheels.
 colcon: $(VENV)/models.stamp $(VENV)/dev.stamp
-	$(ROS_ENV) CMAKE_PREFIX_PATH=$(CURDIR)/$(VENV) colcon --log-base $(COLCON)/log build \
+	$(ROS_ENV) CMAKE_PREFIX_PATH="$(CURDIR)/$(VENV)" colcon --log-base $(COLCON)/log build \
 	  --build-base $(COLCON)/build --install-base $(COLCON)/install $(COLCON_ARGS) \
-	  --cmake-args -DCMAKE_PROJECT_INCLUDE=$(CURDIR)/cmake/pypi_wheels.cmake
-	$(ROS_ENV) CMAKE_PREFIX_PATH=$(CURDIR)/$(VENV) colcon --log-base $(COLCON)/log test \
+	  --cmake-args "-DCMAKE_PROJECT_INCLUDE=$(CURDIR)/cmake/pypi_wheels.cmake"
+	$(ROS_ENV) CMAKE_PREFIX_PATH="$(CURDIR)/$(VENV)" colcon --log-base $(COLCON)/log test \
 	  --build-base $(COLCON)/build --install-base $(COLCON)/install \
 	  --event-handlers console_direct+ --return-code-on-test-failure
-	$(BIN)/colcon test-result --test-result-base $(COLCON)/build --verbose
+	"$(BIN)/colcon" test-result --test-result-base $(COLCON)/build --verbose
 
 clean:
 	rm -rf build demo $(VENV)

@@ -20,6 +20,14 @@ installer_runs() {
   [ -e $unfinished ] && kill -0 "$(cat $unfinished)" 2>/dev/null
 }
 
+# Nothing in .venv starts if its Python is gone, or if this folder has been renamed since.
+is_stranded() {
+  local interpreter
+  interpreter=$(sed -nE "1s/^#!(.*python[0-9.]*)$/\1/p
+                         2s/^'''exec' \"?([^\"]*)\"? \"\\\$0\".*/\1/p" .venv/bin/pip 2>/dev/null) &&
+    [ -n "$interpreter" ] && [ ! -x "$interpreter" ]
+}
+
 check_system() {
   [ "$(uname -sm)" = "Linux x86_64" ] ||
     fail "ROS 2 wheels exist for Linux on x86_64 only, this is $(uname -sm): on a machine with" \
@@ -92,6 +100,8 @@ case ${1-} in
     : >$log
     install_package
     ;;
-  discard) [ ! -e $unfinished ] || installer_runs || rm -rf .venv $unfinished ;;
+  discard)
+    installer_runs || { [ ! -e $unfinished ] && ! is_stranded; } || rm -rf .venv $unfinished
+    ;;
   *) fail "expected packages, package or discard, got '${1-}'" ;;
 esac
