@@ -67,13 +67,13 @@ def programs(prefix, name):
 def test_modules_and_messages_are_found_outside_of_the_tree(prefix, environment, tmp_path):
     code = (
         "import pandapose_ros.msg, pandapose_ros.config, pandapose_ros.node, pandapose_ros.tools;"
-        "print(pandapose_ros.config.__file__, pandapose_ros.msg.__file__);"
+        "print(pandapose_ros.config.__file__, pandapose_ros.msg.__file__, sep='\\n');"
         "pandapose_ros.msg.Skeleton3DArray.__class__.__import_type_support__();"
         "assert pandapose_ros.msg.Skeleton3DArray.__class__._TYPE_SUPPORT"
     )
     result = run([sys.executable, "-c", code], environment, tmp_path)
     assert result.returncode == 0, result.stderr
-    for file in result.stdout.split():
+    for file in result.stdout.splitlines():
         assert Path(file).is_relative_to(prefix)
 
 
