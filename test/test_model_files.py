@@ -148,7 +148,7 @@ def test_a_wrong_wheel_installs_nothing(tmp_path, contents, broken, message, cap
     with pytest.raises(ValueError, match=message):
         install_from_archive(MEDIAPIPE_WHEEL, path, directory)
     assert fetch("--dir", str(directory), "--wheel", str(path)) == 1
-    assert not directory.exists()
+    assert not list(directory.iterdir())
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
@@ -208,6 +208,14 @@ def test_without_a_network_there_is_one_clear_line(tmp_path, wheel, monkeypatch,
         assert "check the network" in error
     assert "127.0.0.1:9/@mediapipe/objectron/-/objectron-0.4.1675468480.tgz" in error
     assert not (directory / BODY_DETECTOR.name).exists()
+
+
+def test_a_folder_that_takes_no_files_is_told_before_the_download(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fetch_models, "_download_wheel", lambda folder: pytest.fail("downloads"))
+    (tmp_path / "home").touch()
+    assert fetch("--dir", str(tmp_path / "home" / "models")) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("choose another folder with PANDAPOSE_MODEL_DIR, or --dir")
 
 
 def test_a_download_that_fails_is_tried_again(tmp_path, wheel, npm_package, monkeypatch):

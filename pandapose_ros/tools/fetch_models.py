@@ -61,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     )
     missing = [source for source in sources if not is_installed(source[0], directory)]
     try:
+        if missing:
+            _check_folder(directory)
         for package, given, download in missing:
             with tempfile.TemporaryDirectory() as folder:
                 archive = given or download(Path(folder))
@@ -70,6 +72,17 @@ def run(args: argparse.Namespace) -> int:
         return 1
     print(f"model files {'put into' if missing else 'are in'} {directory}")
     return 0
+
+
+def _check_folder(directory: Path) -> None:
+    """Make the folder, and see that it takes files: before the download, not after it."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise OSError(
+            f"{error}; choose another folder with PANDAPOSE_MODEL_DIR, or --dir"
+        ) from error
 
 
 def _download_wheel(folder: Path) -> Path:
