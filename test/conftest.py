@@ -15,6 +15,9 @@ os.environ.setdefault(
     "FASTRTPS_DEFAULT_PROFILES_FILE", str(Path(__file__).parents[1] / "config" / "fastdds.xml")
 )
 
+# ONNX Runtime reports nothing, also where a test imports it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import pandapose_ros.node  # noqa: F401  sets what OpenCV and PyTorch read when they are loaded
 
 # isort: split

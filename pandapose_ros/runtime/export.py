@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pandapose_ros.model.blazepose import LANDMARK_OUTPUTS, BlazePose
 from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.runtime.quiet_onnxruntime import load_onnxruntime
 from pandapose_ros.whole_files import write_shared
 
 OPSET = 17
@@ -143,8 +144,7 @@ def load_or_export(
     Raises:
         ImportError: If one is not kept and the package `onnx` is missing.
     """
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     code = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
     code = f"{code}-{torch.__version__.split('+')[0]}-{onnxruntime.__version__}"
     landmarks = f"tuned-{weights_sha256[:12]}" if net.is_tuned else "landmarks"
@@ -217,8 +217,7 @@ def _optimised(content: bytes) -> bytes:
     It computes the same, on any CPU: what depends on the CPU is done when the network is opened.
     Where no file can be written it stays as it is.
     """
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.intra_op_num_threads = 1

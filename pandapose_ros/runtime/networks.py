@@ -26,6 +26,7 @@ from pandapose_ros.runtime.export import (
 from pandapose_ros.runtime.one_pass import GREATEST_ERROR, OnePass, drawn_person, precision_error
 from pandapose_ros.runtime.precision import DTYPES
 from pandapose_ros.runtime.protocols import LandmarkNet, Lifter
+from pandapose_ros.runtime.quiet_onnxruntime import load_onnxruntime
 
 NAMES = ("auto", "torch", "onnxruntime", "one_pass")
 
@@ -196,8 +197,7 @@ class OnnxSession:
 
     def __init__(self, content: bytes, threads: int) -> None:
         """Open the content of an ONNX file, to run on so many threads."""
-        import onnxruntime
-
+        onnxruntime = load_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
