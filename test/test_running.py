@@ -15,6 +15,7 @@ CODE = "from pandapose_ros.node.running import start_ros; start_ros()"
         (["--params-file", "/nowhere.yaml"], {}, "'--params-file /nowhere.yaml'"),
         (["-r", "image=camera"], {}, "'-r image=camera'"),
         ([], {"ROS_DOMAIN_ID": "robot"}, "ROS_DOMAIN_ID is not an integral number"),
+        ([], {"ROS_LOG_DIR": "/proc/none"}, "set ROS_LOG_DIR to a folder that takes files"),
     ],
 )
 def test_wrong_arguments_are_told_without_a_trace(arguments, environment, reason):

@@ -29,6 +29,8 @@ def start_ros() -> threading.Event:
     except RuntimeError as error:
         # Without its place in the C sources and the trace through rclpy, which help no user.
         reason = re.sub(r", at \S+:\d+", "", str(error)).strip()
+        if "log directory" in reason:
+            reason += ": set ROS_LOG_DIR to a folder that takes files"
         raise SystemExit(f"cannot start: {reason}") from None
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
