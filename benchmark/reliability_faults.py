@@ -83,7 +83,7 @@ def node_restart(bench: Bench, node: NodeProcess) -> tuple[dict, NodeProcess]:
 def clock_jumps(bench: Bench, node: NodeProcess) -> dict:
     """Let the stamps go forward, back, and to where no clock has been."""
     (frame,) = walk_frames(1)
-    now = bench.now().sec
+    now = bench.now().sec + 1  # a whole second, not before the last image of another fault
     lines = len(node.log.splitlines())
     answered = []
     # Two that agree, so that the next one is known to be wrong.
