@@ -53,8 +53,7 @@ def test_searches_side_by_side_share_the_passes(make_tracker, net, clip):
         (expected,) = alone.find(image)
         assert shared == net.passes
         assert nobody == []
-        # OpenCV 4.6 rounds crops more coarsely than 5, so sums in another order count for more.
-        np.testing.assert_allclose(one.keypoints, expected.keypoints, atol=0.3)
+        np.testing.assert_allclose(one.keypoints, expected.keypoints, atol=0.1)
         size = one.region.size
         assert np.abs(2 * other.keypoints + 0.5 - one.keypoints).mean() < 0.03 * size
 

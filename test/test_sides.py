@@ -156,6 +156,5 @@ def test_every_runtime_lifts_the_keypoints_in_the_order_it_is_told(clip):
     reference = told("torch")
     for runtime in ("onnxruntime", "one_pass"):
         pose = told(runtime)
-        # 1.4 px with OpenCV 4.6, whose crops are rounded more coarsely than those of 5.
-        assert np.allclose(pose.keypoints, reference.keypoints, atol=3.0), runtime
+        assert np.allclose(pose.keypoints, reference.keypoints, atol=1.0), runtime
         assert np.allclose(pose.joints, reference.joints, atol=0.02), runtime
