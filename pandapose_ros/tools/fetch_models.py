@@ -75,10 +75,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_folder(directory: Path) -> None:
-    """Make the folder, and see that it takes files: before the download, not after it."""
+    """See that the folder, or what it will be in, takes files: before the download, not after."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=directory).close()
+        there = next(folder for folder in (directory, *directory.parents) if folder.exists())
+        tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
         raise OSError(
             f"{error}; choose another folder with PANDAPOSE_MODEL_DIR, or --dir"
