@@ -21,7 +21,11 @@ _SMALLEST_PX = 16
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the tool's arguments."""
     parser.add_argument(
-        "library", type=Path, nargs="+", help="furniture library of Sweet Home 3D (.sh3f)"
+        "libraries",
+        type=Path,
+        nargs="+",
+        metavar="library",
+        help="furniture library of Sweet Home 3D (.sh3f)",
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for SEED_NUMBER.jpg; those there are kept"
@@ -37,10 +41,10 @@ def run(args: argparse.Namespace) -> int:
     """Render the pictures that are missing; return the exit code 0."""
     if args.size < _SMALLEST_PX:
         raise ValueError(f"expected --size of at least {_SMALLEST_PX} pixels, got {args.size}")
-    options = {"size": args.size, "libraries_sha256": file_sha256(*args.library)}
+    options = {"size": args.size, "libraries_sha256": file_sha256(*args.libraries)}
     paths = [args.out / f"{args.seed}_{number:05d}.jpg" for number in range(args.count)]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
-    things = _read(args.library) if missing else []
+    things = _read(args.libraries) if missing else []
     keep_options(args.out, options)
     initial = len(paths) - len(missing)
     for number in tqdm(missing, "furnish", len(paths), unit="picture", initial=initial):
