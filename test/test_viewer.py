@@ -8,7 +8,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from talker import Talker, person
 from viewing import Browser, names_shown, serve
 
@@ -61,6 +61,20 @@ def test_each_of_several_cameras_has_its_own_image(graph):
     for camera in ("depth_cam", "left"):
         source = find_source(node, f"/several/{camera}/skeletons")
         assert source.image == f"/{camera}/image_raw"
+
+
+@pytest.mark.parametrize("is_player", [False, True])
+def test_what_pose_node_drew_is_not_taken_for_the_cameras_image(graph, is_player):
+    # pose_node subscribes to no images while it loads or is disabled, nor if it is lazy.
+    node = graph.add(Node("paused", context=graph.context))
+    node.create_publisher(Skeleton3DArray, "~/skeletons", 1)
+    made = ["~/debug_image", "/humans/bodies/person_0/cropped"]
+    for topic in [*made, "front/image_raw"] if is_player else made:
+        node.create_publisher(Image, topic, 1)
+    node.create_publisher(CompressedImage, "~/debug_image/compressed", 1)
+    graph.spin_until(lambda: node.count_publishers("/paused/debug_image/compressed") == 1)
+    source = find_source(node, "/paused/skeletons")
+    assert source.image == ("/front/image_raw" if is_player else "")
 
 
 @pytest.mark.parametrize("name", ["skeletons", "image"])

@@ -9,6 +9,8 @@ _SKELETONS = "pandapose_ros/msg/Skeleton3DArray"
 _INFO, _ANCHORS = "pandapose_ros/msg/SkeletonInfo", "pandapose_ros/msg/AnchorSet3DArray"
 _IMAGE, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 _CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+# What pose_node makes of images: its debug image, and people cut out for REP 155.
+_DEBUG_IMAGE, _CUT_OUT = "debug_image", "/humans/bodies/"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def find_source(node: Node, skeletons: str, image: str = "") -> Source:
         node: From where to look.
         skeletons: Resolved topic.
         image: Resolved topic of the images; empty: those that the publisher subscribes to, or, if
-            it is a player of recordings, those that it publishes.
+            it is a player of recordings, those that it publishes, unless pose_node made them.
 
     Raises:
         rclpy's NodeNameNonExistentError: If the publisher has just disappeared.
@@ -68,7 +70,8 @@ def find_source(node: Node, skeletons: str, image: str = "") -> Source:
         images = camera_infos = dict(node.get_topic_names_and_types())
     else:
         images = subscribed if _of_types(subscribed, _IMAGE, _COMPRESSED) else published
-        names = _of_types(images, _IMAGE, _COMPRESSED)
+        # pose_node subscribes to none while it is disabled, or lazy without subscribers.
+        names = [n for n in _of_types(images, _IMAGE, _COMPRESSED) if not _is_made(n)]
         colour = _least_depth(names, skeletons)
         alive = [name for name in colour if node.count_publishers(name)]
         image = _most_alike(alive or colour, skeletons)
@@ -84,6 +87,12 @@ def find_source(node: Node, skeletons: str, image: str = "") -> Source:
 
 def _of_types(topics: Mapping[str, list[str]], *types: str) -> list[str]:
     return sorted(name for name, kinds in topics.items() if set(types) & set(kinds))
+
+
+def _is_made(topic: str) -> bool:
+    """Return whether pose_node makes the images of a topic, by its name."""
+    own = topic.removesuffix("/compressed").rsplit("/", 1)[-1]
+    return own == _DEBUG_IMAGE or topic.startswith(_CUT_OUT)
 
 
 def _least_depth(topics: list[str], skeletons: str) -> list[str]:
