@@ -278,3 +278,15 @@ def test_random_samples_are_not_thinned_out(tmp_path, capsys):
     options = ["--dataset", "motion", "--data", str(tmp_path), "--out", str(tmp_path / "o.json")]
     assert main.main(["evaluate", *options, "--every", "2"]) == 1
     assert "leave --every out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--noise", "1", "nan"), ("--noise", "inf"), ("--noise", "-1")]
+    + [("--challenging-threshold", value) for value in ("nan", "inf", "-5")],
+)
+def test_numbers_that_are_no_sizes_are_refused_before_all_the_work(tmp_path, capsys, wrong):
+    data = ["--dataset", "clip", "--data", str(tmp_path / "none.mp4")]  # not looked at any more
+    assert main.main(["evaluate", *data, "--out", str(tmp_path / "o.json"), *wrong]) == 1
+    told = capsys.readouterr().err
+    assert f"{wrong[0]}: expected 0 or more, and finite; got {float(wrong[-1])}" in told

@@ -1,6 +1,7 @@
 """What `pandapose evaluate` is told, and how that is written down."""
 
 import argparse
+import math
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -64,9 +65,14 @@ def declare_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raise ValueError if there is nothing to score on, or options do not go together."""
+    """Raise ValueError if there is nothing to score on, or options are wrong or do not agree."""
     if bool(args.dataset) != bool(args.data) or not (args.data or args.video):
         raise ValueError("nothing to score on; give --dataset with --data, or --video")
+    numbers = {"noise": args.noise or [], "challenging-threshold": [args.challenging_threshold]}
+    for option, values in numbers.items():
+        for value in values:
+            if not 0 <= value < math.inf:  # so written, NaN is out of range too
+                raise ValueError(f"--{option}: expected 0 or more, and finite; got {value}")
     single = {
         "--flip-test": args.flip_test,
         "--noise": args.noise is not None,
