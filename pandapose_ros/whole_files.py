@@ -21,9 +21,21 @@ def prepare_file(path: Path) -> None:
         path.unlink()
 
 
+def prepare_replacement(path: Path) -> None:
+    """Make the folder of a file that `replace_file` is to write later, and see that it can.
+
+    Raises:
+        OSError: If it cannot be written.
+        ValueError: If it is a folder.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the name of a file to write")
+    prepare_file(_unfinished(path))  # the file itself may be read-only
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file; whatever happens meanwhile, the old one or the new one is there, and whole."""
-    unfinished = path.with_name(path.name + ".part")
+    unfinished = _unfinished(path)
     with unfinished.open("wb") as file:
         file.write(content)
         file.flush()
@@ -45,3 +57,8 @@ def write_shared(path: Path, content: bytes) -> None:
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
+
+
+def _unfinished(path: Path) -> Path:
+    """Return where a file is written before it replaces another."""
+    return path.with_name(path.name + ".part")

@@ -15,6 +15,7 @@ from pandapose_ros.synthetic.camera import Camera, random_cameras
 from pandapose_ros.synthetic.rasterizer import rasterize
 from pandapose_ros.synthetic.rig import Posed, gather, pose, rest_joints
 from pandapose_ros.synthetic.scene import render_samples
+from pandapose_ros.tools import main
 
 J = {name: index for index, name in enumerate(H36M_17.joint_names)}
 LIMBS = [(H36M_17.joint_names[a], H36M_17.joint_names[b]) for a, b in H36M_17.bones]
@@ -232,3 +233,13 @@ def test_other_files_are_refused(tmp_path):
     save_file({"a": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
     with pytest.raises(ValueError, match="expected a file of format"):
         load_bodies(tmp_path / "other.safetensors")
+
+
+def test_where_bodies_cannot_be_written_is_told_before_the_work(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for out, message in ((tmp_path, "is a folder"), (tmp_path / "file" / "b", "file")):
+        # There are no assets here, which is found out only after that.
+        assert main.main(["bake", str(tmp_path / "base"), "--out", str(out)]) == 1
+        told = capsys.readouterr().err
+        assert message in told
+        assert "assets" not in told

@@ -170,6 +170,17 @@ def test_calibrate_fits_and_stores(tmp_path, capsys):
     np.testing.assert_allclose(of_two.floor_lateral, stored.floor_lateral, atol=0.1)
 
 
+def test_weights_that_cannot_be_written_are_told_before_the_work(tmp_path, capsys):
+    weights = tmp_path / "w.safetensors"
+    shutil.copy(find_weights("default"), weights)
+    weights.with_name("w.safetensors.part").mkdir()  # where they would be written first
+    arguments = ["--images", str(tmp_path), "--weights", str(weights)]  # no images there
+    assert main.main(["calibrate", *arguments]) == 1
+    assert "no chunk_*.npz in" in capsys.readouterr().err
+    assert main.main(["calibrate", *arguments, "--store"]) == 1
+    assert "w.safetensors.part is a folder" in capsys.readouterr().err
+
+
 def test_weights_on_hrnet_are_not_calibrated(tmp_path, capsys):
     weights = tmp_path / "w.safetensors"
     save_weights(weights, PandaPose(ModelConfig.paper(layers=2), nn.Identity()), {})

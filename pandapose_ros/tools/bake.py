@@ -14,6 +14,7 @@ from pandapose_ros.synthetic.outfit import (
     read_wardrobe,
     split_wardrobe,
 )
+from pandapose_ros.whole_files import prepare_replacement
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Bake the bodies; return the exit code."""
+    prepare_replacement(args.out)  # before all the work, not after it
     rng = np.random.default_rng(args.seed)
     held_out = bodies_held_out(args.count, args.test_bodies)
     wardrobe = read_wardrobe(args.assets)
@@ -49,7 +51,6 @@ def run(args: argparse.Namespace) -> int:
     rig, base = random_bodies(args.count, rng)
     dressed = dressed_bodies(rig, base, split, held_out, rng)
     bodies = list(tqdm(dressed, total=args.count, unit="body", desc="bake"))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     save_bodies(args.out, rig, bodies)
     print(
         f"wrote {len(bodies)} bodies, {held_out.sum()} of them to test on, to {args.out} "

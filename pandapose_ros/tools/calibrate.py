@@ -26,6 +26,7 @@ from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.people.following import PeopleTracker
 from pandapose_ros.training.calibration import collect_errors
 from pandapose_ros.uncertainty import NORMAL_3D, NORMAL_AXIS, coverage, fit, to_metadata
+from pandapose_ros.whole_files import prepare_replacement
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ValueError: If no image is asked for, or the weights are not on BlazePose.
+        OSError: If the weights are to be written and cannot be.
     """
     if args.count < 1:
         raise ValueError(f"--count: expected 1 image or more, got {args.count}")
@@ -70,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     model = read_config(weights)
     if model.backbone != "blazepose":
         raise ValueError(f"{weights} needs {model.backbone}; give weights on BlazePose")
+    if args.store:
+        prepare_replacement(weights)  # before all the work, not after it
     landmark_net = open_landmark_net(weights)
     net = PandaPose(model, landmark_net).eval()
     load_weights(weights, net)
