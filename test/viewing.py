@@ -38,9 +38,10 @@ class Browser:
         self._socket.close()
 
 
-def serve(graph, port):
+def serve(graph, port, **parameters):
     """A viewer that serves a scene to this computer."""
-    options = [Parameter("rate", value=50.0)]
+    values = {"rate": 50.0, **parameters}
+    options = [Parameter(name, value=value) for name, value in values.items()]
     viewer = graph.add(Viewer(context=graph.context, parameter_overrides=options))
     viewer.serve(LiveScene("127.0.0.1", port))
     return viewer

@@ -107,9 +107,9 @@ class Viewer(Node):
             return
         listener = self._listener
         is_silent = listener is None or _is_silent(listener.pulse)
-        if time.monotonic() >= self._next_search and (
-            is_silent or not (listener and listener.source.image)
-        ):
+        # A topic that was asked for may be of another type than it seemed before it was published.
+        lacks_image = not (listener and listener.source.image) or _is_silent(self._pictures)
+        if time.monotonic() >= self._next_search and (is_silent or lacks_image):
             self._next_search = time.monotonic() + _SEARCH_PERIOD
             self._search()
         if is_silent:
