@@ -59,6 +59,7 @@ class Talker:
         if is_recording:
             return
         camera_info = f"{image.rpartition('/')[0]}/camera_info"
+        self.camera_info, self.image_frame = camera_info_from_field_of_view(1.0, 64, 48), "lens"
         self.anchors = create(AnchorSet3DArray, "~/anchors", 1)
         self.images = create(Image, image, 5)
         self.camera_infos = create(CameraInfo, camera_info, 5)
@@ -67,8 +68,9 @@ class Talker:
 
     def say(self, poses, colour=(200, 200, 200), frame="lens"):
         """Publish people with their anchors in a frame, and the lens's image of one colour."""
-        header = Header(stamp=self.node.get_clock().now().to_msg(), frame_id="lens")
-        self.camera_infos.publish(camera_info_from_field_of_view(1.0, 64, 48))
+        stamp = self.node.get_clock().now().to_msg()
+        header = Header(stamp=stamp, frame_id=self.image_frame)
+        self.camera_infos.publish(self.camera_info)
         image = np.full((48, 64, 3), colour, np.uint8)
         self.images.publish(conversions.image_message(image, header))
         header = Header(stamp=header.stamp, frame_id=frame)

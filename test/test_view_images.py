@@ -1,5 +1,6 @@
 """Which images the browser view shows, and how, over real DDS."""
 
+from collections import ChainMap
 from contextlib import closing
 
 import cv2
@@ -44,3 +45,21 @@ def test_compressed_images_that_come_after_the_skeletons_are_shown(graph, far_no
         graph.spin_until(lambda: "/people/0/body" in shown())
         publisher = far_node.create_publisher(CompressedImage, "far/compressed", 1)
         graph.spin_until(lambda: "/camera" in shown(publisher), timeout=20)
+
+
+def test_the_pyramid_of_a_camera_whose_pixels_are_no_squares_holds_its_people(graph):
+    # From the middle to an edge, rays go as far aside as up, per metre: 32 / 40 = 24 / 30.
+    talker = Talker(graph)
+    talker.camera_info.k = [40.0, 0.0, 31.5, 0.0, 30.0, 23.5, 0.0, 0.0, 1.0]
+    with closing(Browser(serve(graph, 18390).scene.url)) as browser:
+
+        def pyramid():
+            talker.say([person()])
+            graph.spin_for(0.05)
+            browser.receive()
+            told = [m for m in browser.messages if m.get("name") == "/camera"]
+            return dict(ChainMap(*[m.get("props", m.get("updates", {})) for m in reversed(told)]))
+
+        # The first image may come before the calibration.
+        graph.spin_until(lambda: pyramid().get("aspect") == pytest.approx(1))
+        assert np.tan(pyramid()["fov"] / 2) == pytest.approx(24 / 30)

@@ -239,17 +239,19 @@ class LiveScene:
         aside = 0.75 * np.cross(ahead, self._up) + 0.35 * self._up - 0.45 * ahead
         return camera + self._reach * aside, target
 
-    def draw_camera(self, image: NDArray[np.uint8] | None, field_of_view: float = 0.0) -> None:
+    def draw_camera(
+        self, image: NDArray[np.uint8] | None, field_of_view: float = 0.0, aspect: float = 1.0
+    ) -> None:
         """Show the camera, at the origin, and its image.
 
         Args:
             image: RGB uint8 [H, W, 3]; None: hide both, as where no image comes or the camera has
                 no place in the people's frame.
             field_of_view: Vertical, radians.
+            aspect: Width of what the camera sees at a distance, as a multiple of its height.
         """
         visible = image is not None and self._show_camera.value
         if image is not None and visible:
-            aspect = image.shape[1] / image.shape[0]
             if self._frustum is None:
                 self._frustum = self._server.scene.add_camera_frustum(
                     "/camera",

@@ -191,8 +191,10 @@ class Viewer(Node):
                 K = intrinsics_from_message(listener.camera_info, width, height)[0]
             except ValueError as error:
                 self.get_logger().warning(f"camera_info ignored: {error}", once=True)
+        # Of the pyramid, not of the image: the pixels of some cameras are no squares.
+        aspect = float(width / K[0, 0] / (height / K[1, 1]))
         field_of_view = float(2 * np.arctan(height / 2 / K[1, 1]))
-        scene.draw_camera(limit_width(pixels, self.config.image_width), field_of_view)
+        scene.draw_camera(limit_width(pixels, self.config.image_width), field_of_view, aspect)
 
     def _status(self, listener: Listener, message: Skeleton3DArray, poses: list[Pose]) -> str:
         """Return a line on the stream, and one on each thing that is not shown."""
