@@ -253,6 +253,21 @@ def test_mpi_inf_3dhp_trains_too(data, tmp_path):
     assert evaluate(data, tmp_path, ["mpi-inf-3dhp", "--data", path, "--keypoints", "true"]) == 0
 
 
+def test_images_that_are_lost_are_told_before_the_work(data, tmp_path, labels, capsys):
+    save_weights(tmp_path / WEIGHTS_FILE, lifter(), {})
+    for sample in labels[1:3]:
+        (tmp_path / sample["image"]).unlink()
+    lost = f"no image {tmp_path / labels[1]['image']}; 2 of the 4 of human36m h36m_train.pkl"
+    assert train(data, tmp_path / "run", steps=1) == 1
+    assert lost in capsys.readouterr().err
+    every_third = ["human36m", "--data", data.human36m, "--every", "3"]
+    assert evaluate(data, tmp_path, every_third[:-2]) == 1
+    told = capsys.readouterr().err
+    assert lost in told
+    assert "batch/s" not in told  # of the bar
+    assert evaluate(data, tmp_path, every_third) == 0
+
+
 def test_few_samples_and_unknown_keypoints_are_refused(data, tmp_path, labels):
     with pytest.raises(ValueError, match="at least the 5 samples of a batch, got 4"):
         batches(data, replace(CONFIG, image_batch=5))

@@ -159,6 +159,16 @@ def test_features_of_labels_that_were_changed_are_refused(tmp_path):
         make_features(data, folder)
 
 
+def test_no_features_are_made_before_all_images_are_there(images, tmp_path):
+    labels, folder = human36m_labels(tmp_path), tmp_path / "features"
+    write_human36m(tmp_path, labels)
+    (tmp_path / labels[3]["image"]).unlink()
+    data = TrainDataConfig(human36m=str(tmp_path / "h36m_train.pkl"), photographs=str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"1 of the 4 of human36m .* are missing"):
+        make_features(replace(data, images=str(images)), folder)
+    assert not list(folder.glob("*.safetensors"))
+
+
 @pytest.mark.parametrize("share", [0.0, 0.4])
 def test_motion_need_not_be_held_apart(motion, tmp_path, share):
     config = replace(CONFIG, held_out_share=share)

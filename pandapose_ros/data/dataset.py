@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros.camera.lens import Distortion, check_distortion
-from pandapose_ros.data.human36m import Human36mSamples, read_human36m
-from pandapose_ros.data.mpi_inf_3dhp import MpiInf3dhpSamples, read_mpi_inf_3dhp
+from pandapose_ros.data.human36m import Human36mSamples, action_name, read_human36m
+from pandapose_ros.data.mpi_inf_3dhp import MpiInf3dhpSamples, fit_crop, read_mpi_inf_3dhp
 from pandapose_ros.data.rendered_images import (
     chunk_files,
     most_people,
@@ -25,20 +25,13 @@ from pandapose_ros.data.rendered_images import (
     read_clip_truth,
     read_names,
 )
-from pandapose_ros.data.threedpw import read_threedpw
+from pandapose_ros.data.threedpw import ThreeDpwSamples, read_threedpw
 from pandapose_ros.geometry import project
 
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]
 # From an index to a sample.
 Take = Callable[[int], "Sample"]
-
-_CROP_RESIDUE_PX = 1.0
-# Of Human3.6M, from 2 on.
-_ACTIONS = (
-    "Directions", "Discussion", "Eating", "Greeting", "Phoning", "Posing", "Purchases", "Sitting",
-    "SittingDown", "Smoking", "TakingPhoto", "Waiting", "Walking", "WalkingDog", "WalkTogether",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +71,7 @@ class Dataset:
         successive: Images are the frames of videos, in which the person is followed.
         max_people: How many people an image shows at most.
         files: What was read, the folder of images too, so that a change is noticed.
+        images: N files, where each sample has an image file of its own; else none.
         take: Returns the sample of an index; None where they come one after the other only.
     """
 
@@ -88,6 +82,7 @@ class Dataset:
     successive: bool = False
     max_people: int = 1
     files: tuple[Path, ...] = ()
+    images: tuple[Path, ...] = ()
     take: Take | None = None
 
     def __len__(self) -> int:
@@ -111,6 +106,7 @@ class Dataset:
             name=f"{self.name}, every {step}",
             actions=self.actions[::step],
             subjects=self.subjects[::step],
+            images=self.images[::step],
             read=lambda: islice(self.read(), 0, None, step),
             take=lambda index: self.at(index * step),
         )
@@ -187,13 +183,14 @@ def human36m(pickles: Sequence[Path], images: Path | None, detector: str = "cpn"
     parts = [read_human36m(path, images, detector) for path in pickles]
     takes = [partial(_human36m_sample, part, images is not None) for part in parts]
     take = one_after_another([len(part.images) for part in parts], takes)
-    actions = tuple(_action(number) for part in parts for number in part.actions)
+    actions = tuple(action_name(number) for part in parts for number in part.actions)
     return Dataset(
         name=_name("human36m", pickles) + ("" if detector == "cpn" else f", {detector}"),
         actions=actions,
         subjects=tuple(f"S{number}" for part in parts for number in part.subjects),
         read=lambda: map(take, range(len(actions))),
         files=(*pickles, *filter(None, (images,))),
+        images=_images(parts, images),
         take=take,
     )
 
@@ -215,6 +212,7 @@ def mpi_inf_3dhp(files: Sequence[Path], images: Path | None) -> Dataset:
         subjects=tuple(name.split()[0] for name in actions),
         read=lambda: map(take, range(len(actions))),
         files=(*files, *filter(None, (images,))),
+        images=_images(parts, images),
         take=take,
     )
 
@@ -240,6 +238,7 @@ def threedpw(sequences: Sequence[Path], images: Path | None) -> Dataset:
         ),
         max_people=4,
         files=(*sequences, *filter(None, (images,))),
+        images=_images(parts, images),
     )
 
 
@@ -248,10 +247,11 @@ def _name(kind: str, paths: Sequence[Path]) -> str:
     return " ".join((kind, *(path.name for path in paths)))
 
 
-def _action(number: int) -> str:
-    """Return the name of an action of Human3.6M."""
-    known = 0 <= number - 2 < len(_ACTIONS)
-    return _ACTIONS[number - 2] if known else f"action {number}"
+def _images(
+    parts: Sequence[Human36mSamples | MpiInf3dhpSamples | ThreeDpwSamples], folder: Path | None
+) -> tuple[Path, ...]:
+    """Return the images of some files of labels; none if there is no folder of them."""
+    return () if folder is None else tuple(image for part in parts for image in part.images)
 
 
 def _human36m_sample(part: Human36mSamples, with_image: bool, i: int) -> Sample:
@@ -278,21 +278,10 @@ def _mpi_inf_3dhp_sample(part: MpiInf3dhpSamples, with_image: bool, i: int) -> S
             f"expected keypoints in the crop {part.images[i]}, whose file has no 'data_2d_crop'; "
             "take a file with it, or evaluate without --images"
         )
-    crop_from_image = _fit_crop(part.keypoints[i], crop)
+    crop_from_image = fit_crop(part.keypoints[i], crop)
     if K is not None and crop_from_image is not None:
         K = np.vstack((crop_from_image, (0, 0, 1))) @ K
     else:
         K = None
     still = np.eye(3)[:2]  # the image is the crop already
     return Sample(part.images[i], part.joints[i], crop, K, crop_from_image=still)
-
-
-def _fit_crop(pixels: Array, crop: Array) -> Array | None:
-    """Return the scaling and shift [2, 3] that takes pixels [17, 2] to the crop, if any does."""
-    centred, target = pixels - pixels.mean(axis=0), crop - crop.mean(axis=0)
-    spread = float((centred**2).sum())
-    scale = float((centred * target).sum()) / spread if spread else 0.0
-    if scale <= 0 or np.abs(scale * centred - target).max() > _CROP_RESIDUE_PX:
-        return None
-    shift = crop.mean(axis=0) - scale * pixels.mean(axis=0)
-    return np.array(((scale, 0, shift[0]), (0, scale, shift[1])))

@@ -18,6 +18,11 @@ _SCALE_PX = 200.0
 _BOX = np.array(((-1.0, -0.9, 0.0), (1.0, 1.1, 0.0)))  # round the pelvis, metres
 # Of the cameras 54138969, 55011271, 58860488 and 60457274.
 _IMAGE_WIDTH, _IMAGE_HEIGHTS = 1000, (1002, 1000, 1000, 1002)
+# From 2 on.
+_ACTIONS = (
+    "Directions", "Discussion", "Eating", "Greeting", "Phoning", "Posing", "Purchases", "Sitting",
+    "SittingDown", "Smoking", "TakingPhoto", "Waiting", "Walking", "WalkingDog", "WalkTogether",
+)  # fmt: skip
 _NUMBERS = {"subject": "subjects", "action": "actions", "subaction": "subactions"}
 # Of what has to be known of each sample, the field that tells it.
 _KNOWN = {
@@ -156,6 +161,12 @@ def _read_sample(label: object, detector: str, place: str) -> dict[str, NDArray]
     camera_field = field(label, "camera", place)
     sample["K"], sample["distortion"] = _read_camera(camera_field, f"{place}, field 'camera'")
     return sample
+
+
+def action_name(number: int) -> str:
+    """Return the name of an action, 2 to 16."""
+    known = 0 <= number - 2 < len(_ACTIONS)
+    return _ACTIONS[number - 2] if known else f"action {number}"
 
 
 def metric_crop(pelvis: Array, K: Array) -> Array:

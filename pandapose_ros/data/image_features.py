@@ -15,6 +15,7 @@ from tqdm import tqdm
 from pandapose_ros.camera.lens import ImageUndistorter
 from pandapose_ros.config import SkeletonSampleConfig, TrainDataConfig
 from pandapose_ros.data.dataset import Dataset, Sample, human36m, mpi_inf_3dhp, read_image
+from pandapose_ros.data.image_files import check_images
 from pandapose_ros.data.image_samples import (
     ImageSamples,
     hands_share,
@@ -45,7 +46,7 @@ def make_features(data: TrainDataConfig, folder: Path) -> None:
             samples of a data set.
 
     Raises:
-        FileNotFoundError: If there are no images.
+        FileNotFoundError: If there are no images, or a data set lacks some.
         ValueError: If the folder holds samples of other images, of images that were deleted, or
             made in another way, or a data set lacks what is needed.
     """
@@ -105,15 +106,19 @@ def parts_of(dataset: Dataset, kind: str) -> Iterator[Source]:
 
 
 def _sources(data: TrainDataConfig) -> Iterator[Source]:
-    """Return all that there is to look at."""
+    """Return all that there is to look at; data sets are opened first, as they may lack images."""
+    folder, datasets = Path(data.photographs), {}
+    if data.human36m:
+        datasets["human36m"] = human36m([Path(data.human36m)], folder)
+    if data.mpi_inf_3dhp:
+        datasets["mpi_inf_3dhp"] = mpi_inf_3dhp([Path(data.mpi_inf_3dhp)], folder)
+    for dataset in datasets.values():
+        check_images(dataset.name, dataset.images)
     if data.images:
         for path in chunk_files(Path(data.images)):
             yield path.name, partial(read_chunk, path)
-    folder = Path(data.photographs)
-    if data.human36m:
-        yield from parts_of(human36m([Path(data.human36m)], folder), "human36m")
-    if data.mpi_inf_3dhp:
-        yield from parts_of(mpi_inf_3dhp([Path(data.mpi_inf_3dhp)], folder), "mpi_inf_3dhp")
+    for kind, dataset in datasets.items():
+        yield from parts_of(dataset, kind)
 
 
 def _as_images(samples: list[Sample], name: str) -> Iterator[RenderedImage]:

@@ -21,6 +21,7 @@ _JOINTS = 17
 _H36M_FROM_3DHP = (14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4)
 _TRAIN_NAME, _TEST_NAME = re.compile(r"S(\d+) Seq(\d+)"), re.compile(r"TS(\d+)")
 _GREATEST_RESIDUE_PX = 2.0
+_CROP_RESIDUE_PX = 1.0
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,17 @@ def _read_take(take: _Take, image_folder: Path | None) -> MpiInf3dhpSamples:
         cameras=np.full(len(frames), take.camera),
         frames=frames,
     )
+
+
+def fit_crop(pixels: Array, crop: Array) -> Array | None:
+    """Return the scaling and shift [2, 3] that takes pixels [17, 2] to the crop, if any does."""
+    centred, target = pixels - pixels.mean(axis=0), crop - crop.mean(axis=0)
+    spread = float((centred**2).sum())
+    scale = float((centred * target).sum()) / spread if spread else 0.0
+    if scale <= 0 or np.abs(scale * centred - target).max() > _CROP_RESIDUE_PX:
+        return None
+    shift = crop.mean(axis=0) - scale * pixels.mean(axis=0)
+    return np.array(((scale, 0, shift[0]), (0, scale, shift[1])))
 
 
 def _fit_intrinsics(joints: Array, keypoints: Array) -> Array:

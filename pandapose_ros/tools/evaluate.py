@@ -20,6 +20,7 @@ from pandapose_ros.data.dataset import (
     synthetic_images,
     threedpw,
 )
+from pandapose_ros.data.image_files import check_images
 from pandapose_ros.estimator import select_device
 from pandapose_ros.evaluation.candidates import Candidate, load_candidates, open_backbone
 from pandapose_ros.evaluation.comparison import (
@@ -112,6 +113,7 @@ def _score_dataset(
     is_motion = args.dataset == "motion"
     share = share_held_apart(candidates, args.held_out_share) if is_motion else 0.0
     dataset = _dataset(args, share).every(args.every)
+    check_images(dataset.name, dataset.images)
     given = None
     if args.challenging_in:
         given = load_subset(args.challenging_in, dataset.name, len(dataset))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pandapose_ros.config import ModelConfig, SkeletonSampleConfig, TrainConfig, TrainDataConfig
 from pandapose_ros.data.dataset import Dataset, human36m, mpi_inf_3dhp, one_after_another
+from pandapose_ros.data.image_files import check_images
 from pandapose_ros.data.image_samples import batch_indices, check_enough
 from pandapose_ros.data.photographs import PaperView, look_as_paper, mirror
 from pandapose_ros.model.hrnet import HRNet, load_coco_weights
@@ -114,7 +115,7 @@ def open_photographs(
         share: This process' part and device.
 
     Raises:
-        FileNotFoundError: If a file or the first image is missing.
+        FileNotFoundError: If a file or an image is missing.
         ValueError: If there is nothing to train on, or something that HRNet is not trained on, or
             a file lacks what is needed.
     """
@@ -130,6 +131,8 @@ def open_photographs(
         datasets.append(human36m([Path(data.human36m)], folder, data.detections))
     if data.mpi_inf_3dhp:
         datasets.append(mpi_inf_3dhp([Path(data.mpi_inf_3dhp)], folder))
+    for dataset in datasets:
+        check_images(dataset.name, dataset.images)
     return PhotographBatches(datasets, backbone.to(share.device), config, share, data.readers)
 
 
