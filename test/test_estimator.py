@@ -252,6 +252,23 @@ def test_somebody_at_the_edge_of_a_wide_lens_is_seen(estimator, frames, truth):
     assert np.linalg.norm(pose.root - turned[0]) < 0.8
 
 
+@pytest.mark.parametrize(("width", "degrees", "number"), [(640, 130, 8), (1280, 140, 20)])
+def test_somebody_far_off_the_axis_of_a_wide_pinhole_is_placed(
+    estimator, truth, width, degrees, number
+):
+    size = (width, width * 3 // 4)
+    K = geometry.intrinsics_from_field_of_view(np.radians(degrees), *size)
+    exact = truth["joints"][number]
+    angle = np.radians(60) - np.arctan2(exact[0, 0], exact[0, 2])
+    c, s = np.cos(angle), np.sin(angle)
+    turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+    seen = K @ turn.T @ np.linalg.inv(truth["K"])
+    image = cv2.warpPerspective(clip_frames(number + 1)[number], seen, size)
+    (pose,) = estimator.estimate(image, K)
+    assert np.linalg.norm(pose.root - exact[0] @ turn) < 0.05 * np.linalg.norm(exact[0])
+    assert np.linalg.norm(pose.joints - (exact - exact[0]) @ turn, axis=1).mean() < 0.08
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_camera_may_hang_sideways_or_upside_down(estimator, frames, turns):
     upright, hung = [], []

@@ -145,6 +145,32 @@ def test_a_crop_that_reaches_out_of_sight_stays_affine(pixel, scale):
     np.testing.assert_allclose(R[:, 2], centre / np.linalg.norm(centre), atol=1e-12)
 
 
+def test_a_crop_that_a_very_wide_camera_sees_in_part_is_narrowed_not_stretched():
+    wide = geometry.intrinsics_from_field_of_view(np.radians(130), 1280, 960)
+    middle = np.array((1192.0, 539.0))
+    affine = turned_crop(middle, 256 / 487, -0.3)
+    homography, R = geometry.perspective_crop(affine, (256, 256), wide)
+    np.testing.assert_allclose(geometry.transform_pixels(homography, middle), 127.5)
+    points = np.array([[-0.5, -0.5], [255.5, -0.5], [-0.5, 255.5], [255.5, 255.5], [127.5, 127.5]])
+    pixels = np.linalg.inv(homography) @ np.column_stack((points, np.ones(5))).T
+    rays = np.linalg.solve(wide, pixels).T
+    np.testing.assert_allclose(min(rays[:, 2] / rays[4, 2]), 0.2)
+    rays = rays @ R / np.linalg.norm(rays[4])  # of the crop's camera, whose pixels are square
+    np.testing.assert_allclose(
+        (rays - rays[4]) / (rays[1, 0] - rays[4, 0]) * 128 + 127.5,
+        np.column_stack((points, np.full(5, 127.5))),
+        atol=1e-9,
+    )
+
+
+@pytest.mark.parametrize(("pixel", "degrees"), [((1400.0, 539.0), 130), ((1192.0, 539.0), 100)])
+def test_narrowed_are_only_crops_whose_middle_a_very_wide_camera_sees(pixel, degrees):
+    camera = geometry.intrinsics_from_field_of_view(np.radians(degrees), 1280, 960)
+    affine = turned_crop(pixel, 256 / 1200, -0.3)
+    homography, _ = geometry.perspective_crop(affine, (256, 256), camera)
+    np.testing.assert_array_equal(homography[:2], affine)
+
+
 def test_a_near_person_in_the_image_is_still_seen_without_stretch():
     homography, R = geometry.perspective_crop(upright_crop((500.0, 300.0), 0.15), (256, 256), K)
     middle = np.linalg.inv(homography) @ (127.5, 127.5, 1)
