@@ -63,3 +63,31 @@ def test_the_pyramid_of_a_camera_whose_pixels_are_no_squares_holds_its_people(gr
         # The first image may come before the calibration.
         graph.spin_until(lambda: pyramid().get("aspect") == pytest.approx(1))
         assert np.tan(pyramid()["fov"] / 2) == pytest.approx(24 / 30)
+
+
+@pytest.mark.parametrize(
+    ("frame", "image_frame", "is_there"),
+    [
+        ("camera_optical_frame", "camera_link", True),  # by the parameter frame_id
+        ("lens", "", True),
+        ("map", "", False),
+        ("map", "lens", False),
+        ("camera_link", "camera_optical_frame", False),
+    ],
+)
+def test_the_camera_is_shown_where_its_images_are_called_by_another_frame(
+    graph, frame, image_frame, is_there
+):
+    talker = Talker(graph)
+    talker.image_frame = image_frame
+    with closing(Browser(serve(graph, 18400).scene.url)) as browser:
+
+        def is_told():
+            talker.say([person()], frame=frame)
+            graph.spin_for(0.05)
+            browser.receive()
+            is_drawn = "/camera" in names_shown(browser)
+            return is_drawn or "**no camera**" in str(browser.messages)
+
+        graph.spin_until(is_told, timeout=20)
+        assert ("/camera" in names_shown(browser)) == is_there

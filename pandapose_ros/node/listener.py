@@ -25,19 +25,23 @@ _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class Pulse:
-    """Remember when something came last, and how long the last pauses were."""
+    """Remember when something came last, and how long the last pauses were.
+
+    Attributes:
+        has_come: Whether it ever came.
+    """
 
     def __init__(self) -> None:
         """Start before the first time."""
-        self._last, self._has_come = time.monotonic(), False
+        self._last, self.has_come = time.monotonic(), False
         self._pauses: deque[float] = deque(maxlen=_PAUSES)
 
     def beat(self) -> None:
         """Note that it comes now."""
         now = time.monotonic()
-        if self._has_come:
+        if self.has_come:
             self._pauses.append(now - self._last)
-        self._last, self._has_come = now, True
+        self._last, self.has_come = now, True
 
     @property
     def silence(self) -> float:

@@ -171,7 +171,7 @@ class Viewer(Node):
         scene.draw_people(poses)
         if image is not None:
             self._pictures.beat()
-        has_place = image is None or frames[0] == frames[1]
+        has_place = image is None or _is_cameras(*frames)
         if not scene.wants_image or not has_place or _is_silent(self._pictures):
             scene.draw_camera(None)
         elif image is not None:
@@ -206,6 +206,9 @@ class Viewer(Node):
             lines.append("People without a 3D position are not shown: set `field_of_view`.")
         if listener.source.image and _is_silent(self._pictures):
             lines.append(f"**no images** of these people on `{listener.source.image}`")
+        elif self._pictures.has_come and not _is_cameras(*self._frames):
+            of_image = f"in `{self._frames[1]}`" if self._frames[1] else "in no frame"
+            lines.append(f"**no camera**: people are in `{self._frames[0]}`, images {of_image}")
         return "\n\n".join([*lines, f"`{listener.source.skeletons}`"])
 
 
@@ -231,10 +234,19 @@ def _skeleton_of(message: Skeleton3DArray, info: SkeletonInfo | None) -> Skeleto
 
 def _is_optical(frame: str, image_frame: str) -> bool:
     """Return whether people are in the camera's axes; without an image, by the name alone."""
-    if frame == image_frame or is_optical(frame):
-        return True
-    # If the camera's own frame is a link with z up, another frame is the user's choice.
-    return not is_z_up(frame) and (not image_frame or is_z_up(image_frame))
+    return is_optical(frame) or _is_cameras(frame, image_frame)
+
+
+def _is_cameras(frame: str, image_frame: str) -> bool:
+    """Return whether people are in the frame of the camera, which is at its origin.
+
+    Args:
+        frame: Of the people.
+        image_frame: Of the image.
+    """
+    # pose_node calls images without a frame, or in a link's, by its parameter frame_id.
+    is_renamed = not image_frame or is_z_up(image_frame)
+    return frame == image_frame or (is_renamed and not is_z_up(frame))
 
 
 def _poses(skeletons: Skeleton3DArray, anchors: AnchorSet3DArray | None) -> list[Pose]:
