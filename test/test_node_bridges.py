@@ -203,3 +203,24 @@ def test_nobody_stays_on_the_list(
     graph.spin_until(lambda: not tracked[-1].ids)
     graph.spin_until(lambda: node.count_publishers("/humans/bodies/person_0/roi") == 0)
     assert log.text.count(warning) == (how == "not tracking")
+
+
+@pytest.mark.parametrize("how", ["disabled", "inactive", "reset"])
+def test_no_skeleton_stays_drawn_on_the_image_in_foxglove(
+    foreign_messages, graph, make_node, make_camera, walker, how
+):
+    import foxglove_msgs.msg as foxglove
+
+    node, camera = make_node(threads=1), make_camera()
+    annotations = camera.listen(foxglove.ImageAnnotations, "pose_node/annotations")
+    assert node.start()
+    camera.wait_for_node()
+    graph.spin_until(lambda: node.count_subscribers("/pose_node/annotations") == 1)
+    camera.exchange(camera.message(walker))
+    graph.spin_until(lambda: annotations and annotations[-1].points)
+    {
+        "disabled": lambda: node.enable(False),
+        "inactive": node.trigger_deactivate,
+        "reset": node.reset_people,
+    }[how]()
+    graph.spin_until(lambda: not (annotations[-1].points or annotations[-1].texts), timeout=20)

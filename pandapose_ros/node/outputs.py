@@ -126,11 +126,12 @@ class Outputs:
         return vanished
 
     def clear_markers(self) -> None:
-        """Delete all markers in RViz."""
+        """Delete all markers in RViz, and what is drawn on the image in Foxglove."""
         header = Header(stamp=self._node.get_clock().now().to_msg())
         for publisher, _, living in self._drawings:
             if living.keys:
                 publisher.publish(living.replace([], header))
+        self.pictures.clear_annotations()
 
     def destroy(self) -> None:
         """Remove the publishers, after the people."""

@@ -33,6 +33,7 @@ class Pictures:
         self._raw = create(Image, "~/debug_image", 1)
         self._compressed = create(CompressedImage, "~/debug_image/compressed", 1)
         self._annotator: Annotator | None = make_annotator()
+        self._has_annotated = False
         self.publishers = [self._raw, self._compressed]
         if self._annotator is not None:
             self._annotations = create(self._annotator.message_type, "~/annotations", 1)
@@ -50,6 +51,7 @@ class Pictures:
         poses, header = estimate.poses, estimate.header
         if self._annotator is not None and self._annotations.get_subscription_count():
             send(self._annotations, self._annotator.annotate(poses, header, style))
+            self._has_annotated = True
         wants_raw = self._raw.get_subscription_count() > 0
         wants_compressed = self._compressed.get_subscription_count() > 0
         if not (wants_raw or wants_compressed):
@@ -66,6 +68,12 @@ class Pictures:
             send(self._raw, image_message(drawn, header))
         if wants_compressed:
             send(self._compressed, _jpeg_message(drawn, header, style.debug_image_quality))
+
+    def clear_annotations(self) -> None:
+        """Take what was drawn off the image in Foxglove, which would keep it on later images."""
+        if self._annotator is not None and self._has_annotated:
+            self._annotations.publish(self._annotator.annotate((), Header(), PictureConfig()))
+        self._has_annotated = False
 
 
 def _jpeg_message(image: NDArray[np.uint8], header: Header, quality: int) -> CompressedImage:
