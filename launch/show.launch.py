@@ -35,8 +35,8 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "fixed_frame",
         default_value="",
-        description="RViz's fixed frame; for a camera frame, a frame with z up is published; "
-        "empty: that of a camera that is started, else camera_optical_frame",
+        description="RViz's fixed frame; for a camera frame, a frame with z up is published, for "
+        "Foxglove too; empty: that of a camera that is started, else camera_optical_frame",
     ),
     DeclareLaunchArgument(
         "foxglove",
@@ -67,7 +67,7 @@ def start_displays(context: LaunchContext) -> list[Node]:
     values["fixed_frame"] = values["fixed_frame"] or started_frame(context)
     displays = {"rviz": rviz, "foxglove": foxglove, "view": viewer}
     nodes = [start(values) for name, start in displays.items() if values[name] == "true"]
-    if values["rviz"] == "true" and upright_frame(values["fixed_frame"]):
+    if needs_upright(values):
         nodes.append(upright_publisher(values["fixed_frame"]))
     return nodes
 
@@ -92,6 +92,12 @@ def rviz(values: dict[str, str]) -> Node:
         parameters=[clock_of(values)],
         remappings=[(f"/pose_node/{topic}", f"{topics}/{topic}") for topic in RVIZ_TOPICS],
     )
+
+
+def needs_upright(values: dict[str, str]) -> bool:
+    """Return whether a display that has z up is started, for people in a camera's frame."""
+    has_z_up = "true" in (values["rviz"], values["foxglove"])
+    return has_z_up and upright_frame(values["fixed_frame"]) != ""
 
 
 def upright_publisher(camera: str) -> Node:

@@ -3,10 +3,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from rclpy.node import Node
+from test_launch_files import defined
 
+from pandapose_ros.node.launch_arguments import upright_frame
 from pandapose_ros.node.outputs import Outputs
 from pandapose_ros.node.pose_node import PoseNode
 
@@ -62,6 +65,29 @@ def test_foxglove_draws_no_skeletons_on_those_of_the_debug_image():
     panel = FOXGLOVE["configById"]["Image!camera"]["imageMode"]
     assert panel["imageTopic"] == "/pose_node/debug_image/compressed"
     assert panel["annotations"] == {"/pose_node/annotations": {"visible": False}}
+
+
+def test_foxglove_looks_at_people_who_stand():
+    # z is up on Foxglove's screen, so it has to be up in the frame. (How the view's place follows
+    # from its settings is read in the sources of Lichtblick, the open fork of Foxglove.)
+    panel = FOXGLOVE["configById"]["3D!people"]
+    assert panel["followTf"] == upright_frame("camera_optical_frame")
+    phi, theta = np.radians([panel["cameraState"]["phi"], -panel["cameraState"]["thetaOffset"]])
+    aside = (np.sin(phi) * np.sin(theta), -np.sin(phi) * np.cos(theta), np.cos(phi))
+    eye = panel["cameraState"]["targetOffset"] + panel["cameraState"]["distance"] * np.array(aside)
+    # As in RViz: behind the camera, to its right, and higher than people are.
+    np.testing.assert_allclose(eye, (-1.7, -1.8, 2.2), atol=0.1)
+    floor = panel["layers"]["grid"]
+    assert (floor["position"][2], floor["rotation"]) == (0, [0, 0, 0])
+
+
+@pytest.mark.parametrize("display", ["rviz", "foxglove", "view"])
+@pytest.mark.parametrize("frame", ["lens", "map"])
+def test_a_frame_with_z_up_is_published_for_the_displays_that_need_it(display, frame):
+    (needs_upright,) = defined("show", "needs_upright")
+    values = {name: str(name == display).lower() for name in ("rviz", "foxglove", "view")}
+    is_published = needs_upright({**values, "fixed_frame": frame})
+    assert is_published == (display != "view" and frame == "lens")
 
 
 def test_rviz_has_a_check_box_for_every_namespace():
