@@ -189,6 +189,13 @@ def test_wrong_fields_are_named(tmp_path, labels, changes, message):
         read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn")
 
 
+def test_joints_in_millimetres_are_refused(tmp_path, labels):
+    for sample in labels:
+        sample["joints_3d"] = sample["joints_3d"] * 1000  # no projection tells the unit
+    with pytest.raises(ValueError, match=r"h36m\.pkl, field 'joints_3d': expected .* in metres"):
+        read_human36m(write(tmp_path / "h36m.pkl", labels), None, "cpn")
+
+
 @pytest.mark.parametrize("name", ["image", "joints_3d", "joints_2d_gt_crop", "scale", "subject"])
 def test_missing_fields_are_named(tmp_path, labels, name):
     del labels[1][name]

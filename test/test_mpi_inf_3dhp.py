@@ -110,6 +110,12 @@ def test_frames_that_are_not_taken_may_be_unknown(tmp_path, testing):
     assert len(read_mpi_inf_3dhp(write(tmp_path, testing), None).joints) == 4
 
 
+def test_joints_in_metres_are_refused(tmp_path, testing):
+    testing["TS5"]["data_3d"] /= 1000
+    with pytest.raises(ValueError, match="'TS5', field 'data_3d': expected joints in millimetres"):
+        read_mpi_inf_3dhp(write(tmp_path, testing), None)
+
+
 def test_crops_are_optional(tmp_path, testing):
     del testing["TS1"]["data_2d_crop"]
     samples = read_mpi_inf_3dhp(write(tmp_path, testing), None)

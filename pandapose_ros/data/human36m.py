@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pandapose_ros.data.person_size import check_person_size
 from pandapose_ros.data.safe_pickle import array_field, check_finite, field, read_pickle
 from pandapose_ros.geometry import project, transform_points
 
@@ -83,7 +84,7 @@ def read_human36m(path: Path, image_folder: Path | None, detector: str) -> Human
     Raises:
         FileNotFoundError: If the pickle or the first image is missing.
         ValueError: If the pickle holds more than plain data, or a field is missing, of another
-            shape or NaN; names the file, the sample, the field and what was expected.
+            shape or unit, or NaN; names the file, the sample, the field and what was expected.
 
     Source:
         The preparation of CA-PF.
@@ -105,6 +106,7 @@ def read_human36m(path: Path, image_folder: Path | None, detector: str) -> Human
         )
     columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     _check_known(columns, places)
+    check_person_size(columns["joints"], f"{path}, field 'joints_3d'", "metres")
     for name in (*_NUMBERS.values(), "cameras"):
         columns[name] = columns[name].astype(np.int64)
     return Human36mSamples(images, **columns)

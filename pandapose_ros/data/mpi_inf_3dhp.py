@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pandapose_ros.data.person_size import check_person_size
 from pandapose_ros.data.safe_pickle import array_field, check_finite, field, read_npz_object
 from pandapose_ros.geometry import project
 
@@ -75,7 +76,7 @@ def read_mpi_inf_3dhp(path: Path, image_folder: Path | None) -> MpiInf3dhpSample
     Raises:
         FileNotFoundError: If the npz or the first image is missing.
         ValueError: If the npz holds more than plain data, or a field is missing, of another
-            shape or NaN; names the file, the sequence, the field and what was expected.
+            shape or unit, or NaN; names the file, the sequence, the field and what was expected.
 
     Source:
         The preparations of P-STMO and CA-PF. Our choice: K is fitted
@@ -154,6 +155,7 @@ def _read_take(take: _Take, image_folder: Path | None) -> MpiInf3dhpSamples:
     check_finite(joints[frames], "data_3d", [f"{take.place}, frame {i}" for i in frames])
     order = np.array(_H36M_FROM_3DHP)
     joints = joints[frames][:, order] / _MM
+    check_person_size(joints, f"{take.place}, field 'data_3d'", "millimetres")
     keypoints = keypoints[frames][:, order]
     folder = Path() if image_folder is None else image_folder
     names = (f"{take.folder}_{frame + 1:06d}.jpg" for frame in frames)
