@@ -25,7 +25,9 @@ Image = NDArray[np.uint8]
 
 _JOINT_COLOURS = [SIDE_COLOURS[H36M_17.side(j)] for j in range(len(H36M_17.joint_names))]
 _BACKGROUND, _GRID_COLOUR = (24, 26, 32), (62, 66, 76)
-_ANTIALIASED = cv2.LINE_AA
+_ANTIALIASED, _FONT = cv2.LINE_AA, cv2.FONT_HERSHEY_SIMPLEX
+# Where the first two lines of text stand, in widths of bones below the image's top.
+_FIRST_LINE, _SECOND_LINE = 9, 16
 # Sub-pixel drawing: OpenCV takes coordinates as fixed-point numbers.
 _SHIFT = 4
 
@@ -83,8 +85,8 @@ def draw_poses(
             _line(canvas, points[parent], points[joint], rgb[joint], width)
         for joint, point in enumerate(points):
             _dot(canvas, point, 1.2 * width, rgb[joint])
-        _draw_label(canvas, pose, width)
-    _write(canvas, caption, (3 * width, 9 * width), width)
+        _draw_label(canvas, pose, width, (_SECOND_LINE if caption else _FIRST_LINE) * width)
+    _write(canvas, caption, (3 * width, _FIRST_LINE * width), width)
     return canvas
 
 
@@ -96,22 +98,30 @@ def limit_width(image: Image, width: int) -> Image:
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _draw_label(canvas: Image, pose: Pose, width: int) -> None:
-    """Write a person's id and distance above the box."""
+def _draw_label(canvas: Image, pose: Pose, width: int, highest: int) -> None:
+    """Write a person's id and distance above the box, but inside the image, from a row down."""
     text = f"#{pose.id} {pose.score:.2f}"
     if pose.root is not None:
         text += f" {np.linalg.norm(pose.root):.1f} m"
-    _write(canvas, text, (int(pose.box_xyxy[0]), max(int(pose.box_xyxy[1]) - 6, 9 * width)), width)
+    (length, _), _ = cv2.getTextSize(text, _FONT, _font_scale(width), 1)
+    left = max(min(int(pose.box_xyxy[0]), canvas.shape[1] - length - width), 0)
+    top = max(int(pose.box_xyxy[1]) - 6, highest)
+    _write(canvas, text, (left, top), width)
 
 
 def _write(canvas: Image, text: str, place: tuple[int, int], width: int) -> None:
     """Write a line of text whose lower left corner is at a place, for lines of a width."""
-    scale = width / 3.5
+    scale = _font_scale(width)
     left, top = place
     # A shadow rather than an outline: thicker strokes make OpenCV 5 space the letters wider.
     for shift, colour in ((max(1, width // 2), (0, 0, 0)), (0, (255, 255, 255))):
         at = (left + shift, top + shift)
-        cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, _ANTIALIASED)
+        cv2.putText(canvas, text, at, _FONT, scale, colour, 1, _ANTIALIASED)
+
+
+def _font_scale(width: int) -> float:
+    """Return OpenCV's scale of text beside lines of a width."""
+    return width / 3.5
 
 
 @dataclass(frozen=True)

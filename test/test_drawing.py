@@ -59,6 +59,21 @@ def test_caption_and_colours_are_drawn_as_asked(pose):
         draw_poses(image, [pose], colours="red")
 
 
+@pytest.mark.parametrize("box", [(0.0, 0.0, 90.0, 180.0), (290.0, 60.0, 299.0, 180.0)])
+def test_the_name_of_somebody_at_an_edge_can_be_read(pose, box):
+    image, caption = np.zeros((200, 300, 3), np.uint8), "29.8 Hz  41 ms"
+    nobody = replace(pose, joint_scores=np.zeros(17))
+    inside = replace(nobody, box_xyxy=np.array((100.0, 60.0, 190.0, 180.0)))
+    at_edge = replace(nobody, box_xyxy=np.array(box))
+    alone = draw_poses(image, [], caption=caption)
+    names = [draw_poses(image, [someone], caption=caption) for someone in (inside, at_edge)]
+    shown = [np.argwhere((name != alone).any(-1)) for name in names]
+    # As large as elsewhere, so neither cut off nor mixed with the caption.
+    assert len(shown[0]) > 100
+    assert np.ptp(shown[1], axis=0).tolist() == np.ptp(shown[0], axis=0).tolist()
+    assert (names[1][alone.any(-1)] == alone[alone.any(-1)]).all()
+
+
 def test_doubtful_and_unknown_keypoints_are_not_drawn(pose):
     keypoints = pose.keypoints.copy()
     keypoints[5] = np.nan
