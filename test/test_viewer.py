@@ -269,6 +269,16 @@ def test_no_age_is_told_of_images_without_a_stamp(graph, viewer, browser):
     assert "after the image" not in str(browser.messages)
 
 
+@pytest.mark.parametrize("seconds", [40, 1_700_000_000])
+def test_the_age_of_images_of_another_time_is_no_number(graph, viewer, browser, seconds):
+    # Of a simulation, whose clock begins at 0, or of a recording that brings no clock.
+    talker = Talker(graph)
+    stamp = Time(sec=seconds)
+    shown_after(graph, browser, lambda: talker.say_skeletons([person()], stamp=stamp))
+    assert "Hz, images of another time" in str(browser.messages)
+    assert "after the image" not in str(browser.messages)
+
+
 def test_the_page_is_served_on_loopback_only_and_not_shared(graph, viewer, browser):
     assert viewer.scene.url.startswith("http://127.0.0.1:")
     with urllib.request.urlopen(viewer.scene.url, timeout=10) as page:

@@ -38,6 +38,9 @@ _SILENT_PAUSES = 2.5
 _SILENCE_AT_MOST = 10.0
 # Longest wait after a drawing for messages of the next skeletons' stamp [s].
 _PATIENCE = 0.3
+# Images that are older, or as far ahead, are of a recording or a simulation with another clock.
+_OTHER_TIME_MS = 60_000.0
+_OF_OTHER_TIME = ", images of another time"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -201,7 +204,8 @@ class Viewer(Node):
         lines = [f"**{len(poses)}** in view, {listener.rate.hz:.1f} Hz"]
         if stamp_ns := nanoseconds(message.header.stamp):  # zero: the driver gives no stamp
             age_ms = (self.get_clock().now().nanoseconds - stamp_ns) / 1e6
-            lines[0] += f", {age_ms:.0f} ms after the image"
+            is_live = abs(age_ms) < _OTHER_TIME_MS
+            lines[0] += f", {age_ms:.0f} ms after the image" if is_live else _OF_OTHER_TIME
         if any(pose.root is None for pose in poses):
             lines.append("People without a 3D position are not shown: set `field_of_view`.")
         if listener.source.image and _is_silent(self._pictures):
