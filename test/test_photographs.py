@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -266,6 +267,18 @@ def test_images_that_are_lost_are_told_before_the_work(data, tmp_path, labels, c
     assert lost in told
     assert "batch/s" not in told  # of the bar
     assert evaluate(data, tmp_path, every_third) == 0
+
+
+def test_images_of_another_size_than_that_of_their_labels_are_refused(tmp_path, labels):
+    path = write_3dhp(tmp_path, 1)
+    write_human36m(tmp_path, labels)
+    whole = human36m([tmp_path / "h36m_train.pkl"], tmp_path).at(0)
+    crop = mpi_inf_3dhp([path], tmp_path).at(0)
+    for sample, size in ((whole, "1000 x 1000"), (crop, "192 x 256")):
+        image = cv2.imread(str(sample.image))
+        cv2.imwrite(str(sample.image), cv2.resize(image, (500, 500)))  # not the crops, say
+        with pytest.raises(ValueError, match=rf"01\.jpg: .* of {size} pixels.* got 500 x 500"):
+            look_as_paper(sample)
 
 
 def test_few_samples_and_unknown_keypoints_are_refused(data, tmp_path, labels):

@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros.camera.lens import Distortion, check_distortion
-from pandapose_ros.data.human36m import Human36mSamples, action_name, read_human36m
+from pandapose_ros.data.human36m import (
+    METRIC_CROP_SIZE,
+    Human36mSamples,
+    action_name,
+    image_size,
+    read_human36m,
+)
+from pandapose_ros.data.image_files import check_size
 from pandapose_ros.data.mpi_inf_3dhp import MpiInf3dhpSamples, fit_crop, read_mpi_inf_3dhp
 from pandapose_ros.data.rendered_images import (
     chunk_files,
@@ -48,6 +55,7 @@ class Sample:
             for what was not found; None if it has none.
         crop_from_image: [2, 3], to the 192 x 256 crop that the paper's networks look at; None
             where the data set does not tell.
+        size: (width, height) of the image, pixels, to within a few; None where it is not told.
     """
 
     image: Image | Path | None
@@ -57,6 +65,7 @@ class Sample:
     distortion: Distortion | None = None
     keypoints: Array | None = None
     crop_from_image: Array | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +126,15 @@ def read_image(sample: Sample) -> Image | None:
 
     Raises:
         FileNotFoundError: If the file is missing or no image.
+        ValueError: If it is of another size, as keypoints and crops would lie elsewhere in it.
     """
     if not isinstance(sample.image, Path):
         return sample.image
     image = cv2.imread(str(sample.image), cv2.IMREAD_COLOR)
     if image is None:
         raise FileNotFoundError(f"no image {sample.image}, or none that can be read")
+    if sample.size is not None:
+        check_size(sample.image, image, sample.size)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -264,6 +276,7 @@ def _human36m_sample(part: Human36mSamples, with_image: bool, i: int) -> Sample:
         distortion=check_distortion(part.distortion[i]),
         keypoints=part.keypoints[i],
         crop_from_image=part.crop_from_image[i],
+        size=image_size(part.cameras[i]),
     )
 
 
@@ -279,9 +292,8 @@ def _mpi_inf_3dhp_sample(part: MpiInf3dhpSamples, with_image: bool, i: int) -> S
             "take a file with it, or evaluate without --images"
         )
     crop_from_image = fit_crop(part.keypoints[i], crop)
-    if K is not None and crop_from_image is not None:
-        K = np.vstack((crop_from_image, (0, 0, 1))) @ K
-    else:
-        K = None
+    if K is not None:
+        K = None if crop_from_image is None else np.vstack((crop_from_image, (0, 0, 1))) @ K
     still = np.eye(3)[:2]  # the image is the crop already
-    return Sample(part.images[i], part.joints[i], crop, K, crop_from_image=still)
+    image, joints = part.images[i], part.joints[i]
+    return Sample(image, joints, crop, K, crop_from_image=still, size=METRIC_CROP_SIZE)

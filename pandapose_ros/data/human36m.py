@@ -165,6 +165,11 @@ def _read_sample(label: object, detector: str, place: str) -> dict[str, NDArray]
     return sample
 
 
+def image_size(camera: int) -> tuple[int, int]:
+    """Return width and height of the images of a camera, 0 to 3, pixels."""
+    return _IMAGE_WIDTH, _IMAGE_HEIGHTS[camera]
+
+
 def action_name(number: int) -> str:
     """Return the name of an action, 2 to 16."""
     known = 0 <= number - 2 < len(_ACTIONS)
