@@ -3,8 +3,11 @@
 from contextlib import closing
 
 import pytest
+from rclpy.node import Node
 from talker import Talker, person
 from viewing import Browser, names_shown, serve
+
+from pandapose_ros.msg import Skeleton3DArray
 
 
 @pytest.fixture
@@ -27,3 +30,23 @@ def test_skeletons_without_a_description_are_shown_or_it_is_asked_for(graph, bro
 
     graph.spin_until(is_told, timeout=20)
     assert ("/people/0/body" in names_shown(browser)) == is_known
+
+
+def test_people_are_shown_on_when_others_are_published_later(graph, browser):
+    # The first topic by name is taken, but only where nothing is shown yet.
+    talker, others = Talker(graph, is_recording=True), []
+
+    def say():
+        talker.say_skeletons([person()])
+        for other in others:
+            other.publish(Skeleton3DArray(skeleton_type="h36m_17"))
+        graph.spin_for(0.05)
+        browser.receive()
+        return str(browser.messages)
+
+    graph.spin_until(lambda: "**1** in view" in say())
+    node = graph.add(Node("another", context=graph.context))
+    others.append(node.create_publisher(Skeleton3DArray, "~/skeletons", 1))
+    for _ in range(50):
+        say()
+    assert "/another/skeletons" not in say()

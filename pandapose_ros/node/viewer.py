@@ -123,9 +123,15 @@ class Viewer(Node):
             self._draw(scene, listener)
 
     def _search(self) -> None:
-        """Subscribe to the skeletons that were asked for, or to the first ones found."""
+        """Subscribe to the skeletons that were asked for, or to the first ones found.
+
+        Not to others while these come: their images may have to be found anew.
+        """
         topics = skeleton_topics(self)
-        topic = self._skeletons or next(iter(topics), "")
+        current = self._listener
+        heard = current.source.skeletons if current and not _is_silent(current.pulse) else ""
+        found = heard if heard in topics else next(iter(topics), "")
+        topic = self._skeletons or found
         if not topic:
             return
         try:
