@@ -5,8 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 from photographed_people import MODEL, human36m_labels, small_data, train, write_human36m
+from torch import nn
 
+from pandapose_ros.checkpoint import save_weights
 from pandapose_ros.config import TrainConfig
+from pandapose_ros.model.pandapose import PandaPose
 from pandapose_ros.tools import main
 from pandapose_ros.training.distribution import Share
 from pandapose_ros.training.loop import WEIGHTS_FILE
@@ -87,3 +90,12 @@ def test_a_start_that_does_not_fit_is_refused_before_features_are_made(data, tmp
     start = str(tmp_path / "first" / WEIGHTS_FILE)
     assert main.main(["train", *given, "--start", start, "--device", "cpu"]) == 1
     assert "backbone: expected blazepose, got hrnet_w32" in capsys.readouterr().err
+
+
+def test_a_network_that_needs_images_is_not_scored_without(data, tmp_path, capsys):
+    torch.manual_seed(0)
+    save_weights(tmp_path / WEIGHTS_FILE, PandaPose(MODEL, nn.Identity()), {})
+    nets = ["--weights", str(tmp_path / WEIGHTS_FILE), "--backbone-weights", data.backbone_weights]
+    dataset = ["--dataset", "human36m", "--data", data.human36m]
+    assert main.main(["evaluate", *dataset, *nets, "--out", str(tmp_path / "o.json")]) == 1
+    assert "give the folder of those of human36m by --images" in capsys.readouterr().err

@@ -52,6 +52,9 @@ from pandapose_ros.tools.evaluate_options import (
 from pandapose_ros.tools.pictures import open_video, read_video
 from pandapose_ros.whole_files import prepare_file
 
+# Data sets whose images are in a folder apart.
+_IN_FOLDERS = ("human36m", "mpi-inf-3dhp", "3dpw")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -109,6 +112,8 @@ def _score_dataset(
     """Score on the data set."""
     model, config = candidates[0].net.config, evaluation_config(args)
     is_blazepose = model.backbone == "blazepose"
+    if not is_blazepose:
+        _check_for_hrnet(args)
     source = KeypointSource(args.keypoints or ("detected" if is_blazepose else "given"))
     is_motion = args.dataset == "motion"
     share = share_held_apart(candidates, args.held_out_share) if is_motion else 0.0
@@ -146,6 +151,17 @@ def _score_dataset(
     return {"keypoints": source.value} | summarise(comparison, candidates, subset)
 
 
+def _check_for_hrnet(args: argparse.Namespace) -> None:
+    """Raise ValueError if options are not for networks on HRNet."""
+    if args.crops_per_person > 1:
+        raise ValueError("--crops-per-person needs networks on BlazePose; try --flip-test")
+    if args.images is None and args.dataset in _IN_FOLDERS:
+        raise ValueError(
+            "networks on HRNet never learn to lift without images: give the folder of those of "
+            f"{args.dataset} by --images"
+        )
+
+
 def _viewer(
     args: argparse.Namespace,
     model: ModelConfig,
@@ -155,8 +171,6 @@ def _viewer(
 ) -> Viewer:
     """Return what looks at the images."""
     is_blazepose = model.backbone == "blazepose"
-    if args.crops_per_person > 1 and not is_blazepose:
-        raise ValueError("--crops-per-person needs networks on BlazePose; try --flip-test")
     finder = partial(
         build_finder,
         threads=args.threads,

@@ -26,7 +26,7 @@ def declare_options(parser: argparse.ArgumentParser) -> None:
         "last ones are scored as skeletons; label files of Human3.6M (h36m_*.pkl), MPI-INF-3DHP "
         "(data_*_3dhp.npz) or 3DPW (sequences)")  # fmt: skip
     data.add_argument("--images", type=Path, help="image folder of Human3.6M, MPI-INF-3DHP or "
-                      "3DPW; without it networks get no image")  # fmt: skip
+                      "3DPW; without it BlazePose's networks get no image")  # fmt: skip
     data.add_argument("--every", type=int, default=1, help="score every N-th sample only")
     data.add_argument("--held-out-share", type=float, help="fraction of the clips of each kind of "
                       "motion that is scored (default: as in training)")  # fmt: skip
