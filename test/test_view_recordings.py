@@ -1,6 +1,7 @@
 """What the browser view shows of recordings that lack something."""
 
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from rclpy.node import Node
@@ -50,3 +51,24 @@ def test_people_are_shown_on_when_others_are_published_later(graph, browser):
     for _ in range(50):
         say()
     assert "/another/skeletons" not in say()
+
+
+def test_people_with_other_joints_than_described_do_not_end_the_view(graph, browser):
+    talker = Talker(graph, is_recording=True)
+    whole = person()
+
+    def says(told, pose):
+        talker.say_skeletons([pose])
+        graph.spin_for(0.05)
+        browser.receive()
+        return told in str(browser.messages)
+
+    few = replace(
+        whole,
+        joints=whole.joints[:5],
+        joint_scores=whole.joint_scores[:5],
+        keypoints=whole.keypoints[:5],
+    )
+    graph.spin_until(lambda: says("**people not shown**, IndexError", few), timeout=20)
+    assert "**1** in view" not in str(browser.messages)
+    graph.spin_until(lambda: says("**1** in view", whole), timeout=20)

@@ -24,3 +24,25 @@ def is_z_up(frame: str) -> bool:
     name = frame.split("/")[-1]
     is_known = name in ("map", "odom", "earth", "world", "base")
     return is_known or name.startswith("base_") or name.endswith("_link")
+
+
+def is_of_camera(frame: str, image_frame: str) -> bool:
+    """Tell whether people are in the frame of the camera, which is then at its origin.
+
+    Args:
+        frame: Of the people.
+        image_frame: Of the image; empty: none is given.
+    """
+    # pose_node calls images without a frame, or in a link's, by its parameter frame_id.
+    is_renamed = not image_frame or is_z_up(image_frame)
+    return frame == image_frame or (is_renamed and not is_z_up(frame))
+
+
+def has_optical_axes(frame: str, image_frame: str) -> bool:
+    """Tell whether people are in a camera's axes, z forward and y down.
+
+    Args:
+        frame: Of the people.
+        image_frame: Of the image; empty: none is given.
+    """
+    return is_optical(frame) or is_of_camera(frame, image_frame)

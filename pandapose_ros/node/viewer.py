@@ -11,7 +11,7 @@ from rclpy.utilities import try_shutdown
 
 from pandapose_ros.config import EstimatorConfig, ViewerConfig
 from pandapose_ros.drawing import limit_width
-from pandapose_ros.frames.frame_names import is_optical, is_z_up
+from pandapose_ros.frames.frame_names import has_optical_axes, is_of_camera
 from pandapose_ros.geometry import intrinsics_from_field_of_view
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D, Skeleton3DArray, SkeletonInfo
 from pandapose_ros.node.compressed import decode
@@ -120,7 +120,12 @@ class Viewer(Node):
             _show_nothing(scene, f"**no skeletons**{topic}: does pose_node run and get images?")
         elif listener is not None:
             listener.hear_anchors(wanted=scene.wants_anchors)
-            self._draw(scene, listener)
+            try:
+                self._draw(scene, listener)
+            except Exception as error:  # one bad message must not end the view
+                why = f"{type(error).__name__}: {error}"
+                self.get_logger().error(f"people not shown, {why}", throttle_duration_sec=10.0)
+                _show_nothing(scene, f"**people not shown**, {why}")
 
     def _search(self) -> None:
         """Subscribe to the skeletons that were asked for, or to the first ones found.
@@ -175,12 +180,12 @@ class Viewer(Node):
         if frames != self._frames:
             self._frames = frames
             # Skeletons may be in a frame of the world, in which the camera's place is unknown.
-            scene.set_up(optical=_is_optical(*frames))
+            scene.set_up(optical=has_optical_axes(*frames))
         poses = _poses(message, anchors)
         scene.draw_people(poses)
         if image is not None:
             self._pictures.beat()
-        has_place = image is None or _is_cameras(*frames)
+        has_place = image is None or is_of_camera(*frames)
         if not scene.wants_image or not has_place or _is_silent(self._pictures):
             scene.draw_camera(None)
         elif image is not None:
@@ -216,7 +221,7 @@ class Viewer(Node):
             lines.append("People without a 3D position are not shown: set `field_of_view`.")
         if listener.source.image and _is_silent(self._pictures):
             lines.append(f"**no images** of these people on `{listener.source.image}`")
-        elif self._pictures.has_come and not _is_cameras(*self._frames):
+        elif self._pictures.has_come and not is_of_camera(*self._frames):
             of_image = f"in `{self._frames[1]}`" if self._frames[1] else "in no frame"
             lines.append(f"**no camera**: people are in `{self._frames[0]}`, images {of_image}")
         return "\n\n".join([*lines, f"`{listener.source.skeletons}`"])
@@ -240,23 +245,6 @@ def _skeleton_of(message: Skeleton3DArray, info: SkeletonInfo | None) -> Skeleto
     if info is not None:
         return skeleton_from_message(info)
     return H36M_17 if message.skeleton_type == H36M_17.name else None
-
-
-def _is_optical(frame: str, image_frame: str) -> bool:
-    """Return whether people are in the camera's axes; without an image, by the name alone."""
-    return is_optical(frame) or _is_cameras(frame, image_frame)
-
-
-def _is_cameras(frame: str, image_frame: str) -> bool:
-    """Return whether people are in the frame of the camera, which is at its origin.
-
-    Args:
-        frame: Of the people.
-        image_frame: Of the image.
-    """
-    # pose_node calls images without a frame, or in a link's, by its parameter frame_id.
-    is_renamed = not image_frame or is_z_up(image_frame)
-    return frame == image_frame or (is_renamed and not is_z_up(frame))
 
 
 def _poses(skeletons: Skeleton3DArray, anchors: AnchorSet3DArray | None) -> list[Pose]:
