@@ -63,18 +63,24 @@ def test_each_of_several_cameras_has_its_own_image(graph):
         assert source.image == f"/{camera}/image_raw"
 
 
-@pytest.mark.parametrize("is_player", [False, True])
-def test_what_pose_node_drew_is_not_taken_for_the_cameras_image(graph, is_player):
-    # pose_node subscribes to no images while it loads or is disabled, nor if it is lazy.
-    node = graph.add(Node("paused", context=graph.context))
+@pytest.mark.parametrize(
+    ("played", "heard", "image"),
+    [
+        ([], [], ""),  # pose_node loads, is disabled, or is lazy
+        (["front/image_raw"], [], "/front/image_raw"),
+        ([], ["detector/debug_image"], "/detector/debug_image"),  # another's
+    ],
+)
+def test_what_pose_node_drew_is_not_taken_for_the_cameras_image(graph, played, heard, image):
+    node = graph.add(Node("drawing", context=graph.context))
     node.create_publisher(Skeleton3DArray, "~/skeletons", 1)
-    made = ["~/debug_image", "/humans/bodies/person_0/cropped"]
-    for topic in [*made, "front/image_raw"] if is_player else made:
+    for topic in ("~/debug_image", "/humans/bodies/person_0/cropped", *played):
         node.create_publisher(Image, topic, 1)
+    for topic in heard:
+        node.create_subscription(Image, topic, lambda _message: None, 1)
     node.create_publisher(CompressedImage, "~/debug_image/compressed", 1)
-    graph.spin_until(lambda: node.count_publishers("/paused/debug_image/compressed") == 1)
-    source = find_source(node, "/paused/skeletons")
-    assert source.image == ("/front/image_raw" if is_player else "")
+    graph.spin_until(lambda: node.count_publishers("/drawing/debug_image/compressed") == 1)
+    assert find_source(node, "/drawing/skeletons").image == image
 
 
 @pytest.mark.parametrize("name", ["skeletons", "image"])

@@ -70,8 +70,10 @@ def find_source(node: Node, skeletons: str, image: str = "") -> Source:
         images = camera_infos = dict(node.get_topic_names_and_types())
     else:
         images = subscribed if _of_types(subscribed, _IMAGE, _COMPRESSED) else published
-        # pose_node subscribes to none while it is disabled, or lazy without subscribers.
-        names = [n for n in _of_types(images, _IMAGE, _COMPRESSED) if not _is_made(n)]
+        names = _of_types(images, _IMAGE, _COMPRESSED)
+        if images is published:
+            # pose_node subscribes to none while it is disabled, or lazy without subscribers.
+            names = [name for name in names if not _is_made(name)]
         colour = _least_depth(names, skeletons)
         alive = [name for name in colour if node.count_publishers(name)]
         image = _most_alike(alive or colour, skeletons)
