@@ -51,6 +51,15 @@ def test_resumed_equals_uninterrupted(images, tmp_path, capsys):
     assert "no weights at" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_the_first_step(images, tmp_path, capsys):
+    (tmp_path / f"{STATE_FILE}.part").mkdir()  # where the state would be written first
+    options = ["train-landmarks", str(images), "--threads", "1", *SMALL, "--out", str(tmp_path)]
+    assert main.main(options) == 1
+    told = capsys.readouterr().err
+    assert f"{STATE_FILE}.part is a folder" in told
+    assert "step" not in told  # of the bar
+
+
 def test_another_file_of_mediapipe_can_be_taught(images, tmp_path, capsys, monkeypatch):
     file = tmp_path / "another.tflite"
     file.write_bytes(find_model_file(LANDMARK_NET).read_bytes())

@@ -27,7 +27,8 @@ from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.training.landmarks import LandmarkTrainer
 from pandapose_ros.training.log import add_to_history
-from pandapose_ros.training.state import refuse_started, require_started
+from pandapose_ros.training.state import STATE_FILE, refuse_started, require_started
+from pandapose_ros.whole_files import prepare_replacement
 
 _SHOWN_STEPS = 50  # over which numbers are averaged
 _SCORED_CROPS = 240
@@ -126,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
         pictures = with_places(read_pictures(args.pictures), detector, net)
     source = LandmarkCropSource(args.images, config, SkeletonSampleConfig(), pictures)
     held_out = _HeldOut(args.held_out, config) if args.held_out else None
-    args.out.mkdir(parents=True, exist_ok=True)
+    prepare_replacement(args.out / STATE_FILE)  # before the first steps, not after them
     device = select_device(args.device)
     draw, data = _ahead(source.batch, args.readers), _identities(args.images, args.pictures)
     trainer = LandmarkTrainer(net, before, config, draw, device, data)
