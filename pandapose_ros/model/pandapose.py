@@ -79,6 +79,9 @@ class PandaPose(nn.Module):
     Source:
         Zheng et al., PandaPose (NeurIPS 2025, arXiv 2602.01095). What the paper leaves open is
         said at each part and in ModelConfig.
+        Our choice here: the 2D pose is normalised in the crop; a query is a learned content per
+        anchor, with a code of its place by a perceptron; anchors stay where they are from layer
+        to layer, as in A2J-Transformer (arXiv 2304.03635), and gradients flow through them.
     """
 
     def __init__(self, config: ModelConfig, backbone: nn.Module | None = None) -> None:
