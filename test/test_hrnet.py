@@ -117,3 +117,20 @@ def test_refuses_a_file_that_holds_code(net, tmp_path):
     torch.save({"conv1.weight": tmp_path}, path)  # a path is not a tensor
     with pytest.raises(ValueError, match="not a plain file of weights"):
         load_coco_weights(net, path)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3, "state_dict": {}}])
+def test_refuses_a_file_of_other_plain_things(net, tmp_path, content):
+    path = tmp_path / "weights.pth"
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=r"weights\.pth is not a plain file of weights: expected"):
+        load_coco_weights(net, path)
+
+
+@pytest.mark.parametrize("left", [5000, 0])
+def test_names_a_file_that_was_cut_off(net, tmp_path, left):
+    path = tmp_path / "weights.pth"
+    save_coco_file(path, net)
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(ValueError, match=r"weights\.pth is not a plain file of weights, or damag"):
+        load_coco_weights(net, path)

@@ -153,8 +153,14 @@ def load_coco_weights(net: HRNet, path: Path) -> None:
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} is not a plain file of weights: {error}") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        # OSError without a name is what PyTorch makes of a file that was cut off.
+        raise ValueError(f"{path} is not a plain file of weights, or damaged: {error}") from error
+    if not (isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())):
+        raise ValueError(
+            f"{path} is not a plain file of weights: expected tensors by name, as in the file of "
+            "the HRNet authors"
+        )
     state = {key: value for key, value in state.items() if not key.startswith(HEAT_MAP_LAYER)}
     try:
         net.load_state_dict(state)
