@@ -98,13 +98,15 @@ def load_weights(path: Path, net: PandaPose) -> dict[str, str]:
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not such a file, or configuration, skeleton, keys or shapes
-            differ; the message names them.
+            differ, or weights are not finite; the message names them.
     """
     metadata = read_metadata(path)
     _check_fits(path, metadata, net)
     with safe_open(path, framework="pt") as file:
         keys = [key for key in file.keys() if not key.startswith(BACKBONE_PREFIX)]  # noqa: SIM118
         state = {key: file.get_tensor(key) for key in keys}
+    if broken := [key for key, tensor in state.items() if not tensor.isfinite().all()]:
+        raise ValueError(f"{path} is damaged: its weights are not finite in {broken}")
     try:
         net.load_lifter_state_dict(state)
     except ValueError as error:
@@ -160,9 +162,13 @@ def read_config(path: Path) -> ModelConfig:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not a file of weights, or its configuration is of another version.
+        ValueError: If it is not a file of weights, or its configuration is of another version or
+            damaged.
     """
-    stored = json.loads(read_metadata(path)[CONFIG_KEY])
+    try:
+        stored = dict(json.loads(read_metadata(path)[CONFIG_KEY]))
+    except (json.JSONDecodeError, TypeError) as error:
+        raise ValueError(f"{path}: its configuration is damaged: {error}") from error
     known = {option.name for option in fields(ModelConfig)}
     stored = {option: getattr(ModelConfig(), option) for option in LATER_FIELDS} | stored
     if stored.keys() != known:
@@ -174,7 +180,10 @@ def read_config(path: Path) -> ModelConfig:
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()
     }
-    return ModelConfig(**values)
+    try:
+        return ModelConfig(**values)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: its configuration is damaged: {error}") from error
 
 
 def _check_fits(path: Path, metadata: dict[str, str], net: PandaPose) -> None:

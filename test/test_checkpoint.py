@@ -131,3 +131,21 @@ def test_metadata_cannot_replace_the_configuration(saved):
     net, path = saved
     with pytest.raises(ValueError, match=r"without the keys \['config'\]"):
         save_weights(path, net, {"config": "{}"})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(saved, value):
+    _, path = saved
+    state = load_file(path)
+    state["queries.weight"][2, 3] = value
+    rewrite(path, state)
+    with pytest.raises(ValueError, match=r"net\.safetensors is damaged: .*\['queries\.weight'\]"):
+        load_weights(path, build())
+
+
+@pytest.mark.parametrize("config", ["no JSON", "3", json.dumps(vars(CONFIG) | {"width": "32"})])
+def test_a_damaged_configuration_is_named(saved, config):
+    _, path = saved
+    rewrite(path, config=config)
+    with pytest.raises(ValueError, match=r"net\.safetensors: its configuration is damaged"):
+        read_config(path)
