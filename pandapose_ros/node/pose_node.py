@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.utilities import try_shutdown
 
 from pandapose_ros.config import EstimatorConfig, NodeConfig, PictureConfig, WorldConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.node.batch import Batch
 from pandapose_ros.node.camera import Camera, find_problems
+from pandapose_ros.node.composable import ComposableNode
 from pandapose_ros.node.diagnostics import Diagnostics
 from pandapose_ros.node.notices import Notices
 from pandapose_ros.node.parameters import Parameters
@@ -29,7 +30,7 @@ from pandapose_ros.runtime.memory import device_memory, resident_memory
 _STOP_TIMEOUT = 10.0
 
 
-class PoseNode(LifecycleNode):
+class PoseNode(ComposableNode):
     """Estimate the skeletons of all people in the newest image.
 
     configure loads and warms up the estimator, activate subscribes, deactivate unsubscribes and
