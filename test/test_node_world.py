@@ -22,6 +22,7 @@ from pandapose_ros.msg import AnchorSet3DArray, Skeleton3D
 from pandapose_ros.node.body_frames import BodyFrames
 from pandapose_ros.node.estimate import Estimate, Placed
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
+from pandapose_ros.node.transforms import TreeTransforms
 from pandapose_ros.node.world import SharedWorld, World
 
 pytestmark = pytest.mark.usefixtures("opened_once")
@@ -188,6 +189,23 @@ def test_without_a_transform_nothing_is_published_and_the_frame_is_named(
     graph.spin_until(lambda: node.statistics.dropped_untransformed == 4)
     assert "is not known to tf; known: -" in node.cameras[0].report().pipeline.transforms
     assert {s.header.frame_id for s in camera.skeletons} == {"map"}
+
+
+def test_slashes_before_the_names_of_frames_are_no_part_of_them(graph, make_camera):
+    camera = make_camera()
+    transforms, robot = TreeTransforms(camera.node), Robot(camera)
+    now = camera.node.get_clock().now()
+
+    def is_known():
+        robot.still.publish(robot.message("/lens", "neck", (0.0, 0.0, 1.0)))
+        robot.moving.publish(robot.message("neck", "/base", (1.0, 0.0, 0.0), stamp=now.to_msg()))
+        try:
+            return transforms.look_up("base", "lens", now.nanoseconds)
+        except TransformError:
+            return None
+
+    graph.spin_until(is_known)
+    np.testing.assert_allclose(is_known().translation, (1, 0, 1))
 
 
 def test_after_a_deactivation_time_may_start_anew(graph, make_node, make_camera, blank):

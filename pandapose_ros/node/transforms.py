@@ -149,7 +149,9 @@ class TreeTransforms:
 
     def _add(self, transforms: Iterable[TransformStamped], *, is_static: bool) -> None:
         for stamped in transforms:
-            child, parent = stamped.child_frame_id, stamped.header.frame_id
+            # As tf2 does with names of ROS 1, which begin with a slash.
+            child = stamped.child_frame_id.removeprefix("/")
+            parent = stamped.header.frame_id.removeprefix("/")
             self._tree.add(child, parent, _motion(stamped), is_static=is_static)
 
 
