@@ -104,7 +104,8 @@ def test_only_valid_test_frames_are_taken(tmp_path, testing):
 
 
 def test_frames_that_are_not_taken_may_be_unknown(tmp_path, testing):
-    testing["TS1"]["data_3d"][1] = np.nan
+    for name in ("data_3d", "data_2d", "data_2d_crop"):
+        testing["TS1"][name][1] = np.nan
     assert np.isfinite(read_mpi_inf_3dhp(write(tmp_path, testing), None).joints).all()
     testing["TS1"]["valid"][:] = 0
     assert len(read_mpi_inf_3dhp(write(tmp_path, testing), None).joints) == 4
@@ -144,6 +145,8 @@ def test_images_are_looked_for(tmp_path, testing):
         ("valid", np.ones(5), r"'valid' of shape \[6\], got \[5\]"),
         ("data_3d", "text", "'data_3d' .* got no numbers but str"),
         ("data_3d", np.full((6, 17, 3), np.nan), "frame 0: .*finite numbers in field 'data_3d'"),
+        ("data_2d", np.full((6, 17, 2), np.inf), "frame 0: .*finite numbers in field 'data_2d'"),
+        ("data_2d_crop", np.full((6, 17, 2), np.nan), "finite numbers in field 'data_2d_crop'"),
         ("data_3d", None, "expected the field 'data_3d'"),
         ("valid", None, "expected the field 'valid'"),
     ],

@@ -143,16 +143,17 @@ def _read_take(take: _Take, image_folder: Path | None) -> MpiInf3dhpSamples:
     joints = array_field(take.label, "data_3d", (None, _JOINTS, 3), take.place)
     count = len(joints)
     keypoints = array_field(take.label, "data_2d", (count, _JOINTS, 2), take.place)
+    crop, known = np.full_like(keypoints, np.nan), {"data_3d": joints, "data_2d": keypoints}
     if isinstance(take.label, dict) and "data_2d_crop" in take.label:
         crop = array_field(take.label, "data_2d_crop", (count, _JOINTS, 2), take.place)
-    else:
-        crop = np.full_like(keypoints, np.nan)
+        known["data_2d_crop"] = crop
     valid = np.ones(count, bool)
     if take.camera < 0:
         flags = np.ravel(field(take.label, "valid", take.place))
         valid = array_field({"valid": flags}, "valid", (count,), take.place) > 0
     frames = np.flatnonzero(valid)
-    check_finite(joints[frames], "data_3d", [f"{take.place}, frame {i}" for i in frames])
+    for name, values in known.items():
+        check_finite(values[frames], name, [f"{take.place}, frame {i}" for i in frames])
     order = np.array(_H36M_FROM_3DHP)
     joints = joints[frames][:, order] / _MM
     check_person_size(joints, f"{take.place}, field 'data_3d'", "millimetres")
