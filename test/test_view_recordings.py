@@ -69,6 +69,6 @@ def test_people_with_other_joints_than_described_do_not_end_the_view(graph, brow
         joint_scores=whole.joint_scores[:5],
         keypoints=whole.keypoints[:5],
     )
-    graph.spin_until(lambda: says("**people not shown**, IndexError", few), timeout=20)
+    graph.spin_until(lambda: says("**people not shown**, `IndexError", few), timeout=20)
     assert "**1** in view" not in str(browser.messages)
     graph.spin_until(lambda: says("**1** in view", whole), timeout=20)

@@ -125,7 +125,7 @@ class Viewer(Node):
             except Exception as error:  # one bad message must not end the view
                 why = f"{type(error).__name__}: {error}"
                 self.get_logger().error(f"people not shown, {why}", throttle_duration_sec=10.0)
-                _show_nothing(scene, f"**people not shown**, {why}")
+                _show_nothing(scene, f"**people not shown**, `{why}`")
 
     def _search(self) -> None:
         """Subscribe to the skeletons that were asked for, or to the first ones found.
