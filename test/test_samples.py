@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 
 import cv2
@@ -10,6 +11,7 @@ from pandapose_ros.config import SkeletonSampleConfig
 from pandapose_ros.data.image_samples import (
     ImageSamples,
     ImageSampleSet,
+    batch_indices,
     jitter_region,
     make_image_samples,
     random_view,
@@ -211,6 +213,17 @@ def test_image_samples_are_of_the_person_that_was_asked_for():
         rng = np.random.default_rng(0)
         kept.append(len(make_image_samples([shifted], net, still, rng)))
     assert kept == [1, 1, 0]
+
+
+def test_the_order_of_a_round_is_drawn_once():
+    begin = time.perf_counter()
+    first = batch_indices(2_000_000, 30, 64, seed=7)
+    drawn = time.perf_counter()
+    others = [batch_indices(2_000_000, number, 64, seed=7) for number in range(20)]
+    assert time.perf_counter() - drawn < drawn - begin
+    assert len(np.unique(np.concatenate((first, *others)))) == 21 * 64
+    order = np.random.default_rng((7, 0)).permutation(2_000_000)
+    np.testing.assert_array_equal(others[2], order[128:192])
 
 
 def test_image_samples_come_back_whole_and_each_once_per_round(tmp_path):

@@ -6,6 +6,7 @@ jittered regions, as a tracker would have them.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -115,9 +116,15 @@ def batch_indices(count: int, number: int, size: int, seed: int) -> NDArray[np.i
         seed: Decides the orders.
     """
     per_round = max(1, count // size)
-    order = np.random.default_rng((seed, number // per_round)).permutation(count)
+    order = _order(count, number // per_round, seed)
     first = number % per_round * size
-    return order[first : first + size]
+    return order[first : first + size].copy()
+
+
+@lru_cache(4)  # of some data sets; of Human3.6M it takes as long as reading a batch
+def _order(count: int, number: int, seed: int) -> NDArray[np.integer]:
+    """Return the order of all samples in a round."""
+    return np.random.default_rng((seed, number)).permutation(count)
 
 
 def check_enough(count: int, size: int) -> None:
