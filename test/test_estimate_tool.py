@@ -76,6 +76,32 @@ def test_poses_are_there_though_the_picture_cannot_be_written(picture, tmp_path,
     assert len(record["people"]) == 1
 
 
+def test_pictures_of_a_longer_video_do_not_stay(picture, tmp_path):
+    out, names = tmp_path / "out", []
+    others = ("00007.jpg", "00990.jpg", "notes.jpg")  # which no run has written
+    for count in (21, 11, 1):
+        video = tmp_path / f"{count}.avi"
+        write_video(video, [np.zeros((48, 64, 3), np.uint8)] * count)
+        assert run(video, "--out", out) == 0
+        names.append(sorted(path.name for path in out.glob("*.jpg")))
+        for other in others:
+            (out / other).write_bytes(b"of somebody else")
+    assert names[0] == ["00000.jpg", "00010.jpg", "00020.jpg"]
+    assert names[1] == sorted(["00000.jpg", "00010.jpg", *others])
+    assert names[2] == sorted(["00000.jpg", *others])
+    assert run(picture, "--out", out) == 0  # pictures are collected
+    assert sorted(path.name for path in out.glob("*.jpg")) == [*names[2], "person.jpg"]
+    assert run(video, "--out", out) == 0
+    assert sorted(path.name for path in out.glob("*.jpg")) == [*names[2], "person.jpg"]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[]", b'  "frame": "00000",\n  "frame": "2",'])
+def test_what_is_no_result_of_a_video_names_no_pictures(tmp_path, content):
+    (tmp_path / "poses.json").write_bytes(content)
+    assert pictures.pictures_of_video(tmp_path / "poses.json") == set()
+    assert pictures.pictures_of_video(tmp_path) == set()
+
+
 def test_an_interrupted_video_leaves_the_poses_of_its_first_frames(tmp_path):
     command = [sys.executable, "-m", "pandapose_ros.tools.main", "estimate", str(CLIP)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}

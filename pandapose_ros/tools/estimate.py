@@ -19,6 +19,7 @@ from pandapose_ros.pose import Pose
 from pandapose_ros.tools.pictures import (
     ANNOTATED_VIDEO,
     mean_rate,
+    pictures_of_video,
     read_pictures,
     read_video,
     unread_part,
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if args.crops_per_person is not None:
         config = replace(config, crops_per_person=args.crops_per_person)
     estimator = PoseEstimator(config)
+    earlier = pictures_of_video(args.out / _POSES) if is_video else set()
     unreadable: list[Path] = []
     times: list[float] = []
     frames = _frames(args.input, is_video, unreadable, times)
@@ -87,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
     readable = [path for path in args.input if path not in unreadable]
     rate = mean_rate(times) if is_video else None
     write_pictures(_frames(readable, is_video, [], []), poses, args.out, rate)
+    for name in earlier - set(names):  # or they would seem to be of this video
+        (args.out / f"{name}.jpg").unlink(missing_ok=True)
     print(
         f"{len(names)} frames, {count} skeletons, "
         f"{1e3 * float(np.median(seconds)):.0f} ms a frame (median), written to {args.out}"

@@ -14,6 +14,7 @@ from pandapose_ros.drawing import compose_picture, limit_width, view_of
 from pandapose_ros.pose import Pose
 
 ANNOTATED_VIDEO = "annotated.mp4"
+_PICTURE_EVERY = 10  # frame of a video
 FRAME_DIGITS = 5  # in the name of a video's frame
 _DEFAULT_RATE = 30.0  # Hz
 _READ_SHARE = 0.95  # of a video's time; containers do not tell it exactly
@@ -130,11 +131,28 @@ def write_pictures(
         picture = limit_width(np.asarray(picture, np.uint8), _WIDEST_PICTURE)
         if video is not None:
             video.write(picture)
-        if not rate or number % 10 == 0:
+        if not rate or number % _PICTURE_EVERY == 0:
             _, encoded = cv2.imencode(".jpg", picture)
             write_whole(out / f"{name}.jpg", encoded.tobytes())
     if video is not None:
         video.close()
+
+
+def pictures_of_video(poses: Path) -> set[str]:
+    """Return the names of the pictures that an earlier run has written of a video, as it says.
+
+    Args:
+        poses: The `poses.json` of that run; may be missing, or of something else.
+    """
+    # Line by line: of an hour's video it has hundreds of MB.
+    try:
+        with poses.open(encoding="utf-8") as file:
+            found = [line.strip()[10:-2] for line in file if line.startswith('  "frame": "')]
+    except (OSError, UnicodeError):
+        return set()
+    # Pictures have the names of their files; a folder may collect those of several runs.
+    is_video = found == [frame_name(number) for number in range(len(found))]
+    return set(found[::_PICTURE_EVERY]) if is_video else set()
 
 
 class _Video:
