@@ -92,10 +92,24 @@ def test_a_start_that_does_not_fit_is_refused_before_features_are_made(data, tmp
     assert "backbone: expected blazepose, got hrnet_w32" in capsys.readouterr().err
 
 
-def test_a_network_that_needs_images_is_not_scored_without(data, tmp_path, capsys):
+@pytest.fixture
+def scored(data, tmp_path):
+    """What scores a network on the data, but for its images."""
     torch.manual_seed(0)
     save_weights(tmp_path / WEIGHTS_FILE, PandaPose(MODEL, nn.Identity()), {})
     nets = ["--weights", str(tmp_path / WEIGHTS_FILE), "--backbone-weights", data.backbone_weights]
     dataset = ["--dataset", "human36m", "--data", data.human36m]
-    assert main.main(["evaluate", *dataset, *nets, "--out", str(tmp_path / "o.json")]) == 1
+    return ["evaluate", *dataset, *nets, "--out", str(tmp_path / "o.json"), "--threads", "1"]
+
+
+def test_a_network_that_needs_images_is_not_scored_without(scored, capsys):
+    assert main.main(scored) == 1
     assert "give the folder of those of human36m by --images" in capsys.readouterr().err
+
+
+def test_a_sample_without_a_keypoint_to_lift_is_named(scored, tmp_path, labels, capsys):
+    labels[2]["joints_2d_cpn"][10] = float("nan")
+    write_human36m(tmp_path, labels)
+    assert main.main([*scored, "--images", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert "h36m_train.pkl, sample 2: the given keypoints lack ['head'], which are to be" in told

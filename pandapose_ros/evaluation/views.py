@@ -161,7 +161,7 @@ class Viewer:
                 untuned = _find(self._before, dataset, index, image, sample.K, true)
             if person is None or untuned is None:
                 return None
-        keypoints = self._keypoints(person, given, true)
+        keypoints = self._keypoints(person, given, true, f"{dataset.name}, sample {index}")
         homography, axes = self._crop(sample, person)
         crop = None if image is None else cv2.warpPerspective(image, homography, self._size)
         world = np.full((_JOINTS, 3), np.nan)
@@ -179,7 +179,9 @@ class Viewer:
             person=person,
         )
 
-    def _keypoints(self, person: Person | None, given: Array | None, true: Array) -> Array:
+    def _keypoints(
+        self, person: Person | None, given: Array | None, true: Array, place: str
+    ) -> Array:
         """Return the 2D pose to lift [17, 2], pixels of the (undistorted) image."""
         if self._source is KeypointSource.DETECTED:
             if person is None:
@@ -192,8 +194,8 @@ class Viewer:
         if unknown.any():
             names = [H36M_17.joint_names[i] for i in np.flatnonzero(unknown)]
             raise ValueError(
-                f"the {self._source.value} keypoints of the data set lack {names}, which are to "
-                "be lifted; take 'detected' ones"
+                f"{place}: the {self._source.value} keypoints lack {names}, which are to be "
+                "lifted; take 'detected' ones"
             )
         return keypoints
 
