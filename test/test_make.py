@@ -2,6 +2,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,17 @@ def test_an_environment_in_which_nothing_starts_is_made_anew(tree, first_lines):
         program(python, "") if exists else python.unlink()
         subprocess.run([tree / "scripts" / "install.sh", "discard"], check=True)
         assert (tree / ".venv").exists() == exists
+
+
+def test_an_sdist_holds_all_that_is_built_and_tested(tmp_path):
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    listed = set((tmp_path / "pandapose_ros.egg-info" / "SOURCES.txt").read_text().splitlines())
+    folders = ("cmake", "config", "launch", "msg", "pandapose_ros", "resource", "test")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*") if file.is_file()]
+    files += [ROOT / n for n in ("CMakeLists.txt", "package.xml", "setup.py", "pyproject.toml")]
+    files += ROOT.glob("requirements*.txt")
+    assert len(files) > 400
+    names = {str(f.relative_to(ROOT)) for f in files if "__pycache__" not in f.parts}
+    assert not names - listed
+    assert not [name for name in listed if name.endswith(".pyc")]
