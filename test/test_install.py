@@ -168,7 +168,7 @@ def test_an_interrupt_while_it_loads_ends_a_node_without_a_trace(prefix, environ
                 time.sleep(0.01)
             process.send_signal(signal.SIGINT)
             assert process.communicate(timeout=20)[1] == ""
-        assert process.returncode == -signal.SIGINT
+        assert process.returncode == 0  # or ros2 launch says that it has died
 
 
 def test_version_is_the_manifests(prefix, environment, tmp_path):
