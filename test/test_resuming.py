@@ -121,6 +121,14 @@ def test_a_value_that_is_cut_off_is_refused(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_the_first_step(tmp_path, capsys):
+    (tmp_path / f"{STATE_FILE}.part").mkdir()  # where the state would be written first
+    assert train(write_motion(tmp_path / "motion.npz"), tmp_path) == 1
+    told = capsys.readouterr().err
+    assert f"{STATE_FILE}.part is a folder" in told
+    assert "step" not in told  # of the bar
+
+
 def test_a_start_is_refused_where_a_run_goes_on(tmp_path, capsys):
     motion, out = write_motion(tmp_path / "motion.npz"), tmp_path / "out"
     assert train(motion, out, "--minutes", "1e-9") == 0

@@ -34,8 +34,9 @@ from pandapose_ros.training.loop import (
     silence_image_branches,
 )
 from pandapose_ros.training.recipe import Recipe, read_recipe
-from pandapose_ros.training.state import refuse_started, require_started
+from pandapose_ros.training.state import STATE_FILE, refuse_started, require_started
 from pandapose_ros.training.unseen import unseen_motion
+from pandapose_ros.whole_files import prepare_replacement
 
 _SCORED_SAMPLES = 512
 _SECTIONS = {"train": TrainConfig, "data": TrainDataConfig}
@@ -102,8 +103,10 @@ def run(args: argparse.Namespace) -> int:
     _check_folder(out, args)
     out.mkdir(parents=True, exist_ok=True)
     with shared_training(args.device) as share:
-        if args.tensorboard and share.rank == 0:
-            require_tensorboard()  # before features are made, which can take hours
+        if share.rank == 0:
+            prepare_replacement(out / STATE_FILE)  # before features are made: it can take hours
+            if args.tensorboard:
+                require_tensorboard()
         net = _network(recipe, args.start)  # before features, too: weights may not fit
         source = BatchSource(recipe.data, recipe.train, out / "features", share, recipe.model)
         trainer = Trainer(net, recipe.train, source, recipe.loss, share, source.about)
