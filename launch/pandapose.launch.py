@@ -80,7 +80,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "weights",
         default_value="",
-        description="default, accurate or a weights file; empty: the value in params_file",
+        description="default, accurate, fast or a weights file; empty: the value in params_file",
     ),
     DeclareLaunchArgument(
         "log_level",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-PACKAGED_WEIGHTS = ("default", "accurate")
+PACKAGED_WEIGHTS = ("default", "accurate", "fast")
 
 _FOLDER = Path(__file__).parent / "weights"
 
@@ -21,8 +21,8 @@ def find_weights(choice: str) -> Path:
     """
     path = _FOLDER / f"{choice}.safetensors" if choice in PACKAGED_WEIGHTS else Path(choice)
     if not path.is_file():
-        names = " or ".join(PACKAGED_WEIGHTS)
+        names = ", ".join(PACKAGED_WEIGHTS)
         raise FileNotFoundError(
-            f"no weights at '{choice}': give {names}, or a file that `pandapose train` wrote"
+            f"no weights at '{choice}': give {names} or a file that `pandapose train` wrote"
         )
     return path

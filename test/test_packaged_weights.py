@@ -28,5 +28,5 @@ def test_names_and_files_are_told_apart(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_weights("default").name == "default.safetensors"
     assert find_weights(str(file)) == file
-    with pytest.raises(FileNotFoundError, match="no weights at 'acurate': give default or accur"):
+    with pytest.raises(FileNotFoundError, match="no weights at 'acurate': give default, accur"):
         find_weights("acurate")

@@ -204,10 +204,11 @@ def test_exported_weights_are_half_as_large(motion, tmp_path, capsys):
     assert "small 1.2" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["default", "paper"])
+@pytest.mark.parametrize("name", ["default", "fast", "paper"])
 def test_shipped_recipes_are_what_they_say(name):
     recipe = read_recipe(ROOT / "config" / "train" / f"{name}.yaml", {})
-    expected = {"default": ModelConfig(dropout=0.0), "paper": ModelConfig.paper()}[name]
+    default, fast = ModelConfig(dropout=0.0), read_config(find_weights("fast"))
+    expected = {"default": default, "fast": fast, "paper": ModelConfig.paper()}[name]
     assert recipe.model == expected
     if name == "paper":
         assert recipe.train.steps == 30 * recipe.train.epoch_steps

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     defaults = EstimatorConfig()
     parser.add_argument("--weights", default=defaults.weights,
-                        help="default, accurate or a weights file to check")  # fmt: skip
+                        help="default, accurate, fast or a weights file to check")  # fmt: skip
     parser.add_argument(
         "--model-dir", default=defaults.model_dir, help="folder of the model files"
     )

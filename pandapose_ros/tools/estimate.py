@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, nargs="+", help="pictures, or one video")
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures and JSON")
     parser.add_argument("--weights", default=defaults.weights,
-                        help="default, accurate or a weights file (.safetensors)")  # fmt: skip
+                        help="default, accurate, fast or a weights file")  # fmt: skip
     parser.add_argument("--device", default=defaults.device, help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--tiles", type=int, choices=range(_ALL_TILES + 1), metavar="N",
                         help="image tiles that the detector also scans, for people who are small "

@@ -35,8 +35,8 @@ def declare_options(parser: argparse.ArgumentParser) -> None:
                       help="horizontal field of view of their camera [rad]")  # fmt: skip
     nets = parser.add_argument_group("what to score")
     nets.add_argument("--weights", nargs="+", default=[EstimatorConfig().weights],
-                      metavar="[NAME=]FILE", help="weights files (.safetensors); of those that "
-                      "are packaged default (also without this option) or accurate")  # fmt: skip
+                      metavar="[NAME=]FILE", help="weights files (.safetensors); packaged are "
+                      "default (also without this option), accurate, fast")  # fmt: skip
     nets.add_argument("--backbone-weights", type=Path, help="COCO file for networks on HRNet")
     nets.add_argument("--keypoints", choices=[source.value for source in KeypointSource],
                       default="", help="2D pose to lift: detected by BlazePose, given by the "

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         default=EstimatorConfig().weights,
-        help="default, accurate or a weights file (.safetensors)",
+        help="default, accurate, fast or a weights file",
     )
     parser.add_argument("--backbone-weights", type=Path, help="COCO file for networks on HRNet")
 
