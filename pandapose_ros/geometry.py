@@ -19,7 +19,7 @@ Array = NDArray[np.floating]
 
 KEPT_HEIGHT = 0.4  # where a region's circle point lies above a crop's centre, of its height
 _GREATEST_REACH = 0.8  # of a crop's corners towards the camera's plane; 1 is on it
-_WIDE = 1.2  # tangent of half the field of view: past 100 degrees, the widest camera trained on
+_FAR_OFF = 1.2  # tangent of the angle from the axis: no camera of 100 degrees sees so far
 
 AnyArray = TypeVar("AnyArray", NDArray[Any], "torch.Tensor")
 
@@ -170,8 +170,9 @@ def perspective_crop(
         `image_from_crop_rotation` [3, 3]: its columns are the axes of the crop's camera in the
         image camera's frame, so that `joints_camera = joints_crop @ rotation.T`. Where the crop
         reaches out of the camera's sight, the homography is the affine crop, as with near people
-        whose hips are below the image; but if a very wide camera sees the middle, only the part
-        before that camera is shown: the affine crop would stretch people by two and more.
+        whose hips are below the image; but if the middle is seen far off the axis, as by very wide
+        cameras only, the part before the camera is shown: the affine crop would stretch people
+        by two and more.
 
     Source:
         Our choice: the paper's crops are metric because they use the true depth, which a robot
@@ -189,17 +190,17 @@ def perspective_crop(
     # By how much the depth of rays in the image's camera may change from the centre to a corner.
     reach = (np.abs(R[2, 0]) * width + np.abs(R[2, 1]) * height) / 2
     if focal_px <= 0 or reach > _GREATEST_REACH * focal_px * R[2, 2]:
-        if not _is_seen_by_a_wide_camera(rays[0, :2], K):
+        if not _is_seen_far_off(rays[0, :2], K):
             return np.vstack((crop_from_image, (0.0, 0.0, 1.0))), R
         focal_px = reach / (_GREATEST_REACH * R[2, 2])
     K_crop = np.array([[focal_px, 0, centre[0]], [0, focal_px, centre[1]], [0, 0, 1]])
     return K_crop @ R.T @ np.linalg.inv(K), R
 
 
-def _is_seen_by_a_wide_camera(slopes: Array, K: Array) -> bool:
-    """Tell whether a ray (x/z, y/z) [2] is in an image with the axis in its middle, if wide."""
+def _is_seen_far_off(slopes: Array, K: Array) -> bool:
+    """Tell whether a ray (x/z, y/z) [2] is in an image with the axis in its middle, if far off."""
     edges = K[:2, 2] / np.diag(K)[:2]
-    return bool(edges.max() > _WIDE and (np.abs(slopes) <= edges).all())
+    return bool(np.abs(slopes).max() > _FAR_OFF and (np.abs(slopes) <= edges).all())
 
 
 def transform_pixels(homography: Array, pixels: Array) -> Array:
