@@ -16,6 +16,7 @@ from pandapose_ros.pose import Pose
 ANNOTATED_VIDEO = "annotated.mp4"
 _PICTURE_EVERY = 10  # frame of a video
 FRAME_DIGITS = 5  # in the name of a video's frame
+_FRAME_LINE = '  "frame": "'  # how a line of poses.json begins that names a frame
 _DEFAULT_RATE = 30.0  # Hz
 _READ_SHARE = 0.95  # of a video's time; containers do not tell it exactly
 _WIDEST_VIDEO, _WIDEST_PICTURE = 8190, 65500  # pixels that MPEG-4 and JPEG can have
@@ -147,10 +148,11 @@ def pictures_of_video(poses: Path) -> set[str]:
     # Line by line: of an hour's video it has hundreds of MB.
     try:
         with poses.open(encoding="utf-8") as file:
-            found = [line.strip()[10:-2] for line in file if line.startswith('  "frame": "')]
+            lines = [line for line in file if line.startswith(_FRAME_LINE)]
     except (OSError, UnicodeError):
         return set()
     # Pictures have the names of their files; a folder may collect those of several runs.
+    found = [line.removeprefix(_FRAME_LINE).rstrip('",\n') for line in lines]
     is_video = found == [frame_name(number) for number in range(len(found))]
     return set(found[::_PICTURE_EVERY]) if is_video else set()
 
