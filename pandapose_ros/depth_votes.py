@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from pandapose_ros.config import ModelConfig
-from pandapose_ros.geometry import back_project, grid_to_pixel, pixel_to_grid
+from pandapose_ros.geometry import grid_to_pixel, pixel_to_grid
 from pandapose_ros.pose import DepthVotes
 from pandapose_ros.runtime.protocols import LiftedJoints
 
@@ -59,8 +59,3 @@ def place_depth(
     depths = axis @ root + centres  # [D]
     per_metre = rays / (rays @ axis)[:, None]  # [J, 3]
     return DepthVotes(per_metre[:, None] * depths[:, None] - root, profile)
-
-
-def keypoint_rays(keypoints: Array, K: Array) -> Array:
-    """Return the directions [J, 3] of pixels [J, 2] of a pinhole camera, 1 deep."""
-    return back_project(keypoints, np.ones(len(keypoints)), K)

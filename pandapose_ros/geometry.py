@@ -149,6 +149,11 @@ def back_project(pixels: Array, depth: Array, K: Array) -> Array:
     return homogeneous @ np.linalg.inv(K).T * np.asarray(depth)[..., None]
 
 
+def pixel_rays(pixels: Array, K: Array) -> Array:
+    """Return the rays [..., 3] through undistorted pixels [..., 2]: camera axes, z = 1."""
+    return back_project(pixels, np.ones(pixels.shape[:-1]), K)
+
+
 def perspective_crop(
     crop_from_image: Array, crop_size: tuple[int, int], K: Array
 ) -> tuple[Array, Array]:
@@ -181,7 +186,7 @@ def perspective_crop(
     width, height = crop_size
     centre = (np.asarray(crop_size, np.float64) - 1) / 2
     kept = np.stack((centre, centre - (0.0, KEPT_HEIGHT * height)))
-    rays = back_project(transform_points(invert_affine(crop_from_image), kept), np.ones(2), K)
+    rays = pixel_rays(transform_points(invert_affine(crop_from_image), kept), K)
     z, above = rays / np.linalg.norm(rays, axis=1, keepdims=True)
     y = (above @ z) * z - above
     y /= np.linalg.norm(y)
@@ -233,7 +238,7 @@ def place_root(joints: Array, keypoints: Array, scores: Array, K: Array) -> Arra
     used = confident if confident.sum() >= 4 else usable
     if used.sum() < 4:
         return None
-    rays = back_project(keypoints[used], np.ones(used.sum()), K)[:, :2]  # x/z, y/z
+    rays = pixel_rays(keypoints[used], K)[:, :2]  # x/z, y/z
     points, weights = joints[used].astype(np.float64), np.repeat(scores[used], 2)
     lhs = np.zeros((len(rays), 2, 3))
     lhs[:, 0, 0] = lhs[:, 1, 1] = 1.0

@@ -12,7 +12,7 @@ from pandapose_ros.camera.depth_root import DepthImage, root_from_depth
 from pandapose_ros.camera.lens import Distortion, distort_pixels
 from pandapose_ros.camera.lens_boxes import distort_box
 from pandapose_ros.config import CovarianceConfig
-from pandapose_ros.depth_votes import keypoint_rays, place_depth
+from pandapose_ros.depth_votes import place_depth
 from pandapose_ros.people.clothes import colours_of_clothes
 from pandapose_ros.people.landmarks import Person
 from pandapose_ros.people.track import Sighting
@@ -167,7 +167,7 @@ def place(
             lifted.pelvis_depth,
             lifted.depth_range,
             person.image_from_crop_rotation[:, 2],
-            keypoint_rays(person.keypoints, view.K),
+            geometry.pixel_rays(person.keypoints, view.K),
             root,
         )
     return Pose(
@@ -217,7 +217,7 @@ def viewing_rays(person: Person, K: Array | None) -> Array:
     """
     if K is None:
         return np.tile(person.image_from_crop_rotation[:, 2], (len(person.keypoints), 1))
-    rays = geometry.back_project(person.keypoints, np.ones(len(person.keypoints)), K)
+    rays = geometry.pixel_rays(person.keypoints, K)
     return rays / np.linalg.norm(rays, axis=-1, keepdims=True)
 
 

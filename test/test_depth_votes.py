@@ -4,8 +4,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pandapose_ros.config import ModelConfig
-from pandapose_ros.depth_votes import depth_profiles, keypoint_rays, place_depth
-from pandapose_ros.geometry import intrinsics_from_field_of_view, project
+from pandapose_ros.depth_votes import depth_profiles, place_depth
+from pandapose_ros.geometry import intrinsics_from_field_of_view, pixel_rays, project
 from pandapose_ros.model.pandapose import PandaPoseOutput
 
 K = intrinsics_from_field_of_view(1.0, 640, 480)
@@ -45,7 +45,7 @@ def test_depths_lie_on_the_rays_and_a_sure_joint_where_it_is():
     depths = (joints - root) @ axis + pelvis_depth
     index = ((depths + depth_range) / (2 * depth_range) * bins).astype(int)
     profile = np.eye(bins)[index]
-    votes = place_depth(profile, pelvis_depth, depth_range, axis, keypoint_rays(pixels, K), root)
+    votes = place_depth(profile, pelvis_depth, depth_range, axis, pixel_rays(pixels, K), root)
     assert votes.positions.shape == (17, bins, 3)
     found = votes.positions[np.arange(17), votes.probabilities.argmax(1)] + root
     np.testing.assert_allclose(found, joints, atol=1.2e-3)  # half a bin of 1 mm, along the ray

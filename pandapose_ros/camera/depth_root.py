@@ -165,7 +165,7 @@ def _surface_to_middle(joints: Array, pixels: Array, K: Array) -> Array:
     up = up / max(float(np.linalg.norm(up)), 1e-6)
     across = across - (across @ up) * up
     across = across / max(float(np.linalg.norm(across)), 1e-6)
-    rays = geometry.back_project(pixels, np.ones(len(pixels)), K)
+    rays = geometry.pixel_rays(pixels, K)
     sideways, level = rays @ across, rays @ np.cross(across, up)
     # The ray meets an elliptic cylinder round the spine; along the spine there is no end to it.
     reach = 1 / np.sqrt((sideways / _HALF_BREADTH) ** 2 + (level / _HALF_THICKNESS) ** 2 + 1e-9)
@@ -218,7 +218,7 @@ def _slide(
 ) -> tuple[Array, Array]:
     """Move a pelvis of known depth so that the joints project onto the keypoints."""
     usable = np.isfinite(joints).all(-1) & np.isfinite(keypoints).all(-1) & (scores > 0)
-    rays = geometry.back_project(keypoints[usable], np.ones(usable.sum()), K)
+    rays = geometry.pixel_rays(keypoints[usable], K)
     points, weights = joints[usable], scores[usable, None]
     places = rays * (points[:, 2:] + z) - points
     root = (weights * places).sum(0) / weights.sum()

@@ -174,7 +174,8 @@ def _lost(K: Array, K_ideal: Array, distortion: Distortion, size: tuple[int, int
 
 def _turns_back(K: Array, K_ideal: Array, distortion: Distortion, size: tuple[int, int]) -> bool:
     """Tell whether the lens's polynomial turns back within the image, which shows people twice."""
-    return bool((_shares_of_reach(_rays(_border(K, size), K_ideal), distortion) >= 1).any())
+    rays = geometry.pixel_rays(_border(K, size), K_ideal)
+    return bool((_shares_of_reach(rays, distortion) >= 1).any())
 
 
 def _border(K: Array, size: tuple[int, int]) -> Array:
@@ -202,7 +203,7 @@ def distort_pixels(
         [..., 2], pixels of the real image.
     """
     K_lens = K if K_lens is None else K_lens
-    rays = _rays(pixels, K)
+    rays = geometry.pixel_rays(pixels, K)
     beyond = np.maximum(_shares_of_reach(rays, distortion), 1)[..., None]
     rays[..., :2] /= beyond
     if distortion.is_fisheye:
@@ -213,10 +214,6 @@ def distort_pixels(
         real = geometry.project(rays, K_lens, distortion.coefficients)
     centre = K_lens[:2, 2]
     return np.where(beyond > 1, centre + beyond * (real - centre), real)
-
-
-def _rays(pixels: Array, K: Array) -> Array:
-    return geometry.back_project(pixels, np.ones(pixels.shape[:-1]), K)
 
 
 def _shares_of_reach(rays: Array, distortion: Distortion) -> Array:
@@ -256,9 +253,9 @@ def undistort_pixels(
                 if not (np.abs(error) > _SMALL_ERROR).any():  # nor NaN: they stay
                     break
                 ideal += error
-            ideal = geometry.project(_rays(ideal, K), K_ideal)
+            ideal = geometry.project(geometry.pixel_rays(ideal, K), K_ideal)
         # Not every search comes to an end.
         back = distort_pixels(ideal, K_ideal, distortion, K)
         is_found = np.linalg.norm(back - pixels, axis=-1) < _GREATEST_ERROR
-        is_found &= _shares_of_reach(_rays(ideal, K_ideal), distortion) <= 1
+        is_found &= _shares_of_reach(geometry.pixel_rays(ideal, K_ideal), distortion) <= 1
     return np.where(is_found[:, None], ideal, np.nan)
