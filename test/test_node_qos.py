@@ -1,7 +1,13 @@
 """Quality of service that a user sets: wrong values, and names that nobody reads."""
 
 import pytest
+from rclpy.duration import Duration
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from pandapose_ros.msg import Skeleton3DArray
+from pandapose_ros.node.qos_report import endpoint_names, explain_subscriptions
 
 pytestmark = pytest.mark.usefixtures("opened_once")
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -80,3 +86,32 @@ def test_what_is_read_is_not_warned_of(graph, make_node, make_camera, log, lazy)
         assert node.trigger_deactivate() == SUCCESS
         assert node.trigger_cleanup() == SUCCESS
     assert "qos_overrides" not in log.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"durability": DurabilityPolicy.TRANSIENT_LOCAL}, "Volatile publisher and transient"),
+        ({"deadline": Duration(seconds=1)}, "Subscription has a deadline"),
+    ],
+)
+def test_only_who_asks_for_more_is_named_and_only_for_that(graph, make_camera, asked, reason):
+    # DDS tells times that nobody set as endless, and they are zero in our profile.
+    offered, topic = QoSProfile(depth=1), "/pose_node/skeletons"
+    greedy, modest = make_camera("greedy"), make_camera("modest")
+    for camera, profile in ((greedy, asked), (modest, {})):
+        camera.listen(Skeleton3DArray, topic, **profile)
+    count = greedy.node.count_subscribers
+    graph.spin_until(lambda: count(topic) == 2)
+    text = explain_subscriptions(greedy.node, topic, offered)
+    assert "/greedy/camera requests" in text
+    assert reason in text
+    assert "modest" not in text
+    assert text.count("ERROR") == 1
+
+
+def test_a_node_whose_name_has_not_come_is_called_so():
+    # As rmw tells it, at the moment when the endpoints find each other.
+    node = {"node_namespace": "_NODE_NAMESPACE_UNKNOWN_", "node_name": "_NODE_NAME_UNKNOWN_"}
+    unnamed = TopicEndpointInfo(**node, qos_profile=QoSProfile(depth=1))
+    assert endpoint_names([unnamed]) == "a node whose name has not come yet"

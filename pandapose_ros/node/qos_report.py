@@ -1,8 +1,15 @@
 """Explain why a publisher and a subscription do not connect, with the profiles of both sides."""
 
+import copy
+
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+# What DDS tells of times that nobody set; they are 0 in a profile of ours.
+_FOR_EVER = Duration(nanoseconds=2**63 - 1)
+_UNNAMED = "_NODE_NAME_UNKNOWN_"  # rmw's name of a node that it knows by its endpoints only
 
 
 def explain_publishers(node: Node, topic: str, qos: QoSProfile) -> str:
@@ -66,8 +73,18 @@ def explain_subscriptions(node: Node, topic: str, qos: QoSProfile) -> str:
 
 
 def _conflict(offered: QoSProfile, asked: QoSProfile) -> str:
-    compatibility, reason = qos_check_compatible(offered, asked)
+    compatibility, reason = qos_check_compatible(_as_set(offered), _as_set(asked))
     return reason.strip(" ;") if compatibility == QoSCompatibility.ERROR else ""
+
+
+def _as_set(qos: QoSProfile) -> QoSProfile:
+    """Return a profile with 0 for endless times, which would seem to ask more than ours offers."""
+    plain = copy.copy(qos)
+    if plain.deadline == _FOR_EVER:
+        plain.deadline = Duration()
+    if plain.liveliness_lease_duration == _FOR_EVER:
+        plain.liveliness_lease_duration = Duration()
+    return plain
 
 
 def _profile(qos: QoSProfile) -> str:
@@ -76,6 +93,8 @@ def _profile(qos: QoSProfile) -> str:
 
 
 def _name(endpoint: TopicEndpointInfo) -> str:
+    if endpoint.node_name == _UNNAMED:
+        return "a node whose name has not come yet"
     return f"{endpoint.node_namespace.rstrip('/')}/{endpoint.node_name}"
 
 
