@@ -10,7 +10,6 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +21,7 @@ from pandapose_ros.data.human36m import (
     image_size,
     read_human36m,
 )
-from pandapose_ros.data.image_files import check_size
+from pandapose_ros.data.image_files import check_size, load_image
 from pandapose_ros.data.mpi_inf_3dhp import MpiInf3dhpSamples, fit_crop, read_mpi_inf_3dhp
 from pandapose_ros.data.rendered_images import (
     chunk_files,
@@ -130,12 +129,12 @@ def read_image(sample: Sample) -> Image | None:
     """
     if not isinstance(sample.image, Path):
         return sample.image
-    image = cv2.imread(str(sample.image), cv2.IMREAD_COLOR)
+    image = load_image(sample.image)
     if image is None:
         raise FileNotFoundError(f"no image {sample.image}, or none that can be read")
     if sample.size is not None:
         check_size(sample.image, image, sample.size)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return image
 
 
 def one_after_another(counts: Sequence[int], takes: Sequence[Take]) -> Take:

@@ -1,14 +1,34 @@
-"""Images of data sets on disk: whether they are there, and of the size that labels are for."""
+"""Images on disk: decoded; and whether those of a data set are there, with their labels' size."""
 
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
 
 _FOLDERS_KEPT = 256  # more than the cameras between which the samples of a data set take turns
 _TOLERANCE_PX = 4  # the cameras of Human3.6M differ by 2
+
+
+def load_image(path: Path) -> Image | None:
+    """Return the image in a file, RGB uint8 [H, W, 3]; None if it is missing or no image."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    return None if image is None else rgb_from_bgr(np.asarray(image, np.uint8))
+
+
+def decode_image(content: NDArray[np.uint8]) -> Image:
+    """Return the image in the bytes of a JPEG or PNG file, RGB uint8 [H, W, 3]."""
+    return rgb_from_bgr(np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8))
+
+
+def rgb_from_bgr(image: Image) -> Image:
+    """Return an image [H, W, 3] of OpenCV's channel order in RGB."""
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def check_images(name: str, images: Sequence[Path]) -> None:

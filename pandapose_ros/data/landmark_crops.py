@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
+from pandapose_ros.data.image_files import decode_image
 from pandapose_ros.data.image_samples import random_view
 from pandapose_ros.data.picture_crops import Picture, region_without
 from pandapose_ros.data.rendered_images import (
     RenderedImage,
     chunk_files,
-    decode_image,
     mirrored,
     read_chunk,
     region_round_person,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pandapose_ros.data.image_files import load_image
 from pandapose_ros.geometry import intrinsics_from_field_of_view
 from pandapose_ros.people.detector import PersonDetector
 from pandapose_ros.people.landmarks import Look, find_landmarks
@@ -139,10 +140,10 @@ def region_without(
 
 def _read(path: Path) -> Image:
     """Read a picture, RGB."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    image = load_image(path)
     if image is None:
         raise ValueError(f"{path} is no picture, or damaged: take it out of the folder")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return image
 
 
 def _shrunk(image: Image) -> Image:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pandapose_ros.data.body_circle import body_circle
+from pandapose_ros.data.image_files import decode_image, rgb_from_bgr
 from pandapose_ros.data.plain_npz import read_npz
 from pandapose_ros.data.pose_sampler import Family
 from pandapose_ros.geometry import project
@@ -132,12 +133,6 @@ def read_chunk(path: Path) -> Iterator[RenderedImage]:
         yield RenderedImage(decode_image(jpeg[offsets[i] : offsets[i + 1]]), joints[i], K[i])
 
 
-def decode_image(content: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the image in the bytes of a JPEG or PNG file, RGB uint8 [H, W, 3]."""
-    image = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
 def read_names(path: Path) -> ChunkNames:
     """Read whom a file of rendered images shows, without its images.
 
@@ -199,7 +194,7 @@ def read_clip(path: Path) -> Iterator[RenderedImage]:
         read, image = video.read()
         if not read:
             raise ValueError(f"{path} has {i} frames, its truth has {len(joints)} poses")
-        yield RenderedImage(cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8), pose, K)
+        yield RenderedImage(rgb_from_bgr(np.asarray(image, np.uint8)), pose, K)
     if video.grab():
         raise ValueError(f"{path} has more frames than its truth, which has {len(joints)} poses")
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pandapose_ros.data.image_files import decode_image
 from pandapose_ros.evaluation import metrics
 from pandapose_ros.pose import Pose, TrackState
 from pandapose_ros.recording import Recording, Result
@@ -255,8 +256,7 @@ def draw(recording: Recording, out: Path) -> None:
     def frames() -> Iterator[tuple[str, NDArray[np.uint8]]]:
         for number, result in enumerate(results):
             encoded = np.frombuffer(images[result.stamp_ns], np.uint8)
-            image = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
-            yield frame_name(number), np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+            yield frame_name(number), decode_image(encoded)
 
     if results:
         seconds = (results[-1].stamp_ns - results[0].stamp_ns) / 1e9

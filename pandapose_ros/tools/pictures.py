@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pandapose_ros.data.image_files import load_image, rgb_from_bgr
 from pandapose_ros.drawing import compose_picture, limit_width, view_of
 from pandapose_ros.pose import Pose
 
@@ -37,11 +38,11 @@ def read_pictures(
         unreadable: Gets those that are left out because they cannot be read.
     """
     for path in paths:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        image = load_image(path)
         if image is None:
             unreadable.append(path)
             continue
-        yield path.stem, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        yield path.stem, image
 
 
 def open_video(path: Path) -> cv2.VideoCapture:
@@ -69,7 +70,7 @@ def read_video(
             break
         if times is not None:
             times.append(_time(capture, times))
-        yield frame_name(number), np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        yield frame_name(number), rgb_from_bgr(np.asarray(image, np.uint8))
     capture.release()
 
 
