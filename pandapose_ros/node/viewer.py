@@ -23,6 +23,7 @@ from pandapose_ros.node.readback import pose_from_messages, skeleton_from_messag
 from pandapose_ros.node.running import spin, start_ros
 from pandapose_ros.node.sources import find_source, skeleton_topics
 from pandapose_ros.node.stamps import nanoseconds
+from pandapose_ros.node.view_text import quoted
 from pandapose_ros.pose import Pose
 from pandapose_ros.skeleton import H36M_17, Skeleton
 
@@ -125,7 +126,7 @@ class Viewer(Node):
             except Exception as error:  # one bad message must not end the view
                 why = f"{type(error).__name__}: {error}"
                 self.get_logger().error(f"people not shown, {why}", throttle_duration_sec=10.0)
-                _show_nothing(scene, f"**people not shown**, `{why}`")
+                _show_nothing(scene, f"**people not shown**, {quoted(why)}")
 
     def _search(self) -> None:
         """Subscribe to the skeletons that were asked for, or to the first ones found.
@@ -164,8 +165,8 @@ class Viewer(Node):
         if skeleton is None:
             _show_nothing(
                 scene,
-                f"**no skeleton_info** tells what the joints of `{message.skeleton_type}` are: "
-                "publish or record it beside the skeletons",
+                f"**no skeleton_info** tells what the joints of {quoted(message.skeleton_type)} "
+                "are: publish or record it beside the skeletons",
             )
             return
         anchors, image = listener.anchors_of(message), listener.image_of(message)
@@ -222,8 +223,8 @@ class Viewer(Node):
         if listener.source.image and _is_silent(self._pictures):
             lines.append(f"**no images** of these people on `{listener.source.image}`")
         elif self._pictures.has_come and not is_of_camera(*self._frames):
-            of_image = f"in `{self._frames[1]}`" if self._frames[1] else "in no frame"
-            lines.append(f"**no camera**: people are in `{self._frames[0]}`, images {of_image}")
+            people, images = (f"in {quoted(f)}" if f else "in no frame" for f in self._frames)
+            lines.append(f"**no camera**: people are {people}, images {images}")
         return "\n\n".join([*lines, f"`{listener.source.skeletons}`"])
 
 
