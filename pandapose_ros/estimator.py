@@ -1,4 +1,4 @@
-"""From an image to metric 3D skeletons: the public entry of the package."""
+"""From an image to metric 3D skeletons: the public entry point of the package."""
 
 import hashlib
 import itertools
@@ -41,7 +41,7 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True, eq=False)
 class _Camera:
-    """What is remembered of a camera from image to image."""
+    """Hold the state of one camera, kept from image to image."""
 
     people: PeopleTracker
     tracks: Tracks
@@ -53,8 +53,8 @@ class _Camera:
 class PoseEstimator:
     """Find the people in images and lift each to a metric 3D skeleton.
 
-    People are followed from call to call, so that the detector runs only when needed; call
-    `reset` between unrelated images, or set `EstimatorConfig.tracking` to False.
+    People are tracked from call to call, so that the detector runs only when needed. Call `reset`
+    between unrelated images, or set `EstimatorConfig.tracking` to False.
     """
 
     skeleton: Skeleton = H36M_17
@@ -68,15 +68,15 @@ class PoseEstimator:
         """Load the detectors, the landmark net and the lifter.
 
         Args:
-            config: Settings; the defaults work without any file but the fetched ones.
-            numbers: Gives the people's ids, each one once; None: from 0 on. For estimators one
-                after another that are to give no id twice.
+            config: Settings; the defaults need no files but those of `pandapose fetch-models`.
+            numbers: Yields the people's ids, each only once; None: 0, 1, 2, ... Give the same
+                iterator to successive estimators that must not use an id again.
 
         Raises:
             FileNotFoundError: If weights or model files are missing; the message names the
                 remedy.
-            ValueError: If a setting is out of its bounds, a file is not what it should be, or the
-                device does not exist.
+            ValueError: If a setting is out of its bounds, a file is damaged or of another kind, or
+                the device does not exist.
         """
         check_options(config)
         self.config = config
@@ -108,7 +108,7 @@ class PoseEstimator:
         self._cameras: dict[str, _Camera] = {}
 
     def reset(self, camera_name: str | None = None) -> None:
-        """Forget all people, or those of one camera; its next image starts anew."""
+        """Forget all people, or those of one camera, and start tracking anew."""
         names = self._cameras if camera_name is None else {camera_name} & self._cameras.keys()
         for name in list(names):
             camera = self._cameras[name] = replace(self._cameras[name], clock=FrameClock())
@@ -117,10 +117,10 @@ class PoseEstimator:
             camera.smoother.reset()
 
     def warm_up(self, cameras: int = 1) -> None:
-        """Run every network once on nothing, so that the first person is as fast as the next.
+        """Run every network once on a blank image, so that the first person is not delayed.
 
         Args:
-            cameras: How many there are.
+            cameras: How many cameras there are, whose images are processed together.
         """
         size = CROP_SIZE
         blank = np.zeros((size, size, 3), np.uint8)
@@ -142,10 +142,10 @@ class PoseEstimator:
         return self._bodies.detect(image, self.config.body_score)
 
     def update(self, config: EstimatorConfig) -> None:
-        """Take over the live settings of a configuration from the next image on.
+        """Apply the live settings of a configuration from the next image on.
 
         Raises:
-            ValueError: If a setting is out of its bounds; nothing changes then.
+            ValueError: If a setting is out of its bounds; then nothing changes.
         """
         check_options(config)
         self.config = config
@@ -169,14 +169,14 @@ class PoseEstimator:
                 (`EstimatorConfig.field_of_view`), which scales the distances of the roots.
             distortion: Of the lens, with K; an array holds OpenCV's (k1, k2, p1, p2[, k3[, ...]]).
             depth: [H, W], floats, metres, registered to the image; 0 or not finite where unknown.
-                Places people only with K: without it the way across from the axis is not known.
-            stamp: Time of the image, seconds; None: a thirtieth of a second after the last.
-            boxes: [P, 4], xyxy, pixels: people found by a detector of your own, the surest first,
-                in place of the built-in one. None: the built-in one runs.
+                Used only together with K: without it, the sideways position is unknown.
+            stamp: Time of the image, seconds; None: 1/30 s after the previous one.
+            boxes: [P, 4], xyxy, pixels: people found by your own detector, the most certain first.
+                The built-in detectors do not run then. None: they do.
 
         Returns:
-            One pose per person, oldest track first; with tracking also of those who are predicted
-            or lost. Empty if nobody is seen.
+            One pose per person, oldest track first; with tracking, also for people who are
+            predicted or lost. Empty if there is nobody.
 
         Raises:
             ValueError: If an argument is not as described.
@@ -189,13 +189,13 @@ class PoseEstimator:
         """Estimate the skeletons in the images of several cameras, in one pass of each network.
 
         Args:
-            images: At most one of each camera.
+            images: At most one per camera.
 
         Returns:
             The poses of each image, as `estimate` returns them.
 
         Raises:
-            ValueError: As `estimate`, or two images of one camera; no image is worked on then.
+            ValueError: As `estimate`, or if two images are of one camera; then none is processed.
         """
         check_cameras(images)
         views = [self._as_pinhole(item) for item in images]
@@ -220,12 +220,12 @@ class PoseEstimator:
             size = (view.image.shape[1], view.image.shape[0])
             poses = camera.tracks.update(sightings, time, size, self.config)
             poses = camera.smoother.smooth(poses, time, self.config)
-            # Copies, as callers may write to them and the tracks go on from what is in theirs.
+            # Copies: callers may write to them, and the tracks continue from the originals.
             results.append([as_seen(pose.copy(), view) for pose in poses])
         return results
 
     def _camera(self, name: str) -> "_Camera":
-        """Return what is remembered of a camera."""
+        """Return the state of a camera; created when its first image comes."""
         if name not in self._cameras:
             people = PeopleTracker(
                 self._detector, self.networks.landmark_net, self.config, self._bodies
@@ -236,7 +236,7 @@ class PoseEstimator:
         return self._cameras[name]
 
     def _as_pinhole(self, item: CameraImage) -> PinholeImage:
-        """Check an image and what is known of its camera, and take the distortion out."""
+        """Check an image and what is known of its camera, and remove the distortion."""
         check_image(item.image)
         check_stamp(item.stamp)
         K, root_source = self._intrinsics(item.image, item.K)
@@ -257,7 +257,7 @@ class PoseEstimator:
     def _intrinsics(
         self, image: NDArray[np.uint8], K: Array | None
     ) -> tuple[Array | None, RootSource]:
-        """Return the intrinsics to use, if any, and what a root placed with them rests on."""
+        """Return the intrinsics to use, if any, and what roots placed with them are based on."""
         if K is not None:
             return geometry.check_intrinsics(K), RootSource.INTRINSICS
         if self.config.field_of_view == 0:

@@ -159,11 +159,11 @@ def perspective_crop(
 ) -> tuple[Array, Array]:
     """Turn an affine crop into what the crop's own camera would see, unstretched.
 
-    The crop's camera is a pinhole that shares the image camera's centre; its z axis goes through
-    the middle of the crop and its y axis runs along the crop's v. A person looks to it the same
+    The crop's camera is a pinhole at the position of the image's camera; its z axis goes through
+    the centre of the crop, and its y axis runs along the crop's v. A person looks the same to it
     wherever the crop lies in the image. Its focal length leaves the circle point of a region
     where the affine crop has it, so that a region found in the crop gives the same crop again;
-    with the scale kept at the centre instead, regions grow from image to image.
+    with the scale kept at the centre instead, regions would grow from image to image.
 
     Args:
         crop_from_image: [2, 3], image pixels to crop pixels.
@@ -174,10 +174,10 @@ def perspective_crop(
         The homography [3, 3] from (undistorted) image pixels to crop pixels, and the rotation
         `image_from_crop_rotation` [3, 3]: its columns are the axes of the crop's camera in the
         image camera's frame, so that `joints_camera = joints_crop @ rotation.T`. Where the crop
-        reaches out of the camera's sight, the homography is the affine crop, as with near people
-        whose hips are below the image; but if the middle is seen far off the axis, as by very wide
-        cameras only, the part before the camera is shown: the affine crop would stretch people
-        by two and more.
+        extends beyond what the camera can see, as with near people whose hips are below the image,
+        the homography is the affine crop. But if its centre is far off the axis, as only very wide
+        cameras see it, the crop is narrowed to what is in front of the camera, because the affine
+        crop would stretch people by a factor of two and more.
 
     Source:
         Our choice: the paper's crops are metric because they use the true depth, which a robot
@@ -203,7 +203,7 @@ def perspective_crop(
 
 
 def _is_seen_far_off(slopes: Array, K: Array) -> bool:
-    """Tell whether a ray (x/z, y/z) [2] is in an image with the axis in its middle, if far off."""
+    """Return whether a ray (x/z, y/z) [2] is far off the axis and in an image centred on that."""
     edges = K[:2, 2] / np.diag(K)[:2]
     return bool(np.abs(slopes).max() > _FAR_OFF and (np.abs(slopes) <= edges).all())
 
@@ -215,15 +215,15 @@ def transform_pixels(homography: Array, pixels: Array) -> Array:
 
 
 def place_root(joints: Array, keypoints: Array, scores: Array, K: Array) -> Array | None:
-    """Find where the pelvis stands so that the joints project onto the keypoints.
+    """Find the position of the pelvis at which the joints project onto the keypoints.
 
-    Weighted linear least squares on (u_j - cx) / fx (Z_j + Tz) = X_j + Tx and its twin for v,
+    Weighted linear least squares on (u_j - cx) / fx (Z_j + Tz) = X_j + Tx and the same for v,
     each weighted by the keypoint's score.
 
     Args:
         joints: [J, 3], root-relative, the image camera's axes, metres.
         keypoints: [J, 2], pixels of the ideal pinhole K.
-        scores: [J], [0, 1]; joints below 0.3 take no part if four others do.
+        scores: [J], [0, 1]; joints below 0.3 are left out if at least four others remain.
         K: Intrinsics [3, 3], pixels.
 
     Returns:

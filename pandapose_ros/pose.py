@@ -1,4 +1,4 @@
-"""What is estimated of a person: the result of the package."""
+"""The result of the package: what is estimated of each person."""
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -19,7 +19,7 @@ class RootSource(IntEnum):
 
 
 class TrackState(IntEnum):
-    """Say what is known of a person's way; the values are those of `Skeleton3D.msg`."""
+    """Say how a person is tracked; the values are those of `Skeleton3D.msg`."""
 
     OFF = 0
     NEW = 1
@@ -55,7 +55,7 @@ class DepthVotes:
     """Hold where one person's joints may be in depth: a distribution along each joint's ray.
 
     Attributes:
-        positions: [J, D, 3], the middles of the depth bins, pelvis-relative, the image camera's
+        positions: [J, D, 3], the centres of the depth bins, pelvis-relative, the image camera's
             axes, metres.
         probabilities: [J, D]; a row sums to 1.
     """
@@ -69,25 +69,25 @@ class Pose:
     """Hold one person's skeleton, in the order of `H36M_17`.
 
     Attributes:
-        id: Number of the track, never used again after the person is lost.
-        state: Whether the person is seen for the first time, seen again, predicted or gone; OFF
+        id: Number of the track, never used for another person.
+        state: Whether the person is seen for the first time, seen again, predicted or lost; OFF
             without tracking.
         joints: [17, 3], pelvis-relative, the image camera's axes (x right, y down, z forward),
             metres.
-        root: [3], the pelvis in the camera frame, metres; None where it is unknown.
-        root_covariance: [3, 3], m^2, None where the root is. By the size of the body it is fitted
-            to known errors of adults, and far larger along the viewing ray.
+        root: [3], the pelvis in the camera frame, metres; None if it is unknown.
+        root_covariance: [3, 3], m^2; None if the root is None. For a root that follows from the
+            size of the body it is fitted to the errors of adults, and is far larger along the
+            viewing ray than across it.
         root_source: How the root was found.
-        joint_scores: [17], [0, 1], the detector's belief that a keypoint is visible.
+        joint_scores: [17], [0, 1], the landmark net's confidence that each joint is visible.
         keypoints: [17, 2], (u, v) in the original image, pixels.
-        box_xyxy: [4], round the visible landmarks, pixels of the original image.
-        score: [0, 1], belief that this is a person.
-        anchors: The anchors whose votes made the joints; none if they are predicted.
-        depth: What the depth net says of the joints; None where the root is, or without one.
-        joint_covariances: [17, 3, 3], m^2, of the joints as they are here, pelvis-relative; None
-            where they are unknown.
-        age: From the first image with this id to this one, seconds; 0 without tracking. Of
-            somebody lost: until last seen or predicted.
+        box_xyxy: [4], around the visible landmarks, pixels of the original image.
+        score: [0, 1], confidence that this is a person.
+        anchors: The anchors whose votes gave the joints; empty if they are predicted.
+        depth: The depth net's distributions; None if the root is None or there is no depth net.
+        joint_covariances: [17, 3, 3], m^2, of `joints`, thus pelvis-relative; None if unknown.
+        age: Time from the first image with this id to this one, seconds; 0 without tracking. For
+            a lost person, to the image in which they were last seen or predicted.
     """
 
     id: int
@@ -106,7 +106,7 @@ class Pose:
     age: float = 0.0
 
     def copy(self) -> "Pose":
-        """Return the pose with arrays of its own; anchors and depth are the same."""
+        """Return the pose with arrays of its own; anchors and depth are shared."""
         arrays = {k: v.copy() for k, v in vars(self).items() if isinstance(v, np.ndarray)}
         return replace(self, **arrays)
 

@@ -66,12 +66,12 @@ H36M_17 = Skeleton(
 BLAZEPOSE_LANDMARKS = 33
 BLAZEPOSE_REGION_CENTRE = 33
 BLAZEPOSE_REGION_CIRCLE = 34
-# Nobody reads the visibilities of the palms, the last four: in a fine-tuned net they tell how
-# probable it is that the person is turned by 0, 1, 2, 3 quarters clockwise against the crop.
+# The visibilities of the palms, the last four, are not used as such: a fine-tuned net gives in
+# them how likely the person is rotated by 0, 1, 2, 3 quarter turns clockwise in the crop.
 BLAZEPOSE_TURNS = slice(35, 39)
 
 # H36M-17 joints as weighted sums of BlazePose landmarks. "head" is the top of the head: the
-# middle of the ears, raised by 1.2 times the way from the mouth to the eyes (Our choice).
+# midpoint of the ears, raised by 1.2 times the vector from the mouth to the eyes (Our choice).
 _BLAZEPOSE_SUMS: dict[str, dict[int, float]] = {
     "pelvis": {23: 0.5, 24: 0.5},
     "right_hip": {24: 1.0},
@@ -104,8 +104,8 @@ def _blazepose_matrix() -> NDArray[np.float32]:
 # [17, 33]; each row sums to 1, so the map commutes with every affine transform.
 H36M_17_FROM_BLAZEPOSE = _blazepose_matrix()
 
-# The H36M-17 joint that each of the 33 landmarks hangs on: face on the nose, hand on the wrist,
-# foot on the ankle.
+# The H36M-17 joint that each of the 33 landmarks moves with: the face with the nose, the hand
+# with the wrist, the foot with the ankle.
 BLAZEPOSE_TO_H36M_17 = (
     *(9,) * 11,
     *(11, 14, 12, 15, 13, 16),
@@ -116,13 +116,13 @@ BLAZEPOSE_TO_H36M_17 = (
 
 
 def keypoint_scores(visibilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Score H36M-17 keypoints by the landmarks that they are made of.
+    """Score H36M-17 keypoints by the landmarks that they are computed from.
 
     Args:
         visibilities: Of BlazePose's landmarks, [..., 33] in [0, 1].
 
     Returns:
-        [..., 17] in [0, 1]: the least visibility among the landmarks that make up a keypoint.
+        [..., 17] in [0, 1]: the lowest visibility among the landmarks of a keypoint.
 
     Source:
         Our choice: mid-points as is customary for converting to H36M-17.
@@ -139,5 +139,5 @@ def mirror_keypoints(keypoints: NDArray[np.floating], width: int) -> NDArray[np.
 
 
 def mirror_joints(joints: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return H36M-17 joints [..., 17, 3] as a mirror shows them: x is turned round."""
+    """Return H36M-17 joints [..., 17, 3] as a mirror shows them: x changes its sign."""
     return joints[..., list(H36M_17.mirror), :] * np.array((-1, 1, 1), joints.dtype)
