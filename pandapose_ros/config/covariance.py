@@ -14,12 +14,13 @@ class CovarianceConfig:
         floor_ray: [17], the same along the ray.
         gain_lateral: [17], share of the votes' scatter that adds to the variance.
         gain_ray: [17], the same along the ray.
-        hidden_lateral: How much the logarithm of the variance grows until a joint is hidden.
+        hidden_lateral: By how much the logarithm of the variance is higher for a hidden joint, of
+            score 0, than for a visible one, of score 1.
         hidden_ray: The same along the ray.
         root_lateral: Standard deviation of the root, metres.
         root_relative: Of the root along the ray, as a share of the distance.
-        root_assumed: Of the root along the camera's z axis, as a share of z, in addition where the
-            field of view was assumed.
+        root_assumed: Of the root along the camera's z axis, as a share of z; added if the field of
+            view was assumed.
     """
 
     floor_lateral: tuple[float, ...] = (

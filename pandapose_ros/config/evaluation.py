@@ -8,7 +8,7 @@ from pandapose_ros.config.options import option
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Set what is counted, and how, when networks are scored."""
+    """Set how networks are scored."""
 
     challenging_threshold: float = option(
         5.0, "2D error above which a sample is challenging, in its unit", low=0.0

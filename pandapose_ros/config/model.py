@@ -41,22 +41,22 @@ class ModelConfig:
         backbone: Which frozen network gives the feature levels.
         anchors: Which anchors vote: the local and the global ones, one kind alone, or none: then
             each joint has one query, from which it is regressed directly (Table 4).
-        joint_places: Without anchors, where the joints' queries stand: at the keypoints, which
-            gives them the 2D prior that local anchors have, or where training puts them, the
+        joint_places: Without anchors, the reference points of the joints' queries: the keypoints,
+            which gives the queries the 2D prior that local anchors have, or learned ones, the
             same for everybody. The paper does not say.
         lifting: How features become 3D: by a depth distribution per joint, by one for the whole
-            person, or not at all: then there is no depth net, and anchors attend to plain
-            features in 2D (Table 5).
+            person, or not at all: then there is no depth net, and anchors attend to the features
+            in 2D (Table 5).
         depth_head: What the depth net predicts per pixel: a distribution over bins, or one depth,
             which the volume then holds between its two nearest bins (Table 6).
-        sampling: Which pixels of the finest levels become tokens: windows round the keypoints, as
-            many random ones, or all (Table 7).
+        sampling: Which pixels of the finest levels become tokens: windows around the keypoints,
+            as many random ones, or all (Table 7).
         crop_height, crop_width: Input size in pixels.
         level_channels: Channels of the backbone's feature levels, finest first.
         level_strides: Strides of these levels in pixels.
-        level_kernel: Side of the convolution that brings a level to `width` channels. 1 in the
+        level_kernel: Side of the convolution that projects a level to `width` channels. 1 by
             default: at stride 4 a 3x3 one alone would cost 5 ms on two cores.
-        windowed_levels: How many of the finest levels keep only windows round the keypoints.
+        windowed_levels: How many of the finest levels keep only windows around the keypoints.
         window_fraction: Side of a window as a fraction of the crop's height (the paper's 1/16).
         width: Channels of queries and tokens.
         heads: Attention heads.
@@ -112,7 +112,7 @@ class ModelConfig:
     metric_shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
-        """Refuse what would fail, or give another network, only later."""
+        """Refuse values that would fail, or give another network, only later."""
         for name in _POSITIVE:
             _expect(self, name, "a positive number", is_met=getattr(self, name) > 0)
         _check_levels(self)
@@ -179,7 +179,7 @@ def _check_levels(config: ModelConfig) -> None:
         f"as many as the {levels} level_channels",
         is_met=len(config.level_strides) == levels,
     )
-    # Another HRNet's only: what fits none does not fit its file of weights either.
+    # Only the width of another HRNet is refused: others fail when HRNet's file is loaded.
     first, own = config.level_channels[0], _HRNET_WIDTHS.get(config.backbone)
     is_another = own is not None and first != own and first in _HRNET_WIDTHS.values()
     expected = f"{own} first, as the backbone is {config.backbone}"

@@ -17,11 +17,11 @@ def option(
 
     Args:
         default: Its default, whose type is the parameter's.
-        doc: One line, with the unit in brackets if there is one.
+        doc: What it means, in a few words, with the unit in brackets if there is one.
         low: Minimum.
         high: Maximum.
-        choices: The texts allowed; empty: any.
-        live: Whether it may change while the node runs; takes effect with the next frame.
+        choices: Allowed texts; empty: any.
+        live: Whether it may change while the node runs; takes effect with the next image.
     """
     metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "live": live}
     return field(default=default, metadata=metadata)

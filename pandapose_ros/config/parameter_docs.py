@@ -65,7 +65,7 @@ def _literal(value: object) -> str:
 
 
 def _one_of(choices: tuple[str, ...]) -> str:
-    """List the texts allowed; empty if any is."""
+    """List the allowed texts; empty if any is allowed."""
     return ", ".join(f"`{_literal(choice)}`" for choice in choices)
 
 

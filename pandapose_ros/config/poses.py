@@ -7,7 +7,7 @@ from pandapose_ros.config.options import option
 
 @dataclass(frozen=True)
 class PoseConfig:
-    """Set how often each family of poses is drawn; the numbers count in proportion."""
+    """Set how often each family of poses is drawn; only their ratios matter."""
 
     captured: float = option(0.15, "Captured poses, mirrored half of the time", low=0.0)
     mixed: float = option(0.30, "Trunk, legs and arms of different frames", low=0.0)

@@ -1,7 +1,7 @@
-"""3D anchors: local ones round every keypoint and a fixed global grid on the root's plane.
+"""3D anchors: local ones around every keypoint, and a fixed global grid on the root's plane.
 
-Anchors live in the grid of the crop: (u, v) in [-1, 1] from edge to edge, and depth relative to
-the root in units of the depth range, so that [-1, 1] is just the cube that the depth bins cover.
+Anchors are in the grid of the crop: (u, v) in [-1, 1] from edge to edge, and depth relative to
+the root in units of the depth range, so that the depth bins cover [-1, 1].
 """
 
 from enum import IntEnum
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pandapose_ros.config import ModelConfig
 
-INITIAL_SPREAD = 0.2  # of local anchors round their keypoint, grid units
+INITIAL_SPREAD = 0.2  # of local anchors around their keypoint, grid units
 INITIAL_WEIGHT_DEVIATION = 1e-3
 
 
@@ -26,6 +26,9 @@ class AnchorKind(IntEnum):
 class Anchors(nn.Module):
     """Place the anchors of a 2D pose: local ones first (joint by joint), then the global grid.
 
+    local anchor_jk = (u_j, v_j, 0) + (W keypoints + b)_jk, with all J keypoints in one vector
+    global anchor_rc = (u_c, v_r, 0), the centre of a cell
+
     Attributes:
         kinds: AnchorKind of every anchor [A], int64.
         owners: Joint to which a local anchor belongs [A], int64; -1 for a global anchor.
@@ -34,7 +37,7 @@ class Anchors(nn.Module):
     Source:
         PandaPose, section 3.2: local anchor = (keypoint, 0) + a linear function of the whole 2D
         pose; global anchors at equal strides on the root's plane. Our choice: the number of local
-        anchors per joint, the first spread of them, and cell centres for the global grid.
+        anchors per joint, their initial spread, and cell centres for the global grid.
     """
 
     grid: Tensor
@@ -93,7 +96,7 @@ class Anchors(nn.Module):
 
 
 def on_root_plane(keypoints: Tensor) -> Tensor:
-    """Return keypoints [B, J, 2] with the root's depth: [B, J, 3], grid units."""
+    """Return keypoints [B, J, 2] at the root's depth: [B, J, 3], grid units."""
     return F.pad(keypoints, (0, 1))
 
 

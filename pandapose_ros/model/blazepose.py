@@ -30,7 +30,7 @@ from pandapose_ros.skeleton import (
 CROP_SIZE = 256
 FEATURE_CHANNELS = 48
 FEATURE_SIZES = (64, 32, 16)
-LANDMARKS = 39  # 33 of the body, 2 that give the region, 4 whose visibilities tell turns
+LANDMARKS = 39  # 33 of the body, 2 that give the region, 4 whose visibilities give the rotation
 TURN_OUTPUTS = tuple(5 * i + 3 for i in range(LANDMARKS)[BLAZEPOSE_TURNS])  # of `landmark_head`
 
 _SURE = 10.0  # logit
@@ -46,13 +46,13 @@ class LandmarkOutput:
             first 33 are BlazePose's body landmarks; 33 is the hip centre, and 34 lies on the
             circle round the whole body.
         visibilities: [B, 39] in [0, 1]; the last four are those of turns (`BLAZEPOSE_TURNS`).
-        presences: [B] in [0, 1], how surely the crop shows a person, however that one is turned.
-        verifications: [B] in [0, 1], how surely the keypoints are a person's; 1 where the net has
-            not been taught to verify them.
+        presences: [B] in [0, 1], the confidence that the crop shows a person, however rotated.
+        verifications: [B] in [0, 1], the confidence that the keypoints are a person's; 1 if the
+            net has no verifier.
         world_landmarks: [B, 39, 3], metres, origin between the hips, the crop's axes (x right,
             y down, z away from the camera).
-        keypoints_px: [B, 17, 2], H36M-17, crop pixels: sums of landmarks, refined where the net
-            has been taught to.
+        keypoints_px: [B, 17, 2], H36M-17, crop pixels: weighted sums of landmarks, refined if the
+            net has a refiner.
     """
 
     features: list[Tensor]
@@ -64,29 +64,29 @@ class LandmarkOutput:
     keypoints_px: Tensor
 
 
-# All but the features, which are several; in the order of the fields.
+# All but the list of features, in the order of the fields.
 LANDMARK_OUTPUTS = tuple(item.name for item in fields(LandmarkOutput) if item.name != "features")
 
 
 class BlazePose(nn.Module):
     """Find a person's landmarks in a crop, with the weights of MediaPipe's landmark net.
 
-    The net is frozen: no parameter asks for a gradient and `train()` leaves it in eval mode. Its
+    The net is frozen: no parameter has a gradient, and `train()` leaves it in evaluation mode. Its
     segmentation and heat-map heads are left out.
 
     Args:
         source: The bytes of `pose_landmark_full.tflite` or `pose_landmark_heavy.tflite`; or a
-            graph that weights are loaded into.
+            graph to load weights into.
 
     Attributes:
         graph_text: The graph without weights, as `graph_from_text` reads it.
         early_steps: How many steps lead to the last block of stride 8.
-        is_tuned: Whether its weights are others than those of the file.
-        refiner: Refines the keypoints; None: nobody has taught it to.
-        verifier: Verifies that keypoints are somebody's; None: nobody has taught it to.
+        is_tuned: Whether its weights differ from those of MediaPipe's file.
+        refiner: Refines the keypoints, if there is one.
+        verifier: Verifies that the keypoints are a person's, if there is one.
 
     Raises:
-        ValueError: If the bytes are another network, or hold an operation that is not known.
+        ValueError: If the bytes are another network, or contain an unknown operation.
 
     Source:
         Bazarevsky et al., BlazePose (arXiv 2006.10204); graph and weights from MediaPipe 0.10.21.
@@ -129,7 +129,7 @@ class BlazePose(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are, and the crops have to be."""
+        """The device of the weights, on which the crops have to be."""
         return next(self.parameters()).device
 
     def train(self, mode: bool = True) -> "BlazePose":
@@ -152,14 +152,14 @@ class BlazePose(nn.Module):
         return self.finish(self.begin(crops, len(self.steps)), len(self.steps))
 
     def add_refiner(self) -> KeypointRefiner:
-        """Let the keypoints be refined from now on; return what does it, with random weights."""
+        """Add and return a refiner of keypoints, with random weights."""
         joints = len(H36M_17.joint_names)
         refiner = KeypointRefiner(joints, FEATURE_CHANNELS, CROP_SIZE, FEATURE_SIZES)
         self.refiner = refiner.requires_grad_(False).to(self.device).eval()
         return self.refiner
 
     def add_verifier(self) -> PresenceVerifier:
-        """Let keypoints be verified from now on; return what does it, with random weights."""
+        """Add and return a verifier of keypoints, with random weights."""
         channels = FEATURE_CHANNELS * len(FEATURE_SIZES)
         verifier = PresenceVerifier(len(H36M_17.joint_names), channels, CROP_SIZE)
         self.verifier = verifier.requires_grad_(False).to(self.device).eval()
@@ -168,7 +168,7 @@ class BlazePose(nn.Module):
     def landmark_head(self) -> nn.Conv2d:
         """Return the convolution that gives the landmarks.
 
-        Five outputs each: u, v, depth, visibility, and one of no use here.
+        Five outputs each: u, v, depth, visibility, and one that is not used here.
         """
         return self._head(5 * LANDMARKS)
 
@@ -177,27 +177,27 @@ class BlazePose(nn.Module):
         return self._head(1)
 
     def _head(self, outputs: int) -> nn.Conv2d:
-        """Return the one convolution of the net, without the refiner, with so many outputs."""
+        """Return the only convolution with this many outputs, not counting the refiner's."""
         layers = [layer for layer in self.steps.modules() if isinstance(layer, nn.Conv2d)]
         (head,) = (layer for layer in layers if layer.out_channels == outputs)
         return head
 
     def call_everybody_upright(self) -> None:
-        """Let the visibilities of turns say that people stand as the crop does, whoever it is."""
+        """Make the visibilities of turns say that everybody is upright, whatever the image."""
         weight, bias = self.landmark_head().parameters()
         with torch.no_grad():
             weight[list(TURN_OUTPUTS)] = 0.0
             bias[list(TURN_OUTPUTS)] = torch.tensor([_SURE, -_SURE, -_SURE, -_SURE])
 
     def begin(self, crops: Tensor, count: int) -> dict[int, Tensor]:
-        """Take the first steps.
+        """Run the first steps.
 
         Args:
-            crops: As of `forward`.
+            crops: As for `forward`.
             count: How many steps.
 
         Returns:
-            All that these steps made, for `finish`.
+            The tensors that these steps gave, for `finish`.
 
         Raises:
             ValueError: If the crops have another shape.
@@ -210,17 +210,20 @@ class BlazePose(nn.Module):
         return self._take(tensors, range(count))
 
     def finish(self, tensors: dict[int, Tensor], count: int) -> LandmarkOutput:
-        """Take the steps that are left after the first `count`.
+        """Run the steps that remain after the first `count`.
 
         Args:
             tensors: What `begin` returned; not changed.
             count: As given to `begin`.
+
+        Returns:
+            As `forward`.
         """
         tensors = self._take(dict(tensors), range(count, len(self.steps)))
         landmarks, presences, world = (tensors[head].flatten(1).float() for head in self._heads)
         landmarks = landmarks.unflatten(1, (LANDMARKS, 5))  # u, v, depth, two logits
         features = [tensors[feature] for feature in self._features]
-        # The file counts from the crop's edge; here the first pixel's centre is 0.
+        # The file's origin is the crop's edge; here it is the centre of the first pixel.
         landmarks_px = landmarks[..., :2] - 0.5
         with full_precision(landmarks.device):
             keypoints = self.keypoints_from_landmarks @ landmarks_px[:, :BLAZEPOSE_LANDMARKS]
@@ -229,7 +232,7 @@ class BlazePose(nn.Module):
         presences = presences.squeeze(1)
         verifications = torch.ones_like(presences)
         if self.verifier is not None:
-            # Detached: keypoints are refined to be right, not to be believed.
+            # Detached: the refiner is not trained to raise this score.
             verifications = self.verifier(features, keypoints.detach())
         return LandmarkOutput(
             features=features,
@@ -242,7 +245,7 @@ class BlazePose(nn.Module):
         )
 
     def _take(self, tensors: dict[int, Tensor], numbers: range) -> dict[int, Tensor]:
-        """Take some steps, adding to the tensors what they make."""
+        """Run some steps, adding their results to the tensors."""
         for number in numbers:
             step, (sources, output) = self.steps[number], self._wiring[number]
             inputs = [tensors[source] for source in sources]
@@ -254,7 +257,7 @@ class BlazePose(nn.Module):
         return tensors
 
     def _steps_of_heads(self) -> frozenset[int]:
-        """Return the steps that the features do not need."""
+        """Return the steps that do not contribute to the features."""
         needed = set(self._features)
         for sources, output in reversed(self._wiring):
             if output in needed:

@@ -1,4 +1,4 @@
-"""Decoder layer: anchors look at depth, at each other, and at the lifted image features."""
+"""Decoder layer: anchors attend to depth, to each other, and to the lifted image features."""
 
 from typing import NamedTuple
 
@@ -25,14 +25,21 @@ class ImageMemory(NamedTuple):
 class DecoderLayer(nn.Module):
     """Refine the anchors' queries once.
 
-    Each sub-layer adds to the queries and normalises the sum. Without an image the two that
-    look at it add nothing; if features are not lifted, there is no attention to depth.
+    With queries Q, their position codes P and their reference points R:
+
+    Q = norm(Q + attention(Q + P, depth embedding))
+    Q = norm(Q + self-attention(Q, P))
+    Q = norm(Q + deformable attention(Q + P, R, lifted features))
+    Q = norm(Q + feed-forward(Q))
+
+    Without an image, the first and the third add nothing; if features are not lifted, there is no
+    attention to depth.
 
     Source:
         PandaPose, section 3.5: depth cross-attention, inter-anchor self-attention, 3D deformable
         cross-attention. Our choice: normalisation after the sum, a feed-forward block at the
-        end, and content and position projected apart in self-attention (as in MonoDETR, arXiv
-        2203.13310); with them the paper's parameter count is met.
+        end, and separate projections of content and position in self-attention (as in MonoDETR,
+        arXiv 2203.13310); with them the paper's parameter count is met.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -58,7 +65,7 @@ class DecoderLayer(nn.Module):
             queries: [B, A, C].
             positions: Code of each anchor's position [B, A, C].
             reference: The anchors [B, A, 3], grid units.
-            memory: What is known of the image; None if nothing.
+            memory: What is known of the image; None without one.
 
         Returns:
             [B, A, C].
@@ -76,7 +83,10 @@ class DecoderLayer(nn.Module):
 
 
 class AnchorAttention(nn.Module):
-    """Let the anchors attend to each other, by content and by position."""
+    """Let the anchors attend to each other, by content and by position.
+
+    query = W_qc Q + W_qp P, key = W_kc Q + W_kp P, value = Q, then multi-head attention
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -88,6 +98,6 @@ class AnchorAttention(nn.Module):
 
     def forward(self, queries: Tensor, positions: Tensor) -> Tensor:
         """Return the attended contents [B, A, C] of queries and position codes [B, A, C]."""
-        asking = self.query_content(queries) + self.query_position(positions)
-        asked = self.key_content(queries) + self.key_position(positions)
-        return self.attention(asking, asked, queries, need_weights=False)[0]
+        query = self.query_content(queries) + self.query_position(positions)
+        key = self.key_content(queries) + self.key_position(positions)
+        return self.attention(query, key, queries, need_weights=False)[0]

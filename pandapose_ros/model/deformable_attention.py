@@ -1,8 +1,8 @@
-"""3D deformable attention: every query looks at a few points of the lifted feature volume.
+"""3D deformable attention: every query samples a few points of the lifted feature volume.
 
 The volume (feature times depth distribution, per pixel) is never built: a trilinear sample of it
-is the sum over four pixels of their features, each weighted by bilinear share, by the depth
-distribution of that pixel at the sample's depth, and by attention.
+is the sum over four pixels of their features, each weighted by its bilinear share, by the pixel's
+depth distribution at the sample's depth, and by attention.
 """
 
 import functools
@@ -19,12 +19,18 @@ from pandapose_ros.model.tokens import ImageTokens
 
 
 class DeformableAttention3D(nn.Module):
-    """Sum samples of the lifted feature volume round each anchor.
+    """Sum samples of the lifted feature volume around each anchor.
+
+    With heads m, levels l and points s, each head's value V_m = W_m feature x depth distribution:
+
+    output = W concat_m sum_ls weight_mls V_ml(reference + offset_mls)
+
+    weight and offset are linear functions of the query; weights are a softmax over l and s.
 
     Source:
         PandaPose, section 3.5, after DFA3D (arXiv 2307.12972) and Deformable DETR (arXiv
         2010.04159). Our choice: offsets in pixels of the level and depth bins; zero outside the
-        volume; at the start each head looks along a direction of its own, with equal weights.
+        volume; initially each head samples along its own direction, with equal weights.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -48,7 +54,7 @@ class DeformableAttention3D(nn.Module):
 
         Args:
             queries: [B, A, C].
-            reference: Point round which each query samples [B, A, 3]: u, v and depth in grid
+            reference: Point around which each query samples [B, A, 3]: u, v and depth in grid
                 units, [-1, 1] inside the volume.
             tokens: The sampled pixels of all levels.
 
@@ -68,8 +74,8 @@ class DeformableAttention3D(nn.Module):
         inputs = (values, tokens, places, weights)
         if not (self.training and torch.is_grad_enabled()):
             return self.output(sample_volume(*inputs))
-        # Sampled again for the backward pass: the indices and shares of all corners would take
-        # more memory than all the rest of the network.
+        # Sampled again in the backward pass: the indices and shares of all corners would take
+        # more memory than the rest of the network.
         return self.output(checkpoint(sample_volume, *inputs, use_reentrant=False))
 
 
@@ -118,7 +124,7 @@ def sample_volume(
 
 
 def _depth_shares(tokens: ImageTokens, token: Tensor, bins: Tensor, shares: Tensor) -> Tensor:
-    """Return what each token [2, 2, L, B, A, M, S] holds at the sample's depth.
+    """Return the depth distribution of each token [2, 2, L, B, A, M, S] at the sample's depth.
 
     `bins` and `shares` are [2, 1, L, B, A, M, S]; [2, 0, ...] for a flat volume.
     """
@@ -145,7 +151,7 @@ def _bags(corners: Tensor) -> Tensor:
 
 
 def _sum_rows(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
-    """Sum weighted rows of a table [R, c], some for each bag [bags, n], to [bags, c]."""
+    """Sum weighted rows of a table [R, c], n for each bag [bags, n], to [bags, c]."""
     if torch.onnx.is_in_onnx_export():  # ONNX has no bags
         return (weights[:, None] @ table[rows]).squeeze(1)
     # The weighted rows are never stored.
@@ -177,7 +183,7 @@ def _tables_on(
 
 
 def _ring(heads: int, levels: int, points: int) -> Tensor:
-    """Return the first offsets [M, L, S, 3]: heads on a ring in u, v, by turns far and near."""
+    """Return initial offsets [M, L, S, 3]: heads on a ring in u, v, alternately far and near."""
     angles = torch.arange(heads) * (2 * math.pi / heads)
     side = torch.where(torch.arange(heads) % 2 == 0, 1.0, -1.0)
     directions = torch.stack((angles.cos(), angles.sin(), side), dim=1)

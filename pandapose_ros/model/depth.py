@@ -1,7 +1,7 @@
 """Joint-wise depth: one distribution over depth bins per joint and pixel, and a depth embedding.
 
-In: one feature level. Out: what each pixel would say of the depth of each joint, and tokens of
-the same pixels that the anchors attend to.
+In: one feature level. Out: for each pixel a distribution over the depth of each joint, and a
+token to which the anchors attend.
 """
 
 import math
@@ -38,6 +38,10 @@ class DepthOutput(NamedTuple):
 class DepthNet(nn.Module):
     """Estimate a depth distribution per joint and pixel, and embed the pixels' depth.
 
+    deep = ASPP(residual blocks(conv3x3(level)))
+    probabilities_j = softmax over bins of (conv1x1(deep))_j, per pixel
+    embedding = encoder(deep + position code), per pixel
+
     Source:
         PandaPose, section 3.3 and appendix A.2: feature projection, convolutions, ASPP, a 1x1
         convolution to J x D maps, one Transformer encoder layer for the embedding. Our choice:
@@ -63,7 +67,11 @@ class DepthNet(nn.Module):
         self.register_buffer("position", position, persistent=False)
 
     def forward(self, level: Tensor) -> DepthOutput:
-        """Estimate depth from one feature level [B, C_l, h, w] of the backbone."""
+        """Estimate depth.
+
+        Args:
+            level: One feature level of the backbone [B, C_l, h, w].
+        """
         deep = self.trunk(level)  # [B, C, h, w]
         tokens = deep.flatten(2).transpose(1, 2) + self.position
         embedding = self.encoder(tokens)
@@ -77,7 +85,7 @@ class DepthNet(nn.Module):
         return DepthOutput(logits, None, _softmax_over_bins(logits), embedding)
 
     def _share(self, values: Tensor) -> Tensor:
-        """Return depths [B, J, h, w] as distributions over the bins [B, J, D, h, w]."""
+        """Share depths [B, J, h, w] linearly between the two nearest bins: [B, J, D, h, w]."""
         place = (values / self.range + 1) / 2 * self.bins - 0.5
         place = place.clamp(0, self.bins - 1)[:, :, None]
         centres = torch.arange(self.bins, device=values.device).view(-1, 1, 1)
@@ -99,7 +107,7 @@ class ConvolutionBlock(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Add to the input what two 3x3 convolutions find in it, [B, C, h, w] to the same."""
+    """Add two 3x3 convolutions of the input to it, [B, C, h, w] to the same."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -115,7 +123,7 @@ class ResidualBlock(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-    """See every pixel in surroundings of several sizes (ASPP), [B, C, h, w] to the same.
+    """Combine surroundings of several sizes at every pixel (ASPP), [B, C, h, w] to the same.
 
     Source:
         DeepLab v3 (arXiv 1706.05587), as PandaPose's appendix A.2 asks.
@@ -158,7 +166,7 @@ class EncoderLayer(nn.Module):
 def _softmax_over_bins(logits: Tensor) -> Tensor:
     """Return the softmax of [B, J, D, h, w] over D."""
     if torch.onnx.is_in_onnx_export():
-        # ONNX Runtime turns the axes for a softmax over one in the middle: a tenth of the lifter.
+        # For a softmax over an axis in the middle, ONNX Runtime transposes: a tenth of the lifter.
         shares = (logits - logits.amax(dim=2, keepdim=True)).exp()
         return shares / shares.sum(dim=2, keepdim=True)
     return logits.softmax(dim=2)

@@ -1,6 +1,6 @@
 """Anchor-to-joint prediction: every anchor votes for every joint; the votes are averaged.
 
-Without anchors, as the paper's Table 4 has it for comparison, joints are regressed directly.
+Without anchors, for comparison as in the paper's Table 4, joints are regressed directly.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ HEAD_LAYERS = 3
 
 
 class Votes(NamedTuple):
-    """Hold what the anchors say and what comes of it.
+    """Hold the anchors' votes, and the joints that they give.
 
     Attributes:
         joints: [B, J, 3], metres, root-relative, crop-camera axes.
@@ -28,7 +28,9 @@ class Votes(NamedTuple):
 
 
 class VoteHeads(nn.Module):
-    """Read offsets and weights off the anchor queries.
+    """Predict offsets and weights from the anchor queries, and average the votes.
+
+    offset_aj = (MLP(query_a))_j, weight_aj = softmax over a of (MLP'(query_a))_j
 
     The last layers start at zero: training starts from the mean anchor.
 
@@ -62,7 +64,7 @@ class VoteHeads(nn.Module):
 
 
 class RegressionHeads(nn.Module):
-    """Read each joint off its own query, without anchors; starts at the pelvis.
+    """Predict each joint from its own query, without anchors; starts at the pelvis.
 
     Source:
         PandaPose, Table 4, first row (direct regression from the decoder's output).
@@ -79,7 +81,7 @@ class RegressionHeads(nn.Module):
 
         Args:
             queries: One per joint [B, J, C].
-            anchors: None [B, 0, 3].
+            anchors: Empty [B, 0, 3].
 
         Returns:
             The joints, and no votes: offsets [B, 0, J, 3], weights [B, 0, J].

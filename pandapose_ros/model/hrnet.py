@@ -19,7 +19,7 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 STEM_WIDTH = 64
 BRANCH_DEPTH = 4
 HEAT_MAP_LAYER = "final_layer."
-_SHOWN_CHARACTERS = 400  # of how a file differs
+_SHOWN_CHARACTERS = 400  # of the differences of a file
 
 
 class HRNetOutput(NamedTuple):
@@ -144,8 +144,8 @@ def load_coco_weights(net: HRNet, path: Path) -> None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file holds other things than weights, or others than this network's.
-            The heat-map layer of the file is not used.
+        ValueError: If the file holds anything but weights, or those of another network. Its
+            heat-map layer is ignored.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -154,7 +154,7 @@ def load_coco_weights(net: HRNet, path: Path) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        # OSError without a name is what PyTorch makes of a file that was cut off.
+        # PyTorch raises OSError for a file that was cut off.
         raise ValueError(f"{path} is not a plain file of weights, or damaged: {error}") from error
     if not (isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())):
         raise ValueError(
@@ -165,7 +165,7 @@ def load_coco_weights(net: HRNet, path: Path) -> None:
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
-        # Of another width, hundreds of layers differ; the first few tell.
+        # With another width, hundreds of layers differ; the first few are enough.
         differences = textwrap.shorten(str(error), _SHOWN_CHARACTERS)
         raise ValueError(f"{path} does not fit this HRNet: {differences}") from error
 

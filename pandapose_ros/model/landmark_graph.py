@@ -1,6 +1,6 @@
-"""A landmark net's graph as text, without its weights: it goes into files of weights.
+"""A landmark net's graph as text, without its weights: stored in files of weights.
 
-So weights of a fine-tuned net tell all that is needed to build it; MediaPipe's file is not.
+So a file of weights contains all that is needed to build a fine-tuned net, without MediaPipe's.
 """
 
 import json
@@ -13,7 +13,7 @@ from pandapose_ros.model.tflite_graph import Operation, TfliteGraph
 
 
 def graph_to_text(graph: TfliteGraph) -> str:
-    """Write down a graph; of its weights only the shapes.
+    """Describe a graph as text; of its weights, only the shapes.
 
     Args:
         graph: As `parse_tflite` returns it.
@@ -49,7 +49,7 @@ def graph_from_text(text: str) -> TfliteGraph:
 
 
 def _described(operation: Operation) -> dict[str, Any]:
-    """Describe an operation in what JSON knows."""
+    """Describe an operation in types that JSON has."""
     plain = (bool, int, float, str)
     return {
         "kind": operation.kind,

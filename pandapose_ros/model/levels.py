@@ -1,4 +1,4 @@
-"""Level projections: every feature level of the backbone brought to one number of channels."""
+"""Level projections: every feature level of the backbone gets the same number of channels."""
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,10 @@ NORM_EPSILON = 1e-5
 
 
 class LevelProjections(nn.Module):
-    """Bring each feature level to `width` channels: a convolution, then group normalisation.
+    """Project each feature level to `width` channels: a convolution, then group normalisation.
 
     Source:
-        PandaPose, section 3.4 (all levels are normalised to one number of channels). Our choice:
+        PandaPose, section 3.4 (all levels are normalised to the same channels). Our choice:
         group normalisation, as in Deformable DETR, and the side of the kernel (see ModelConfig).
     """
 
@@ -22,8 +22,8 @@ class LevelProjections(nn.Module):
         super().__init__()
         if config.width % NORM_GROUPS:
             raise ValueError(
-                f"width: expected a multiple of {NORM_GROUPS}, as levels are "
-                f"normalised in so many groups; got {config.width}"
+                f"width: expected a multiple of {NORM_GROUPS}, as levels are normalised in that "
+                f"many groups; got {config.width}"
             )
         self.kernel = side = config.level_kernel
         self.projections = nn.ModuleList(
@@ -35,10 +35,10 @@ class LevelProjections(nn.Module):
         )
 
     def forward(self, index: int, level: Tensor, pixels: Tensor | None = None) -> Tensor:
-        """Project a level, or some pixels of it; all its pixels count for the normalisation.
+        """Project a level, or some pixels of it; the normalisation is over all its pixels.
 
-        With a 1x1 kernel only the pixels asked for are computed, which saves a quarter of a
-        training step: what normalises them follows from mean and covariance of the level.
+        With a 1x1 kernel only the wanted pixels are computed, which saves a quarter of a training
+        step: their normalisation follows from the mean and covariance of the level (`_in_one`).
 
         Args:
             index: Of the level, finest first.
@@ -67,7 +67,11 @@ def pixels_of(level: Tensor, pixels: Tensor | None) -> Tensor:
 
 
 def _in_one(parameters: list[nn.Parameter], level: Tensor) -> tuple[Tensor, Tensor]:
-    """Return 1x1 convolution and norm of a level as one map: [B, C_l, C] and shift [B, C]."""
+    """Return 1x1 convolution and norm of a level as one map: [B, C_l, C] and shift [B, C].
+
+    Channel c of W x + b has the mean m_c = W_c mean(x) + b_c and the variance v_c =
+    W_c cov(x) W_c^T; a group has the mean m of its m_c and the variance mean(v_c + (m_c - m)^2).
+    """
     weight, bias, norm_weight, norm_bias = parameters
     weight, level = weight.flatten(1), level.flatten(2)  # [C, C_l], [B, C_l, P]
     mean = level.mean(dim=2)

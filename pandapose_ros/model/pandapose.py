@@ -71,17 +71,21 @@ class PandaPose(nn.Module):
     the lifter: 15.229 M in the paper's configuration, 12.711 M with two decoder layers. Training
     with images needs batches of two or more, as the depth net normalises over the batch.
 
+    Args:
+        config: Which network to build.
+        backbone: The network that gives the feature levels; None: the one that `config` names.
+
     Attributes:
-        config: What was built.
-        skeleton: Which joints, in which order.
+        config: As given.
+        skeleton: Names and order of the joints.
         backbone: The frozen network that gives the feature levels.
 
     Source:
-        Zheng et al., PandaPose (NeurIPS 2025, arXiv 2602.01095). What the paper leaves open is
-        said at each part and in ModelConfig.
+        Zheng et al., PandaPose (NeurIPS 2025, arXiv 2602.01095). Each part, and ModelConfig, says
+        what the paper leaves open.
         Our choice here: the 2D pose is normalised in the crop; a query is a learned content per
-        anchor, with a code of its place by a perceptron; anchors stay where they are from layer
-        to layer, as in A2J-Transformer (arXiv 2304.03635), and gradients flow through them.
+        anchor, and a perceptron encodes the anchor's position; anchors keep their positions from
+        layer to layer, as in A2J-Transformer (arXiv 2304.03635), and gradients flow through them.
     """
 
     def __init__(self, config: ModelConfig, backbone: nn.Module | None = None) -> None:
@@ -110,10 +114,13 @@ class PandaPose(nn.Module):
 
         Args:
             crops: [B, 3, H, W], RGB in [0, 1].
-            keypoints: [B, J, 2], crop pixels; None: those that the backbone sees itself.
+            keypoints: [B, J, 2], crop pixels; None: the backbone's own.
+
+        Returns:
+            The joints [B, J, 3], and all that led to them.
 
         Raises:
-            ValueError: If a shape is wrong, or keypoints are None and the backbone sees none.
+            ValueError: If a shape is wrong, or keypoints are None and the backbone gives none.
         """
         seen = self.backbone(crops)
         if keypoints is None:
@@ -125,8 +132,11 @@ class PandaPose(nn.Module):
 
         Args:
             features: The backbone's list of L tensors [B, C_l, H_l, W_l], finest first; None:
-                no image is known, and the branches that look at it stay silent.
+                there is no image, and the branches that read it are skipped.
             keypoints: [B, J, 2], crop pixels, finite; they may be outside the crop.
+
+        Returns:
+            The joints [B, J, 3], and all that led to them; no depth without features.
 
         Raises:
             ValueError: If a shape is wrong.
@@ -163,7 +173,7 @@ class PandaPose(nn.Module):
         )
 
     def _places(self, anchors: Tensor, keypoints: Tensor) -> Tensor:
-        """Return where the queries look from [B, Q, 3]: anchors or, if there are none, joints."""
+        """Return the queries' reference points [B, Q, 3]: the anchors or, without any, joints."""
         if self.anchors.count:
             return anchors
         if self.joint_places is None:
@@ -174,7 +184,7 @@ class PandaPose(nn.Module):
     def _look(
         self, features: list[Tensor], keypoints: Tensor
     ) -> tuple[DepthOutput | None, ImageMemory]:
-        """Estimate depth and sample the pixels round the keypoints."""
+        """Estimate depth and sample the pixels around the keypoints."""
         config = self.config
         depth = None
         if self.depth_net is not None:
@@ -227,10 +237,10 @@ class PandaPose(nn.Module):
         self.load_state_dict(dict(state), strict=False)
 
     def own_keypoints(self, seen: HRNetOutput | LandmarkOutput) -> Tensor:
-        """Return the keypoints [B, J, 2] that the backbone itself saw, crop pixels.
+        """Return the backbone's own keypoints [B, J, 2], crop pixels.
 
         Raises:
-            ValueError: If the backbone sees none.
+            ValueError: If the backbone gives none.
         """
         if not isinstance(seen, LandmarkOutput):
             raise ValueError(

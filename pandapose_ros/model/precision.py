@@ -1,4 +1,4 @@
-"""Where numbers need all their digits although the rest is computed in half of them."""
+"""What is computed in full precision although the rest of a network is not."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def full_precision(device: torch.device) -> AbstractContextManager:
-    """Return a context in which a device computes as it is told, without automatic casts.
+    """Return a context in which nothing is cast automatically (autocast is off).
 
-    Metres and pixels need it: bfloat16 tells no two lengths near 1 m apart that differ by less
-    than 4 mm. Where no casts are going on nothing is done, so that no exporter sees a context.
+    Metres and pixels need it: in bfloat16, lengths near 1 m are multiples of 4 to 8 mm. Where
+    autocast is off anyway, the context is a null one, so that exporters do not see it.
 
     Args:
         device: The device of the tensors.
@@ -19,19 +19,18 @@ def full_precision(device: torch.device) -> AbstractContextManager:
 
 
 def finite_place(places: Tensor, *, training: bool = False) -> Tensor:
-    """Return places with 0 for NaN and infinity, where there may be such.
+    """Return positions with NaN and infinity replaced by 0, where these may occur.
 
-    That is where automatic casts go on, as fp16 may overflow, and in training, as that may
-    diverge. They become indices out of range, and after one of those a GPU serves the process no
-    more.
+    They may under autocast, as fp16 can overflow, and in training, which can diverge. Indices made
+    from them would be out of range, after which the process could not use the GPU any more.
 
     Args:
         places: Of any shape and unit.
-        training: Whether a network in training asks.
+        training: Whether the calling network is in training.
     """
     return places.nan_to_num(0.0, 0.0, 0.0) if training or _casts(places.device) else places
 
 
 def _casts(device: torch.device) -> bool:
-    """Tell whether automatic casts go on."""
+    """Return whether autocast is on."""
     return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)

@@ -1,7 +1,7 @@
-"""A second look at the 2D pose: where in the feature maps is each keypoint, near where it is said?
+"""Refinement of the 2D pose: where the feature maps show each keypoint, near its first estimate.
 
-The landmark net's own answer comes from a vector, which knows whose wrist it is but not to the
-pixel where; the maps that it made on the way know better.
+The landmark net regresses keypoints from a vector, which tells one wrist from the other but is not
+accurate to the pixel; the feature maps that it computes on the way are.
 """
 
 import torch
@@ -14,11 +14,16 @@ _WIDTH = 64
 _FINE_WIDTH = 32
 _BLOCKS = 2
 _KERNEL = 7
-_REACH_PX = 12.0  # how far off keypoints are thought to be, before anything is learnt
+_REACH_PX = 12.0  # initial standard deviation of the Gaussian around a keypoint
 
 
 class KeypointRefiner(nn.Module):
     """Move keypoints to where the feature maps show them.
+
+    With heat maps h and a learned spread s of each joint j, over the pixels x:
+
+    p_j(x) = softmax over x of (h_j(x) - |x - keypoint_j|^2 / (2 s_j^2))
+    refined keypoint_j = sum_x p_j(x) x
 
     Args:
         joints: How many keypoints, J.
@@ -29,7 +34,7 @@ class KeypointRefiner(nn.Module):
     Source:
         Our choice: the paper takes the 2D pose of a detector with heat maps (CPN, HRNet) as it
         is; BlazePose's is coarser. Expectation over a heat map as in Sun et al., Integral Human
-        Pose Regression (arXiv 1711.08229), times a Gaussian round what was said before.
+        Pose Regression (arXiv 1711.08229), times a Gaussian around the first estimate.
     """
 
     ticks: Tensor
@@ -57,7 +62,7 @@ class KeypointRefiner(nn.Module):
             keypoints: [B, J, 2], crop pixels.
 
         Returns:
-            [B, J, 2], crop pixels; keypoints that lie outside the crop are as they were.
+            [B, J, 2], crop pixels; keypoints that lie outside the crop are unchanged.
         """
         fine, middle, coarse = features
         with full_precision(keypoints.device):
@@ -72,14 +77,14 @@ class KeypointRefiner(nn.Module):
         with full_precision(keypoints.device):
             spread = _REACH_PX * self.log_spread.exp()[:, None, None]
             logits = heat.float() - apart / (2 * spread**2)
-            chances = logits.flatten(2).softmax(dim=-1).view_as(logits)
-            places = (chances.sum(dim=2) @ self.ticks, chances.sum(dim=3) @ self.ticks)
+            shares = logits.flatten(2).softmax(dim=-1).view_as(logits)  # [B, J, S, S]
+            refined = (shares.sum(dim=2) @ self.ticks, shares.sum(dim=3) @ self.ticks)
             inside = ((keypoints > 0) & (keypoints < self.crop_size - 1)).all(dim=-1)
-            return torch.where(inside[..., None], torch.stack(places, dim=-1), keypoints)
+            return torch.where(inside[..., None], torch.stack(refined, dim=-1), keypoints)
 
 
 class _Block(nn.Module):
-    """Mix neighbouring places, then channels, and add what comes of it."""
+    """Mix neighbouring pixels, then channels, and add the result to the input."""
 
     def __init__(self) -> None:
         super().__init__()

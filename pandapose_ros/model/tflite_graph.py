@@ -1,4 +1,4 @@
-"""Reading of a TFLite file into plain Python: operations, weights and shapes, no interpreter."""
+"""Reads a TFLite file into plain Python, without an interpreter: operations, weights, shapes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -69,10 +69,10 @@ def parse_tflite(content: bytes) -> TfliteGraph:
         The graph.
 
     Raises:
-        ValueError: If the bytes are no TFLite file, or one with several graphs, sparse weights,
-            or operations with several results.
+        ValueError: If the bytes are not a TFLite file, or are one with several graphs, sparse
+            weights, or operations with several results.
     """
-    # Only here: with the weights read, nothing else of the network needs LiteRT.
+    # Imported only here: a network whose graph is in its weights does not need LiteRT.
     from ai_edge_litert import schema_py_generated as schema
 
     if content[4:8] != b"TFL3":

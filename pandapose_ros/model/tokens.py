@@ -1,6 +1,6 @@
 """2D-prior sampling: the few pixels of the feature levels that matter, with their depth.
 
-The finest levels keep windows round the keypoints, the coarser ones all pixels. Every pixel kept
+The finest levels keep windows around the keypoints, the coarser ones all pixels. Every pixel kept
 is a token with a feature and a depth distribution; the lifted feature volume is the outer
 product of the two and zero elsewhere.
 """
@@ -21,9 +21,9 @@ class ImageTokens:
     """Hold the sampled pixels of all levels.
 
     Attributes:
-        features: [B, N, C]. Token 0 is void: it stands for every pixel that was not sampled.
-        depth: Depth distribution of each token [B, N, D]; zero for the void. D = 1 if features
-            are not lifted.
+        features: [B, N, C]. Token 0 is empty: it stands for every pixel that was not sampled.
+        depth: Depth distribution of each token [B, N, D]; zero for the empty one. D = 1 if
+            features are not lifted.
         token_of_pixel: [B, P] int64: token of each of the P pixels of all levels, finest level
             first and row by row; 0 where not sampled.
         sizes: (width, height) of each level.
@@ -48,16 +48,16 @@ def sample_tokens(
     random: torch.Generator | None = None,
     project: Callable[[int, Tensor, Tensor | None], Tensor] = read_as_they_are,
 ) -> ImageTokens:
-    """Sample the levels: windows round the keypoints on the finest ones, whole maps after that.
+    """Sample the levels: windows around the keypoints on the finest ones, whole maps after that.
 
     Args:
         levels: List of L tensors [B, C_l, H_l, W_l], finest first.
         depth_probabilities: [B, J, D, h, w], a distribution over D; flat if D = 1.
-        keypoints: [B, J, 2], grid units; a window round a keypoint near or past the border is
+        keypoints: [B, J, 2], grid units; a window around a keypoint near or past the border is
             moved inside.
         window_sides: Side of the windows in pixels, one for each windowed level, finest first.
-        random: Draws as many pixels of these levels at random, in place of the windows.
-        project: Reads pixels of a level of some index, as `LevelProjections` does.
+        random: If given, draws as many pixels of these levels at random instead of windows.
+        project: Reads pixels of the level of an index, as `LevelProjections.forward` does.
 
     Returns:
         The tokens.
@@ -91,7 +91,7 @@ def sample_tokens(
 
 
 def window_pixels(keypoints: Tensor, height: int, width: int, side: int) -> Tensor:
-    """Find the pixels of a map in a square window round each keypoint, kept inside the map.
+    """Find the pixels of a map in a square window around each keypoint, kept inside the map.
 
     Args:
         keypoints: [B, J, 2], grid coordinates.

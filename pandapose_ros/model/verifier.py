@@ -1,8 +1,8 @@
-"""A second opinion on who is there: do the feature maps at the keypoints look like a body's?
+"""A second check whether a person is there: do the feature maps at the keypoints look like one?
 
-The landmark net's own presence comes from a vector that knows how somebody would stand there. It
-takes chairs, plants and coats for people as surely as people; where their wrists and knees should
-be, the maps tell them apart.
+The landmark net's own presence score comes from a vector that describes how somebody would stand
+there, and is as high for some chairs, plants and coats as for people. The feature maps tell these
+apart, at the positions where wrists and knees should be.
 """
 
 import torch
@@ -16,7 +16,9 @@ _WIDTH = 64
 
 
 class PresenceVerifier(nn.Module):
-    """Tell from the feature maps at the keypoints whether they are somebody's.
+    """Decide from the feature maps at the keypoints whether they are those of a person.
+
+    score = sigmoid(W2 relu(W1 norm(features at all keypoints)))
 
     Args:
         joints: How many keypoints, J.
@@ -39,10 +41,10 @@ class PresenceVerifier(nn.Module):
 
         Args:
             features: Maps [B, c, S, S], their channels together C.
-            keypoints: [B, J, 2], crop pixels; of those outside the crop its edge is looked at.
+            keypoints: [B, J, 2], crop pixels; those outside the crop are moved to its edge.
 
         Returns:
-            [B] in [0, 1], how surely they are a person's.
+            [B] in [0, 1], the confidence that they are those of a person.
         """
         with full_precision(keypoints.device):
             grid = finite_place(pixel_to_grid(keypoints, self.crop_size, self.crop_size))[:, None]
