@@ -47,6 +47,12 @@ def test_compressed_images_that_come_after_the_skeletons_are_shown(graph, far_no
         graph.spin_until(lambda: "/camera" in shown(publisher), timeout=20)
 
 
+def pyramid_of(browser):
+    """What the browser was told of the camera's pyramid last."""
+    told = [m for m in browser.messages if m.get("name") == "/camera"]
+    return dict(ChainMap(*[m.get("props", m.get("updates", {})) for m in reversed(told)]))
+
+
 def test_the_pyramid_of_a_camera_whose_pixels_are_no_squares_holds_its_people(graph):
     # From the middle to an edge, rays go as far aside as up, per metre: 32 / 40 = 24 / 30.
     talker = Talker(graph)
@@ -57,12 +63,41 @@ def test_the_pyramid_of_a_camera_whose_pixels_are_no_squares_holds_its_people(gr
             talker.say([person()])
             graph.spin_for(0.05)
             browser.receive()
-            told = [m for m in browser.messages if m.get("name") == "/camera"]
-            return dict(ChainMap(*[m.get("props", m.get("updates", {})) for m in reversed(told)]))
+            return pyramid_of(browser)
 
         # The first image may come before the calibration.
         graph.spin_until(lambda: pyramid().get("aspect") == pytest.approx(1))
         assert np.tan(pyramid()["fov"] / 2) == pytest.approx(24 / 30)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fx"),
+    [
+        ({"rectified": True, "field_of_view": 1.05}, 50.0),
+        ({"rectified": False, "field_of_view": 1.05}, 20.0),
+        ({"rectified": False, "field_of_view": 2.0}, 32 / np.tan(1.0)),
+        ({"rectified": False, "field_of_view": 0.0}, 32 / np.tan(1.05 / 2)),
+        ({"rectified": "yes"}, 20.0),  # not a pose_node
+    ],
+)
+def test_the_pyramid_is_what_the_node_takes_its_camera_for(graph, parameters, fx):
+    talker = Talker(graph)
+    for name, value in parameters.items():
+        talker.node.declare_parameter(name, value)
+    info = talker.camera_info
+    info.k = [20.0, 0.0, 31.5, 0.0, 20.0, 23.5, 0.0, 0.0, 1.0]
+    info.p = [50.0, 0.0, 31.5, 0.0, 0.0, 50.0, 23.5, 0.0, 0.0, 0.0, 1.0, 0.0]
+    if fx not in (20.0, 50.0):
+        info.k = [0.0] * 9  # not calibrated
+    with closing(Browser(serve(graph, 18440).scene.url)) as browser:
+
+        def height_at_one_metre():
+            talker.say([person()])
+            graph.spin_for(0.05)
+            browser.receive()
+            return 2 * np.tan(pyramid_of(browser).get("fov", 0.0) / 2)
+
+        graph.spin_until(lambda: height_at_one_metre() == pytest.approx(48 / fx), timeout=20)
 
 
 @pytest.mark.parametrize(

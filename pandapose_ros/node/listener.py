@@ -10,6 +10,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pandapose_ros.msg import AnchorSet3DArray, Skeleton3DArray, SkeletonInfo
+from pandapose_ros.node.far_camera import FarCamera
 from pandapose_ros.node.sources import Source
 from pandapose_ros.node.stamps import nanoseconds
 from pandapose_ros.node.statistics import Rate
@@ -63,6 +64,7 @@ class Listener:
         skeletons: The newest message; None before the first.
         info: What the joints mean.
         camera_info: The newest calibration.
+        camera: What else tells how the images are seen.
         rate: Of skeleton messages.
     """
 
@@ -78,6 +80,7 @@ class Listener:
         self.skeletons: Skeleton3DArray | None = None
         self.info: SkeletonInfo | None = None
         self.camera_info: CameraInfo | None = None
+        self.camera = FarCamera(node, source.node)
         self.rate = Rate()
         self.pulse = Pulse()
         self._images: OrderedDict[int, Image | CompressedImage] = OrderedDict()
@@ -99,6 +102,7 @@ class Listener:
     def close(self) -> None:
         """Unsubscribe."""
         self.hear_anchors(wanted=False)
+        self.camera.close()
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 

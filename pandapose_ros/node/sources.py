@@ -24,6 +24,7 @@ class Source:
         image: The images that they are made from.
         camera_info: The calibration of these images.
         is_compressed: Whether the images are CompressedImage.
+        node: Full name of the node that publishes the skeletons.
     """
 
     skeletons: str
@@ -32,6 +33,7 @@ class Source:
     image: str = ""
     camera_info: str = ""
     is_compressed: bool = False
+    node: str = ""
 
 
 def skeleton_topics(node: Node) -> list[str]:
@@ -61,8 +63,10 @@ def find_source(node: Node, skeletons: str, image: str = "") -> Source:
     """
     subscribed: dict[str, list[str]] = {}
     published: dict[str, list[str]] = {}
+    full_name = ""
     for publisher in node.get_publishers_info_by_topic(skeletons):
         name = (publisher.node_name, publisher.node_namespace)
+        full_name = full_name or f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name}"
         subscribed |= dict(node.get_subscriber_names_and_types_by_node(*name))
         published |= dict(node.get_publisher_names_and_types_by_node(*name))
     camera_infos = subscribed if _of_types(subscribed, _CAMERA_INFO) else published
@@ -84,6 +88,7 @@ def find_source(node: Node, skeletons: str, image: str = "") -> Source:
         image=image,
         camera_info=_most_alike(_of_types(camera_infos, _CAMERA_INFO), image or skeletons),
         is_compressed=_COMPRESSED in images.get(image, ()),
+        node=full_name,
     )
 
 

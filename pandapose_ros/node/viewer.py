@@ -9,7 +9,7 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.utilities import try_shutdown
 
-from pandapose_ros.config import EstimatorConfig, ViewerConfig
+from pandapose_ros.config import ViewerConfig
 from pandapose_ros.drawing import limit_width
 from pandapose_ros.frames.frame_names import has_optical_axes, is_of_camera
 from pandapose_ros.geometry import intrinsics_from_field_of_view
@@ -200,10 +200,12 @@ class Viewer(Node):
             self.get_logger().error(f"image not shown: {error}", once=True)
             return
         height, width = pixels.shape[:2]
-        K = intrinsics_from_field_of_view(EstimatorConfig().field_of_view, width, height)
-        if listener.camera_info is not None:
+        camera, info = listener.camera, listener.camera_info
+        camera.ask()
+        K = intrinsics_from_field_of_view(camera.field_of_view, width, height)
+        if info is not None:
             try:
-                K = intrinsics_from_message(listener.camera_info, width, height)[0]
+                K, _ = intrinsics_from_message(info, width, height, rectified=camera.rectified)
             except ValueError as error:
                 self.get_logger().warning(f"camera_info ignored: {error}", once=True)
         # Of the pyramid, not of the image: the pixels of some cameras are no squares.
