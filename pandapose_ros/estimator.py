@@ -1,6 +1,5 @@
 """From an image to metric 3D skeletons: the public entry point of the package."""
 
-import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from pandapose_ros.camera_image import CameraImage, check_cameras, check_image, 
 from pandapose_ros.checkpoint import load_weights, read_config
 from pandapose_ros.config import EstimatorConfig
 from pandapose_ros.config.options import check_options
+from pandapose_ros.data.file_identity import file_sha256
 from pandapose_ros.landmark_weights import open_landmark_net
 from pandapose_ros.lifting import PinholeImage, as_seen, lift, sight
 from pandapose_ros.model.blazepose import CROP_SIZE
@@ -96,7 +96,7 @@ class PoseEstimator:
         self.model_info = ModelInfo(
             name=metadata.get("name", "unknown"),
             version=metadata.get("version", "unknown"),
-            weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+            weights_sha256=file_sha256(weights),
         )
         self.networks = open_networks(
             config, self.network, landmark_net, self.model_info.weights_sha256

@@ -116,14 +116,14 @@ def batch_indices(count: int, number: int, size: int, seed: int) -> NDArray[np.i
         seed: Decides the orders.
     """
     per_round = max(1, count // size)
-    order = _order(count, number // per_round, seed)
+    order = order_of_round(count, number // per_round, seed)
     first = number % per_round * size
     return order[first : first + size].copy()
 
 
 @lru_cache(4)  # of some data sets; of Human3.6M it takes as long as reading a batch
-def _order(count: int, number: int, seed: int) -> NDArray[np.integer]:
-    """Return the order of all samples in a round."""
+def order_of_round(count: int, number: int, seed: int) -> NDArray[np.integer]:
+    """Return the order of `count` samples in the round of a number; not to be written to."""
     return np.random.default_rng((seed, number)).permutation(count)
 
 

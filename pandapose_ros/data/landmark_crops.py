@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pandapose_ros.config import LandmarkTrainConfig, SkeletonSampleConfig
 from pandapose_ros.data.image_files import decode_image
-from pandapose_ros.data.image_samples import random_view
+from pandapose_ros.data.image_samples import order_of_round, random_view
 from pandapose_ros.data.picture_crops import Picture, region_without
 from pandapose_ros.data.rendered_images import (
     RenderedImage,
@@ -118,8 +118,7 @@ class LandmarkCropSource:
     def _at(self, place: int) -> "_Packed":
         """Return an image by its place in the sequence of all rounds."""
         turn, index = divmod(place, len(self._images))
-        order = np.random.default_rng((self._config.seed, turn)).permutation(len(self._images))
-        return self._images[order[index]]
+        return self._images[order_of_round(len(self._images), turn, self._config.seed)[index]]
 
     def _draw(
         self, item: RenderedImage, rng: np.random.Generator

@@ -1,6 +1,5 @@
 """The networks that are compared: loaded as their files say; lifting with mirror and noise."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from pandapose_ros.checkpoint import check_hrnet, load_weights, read_config
 from pandapose_ros.config import EvaluationConfig
+from pandapose_ros.data.file_identity import file_sha256
 from pandapose_ros.evaluation.views import Views
 from pandapose_ros.landmark_weights import backbone_sha256, open_landmark_net
 from pandapose_ros.lifting import lift
@@ -165,8 +165,7 @@ def load_candidates(
     for name, path in named:
         net = PandaPose(read_config(path), nn.Identity())
         load_weights(path, net)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        candidates.append(Candidate(name, net.to(device).eval(), digest, path))
+        candidates.append(Candidate(name, net.to(device).eval(), file_sha256(path), path))
     names = [candidate.name for candidate in candidates]
     if len(set(names)) < len(names):
         raise ValueError(f"expected networks of different names, got {names}; give NAME=FILE")

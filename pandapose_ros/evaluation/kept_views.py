@@ -38,7 +38,7 @@ def views_folder(
             people an image shows; of a folder its path only.
         config: Its backbone and crop count.
         source: Where the keypoints come from.
-        backbone_sha256: Of the backbone's weights, by `checkpoint.net_sha256`.
+        backbone_sha256: Of the backbone's weights, by `landmark_weights.net_sha256`.
         mirrored: Whether mirrored crops were looked at too.
     """
     told = (

@@ -210,14 +210,11 @@ class BlazePose(nn.Module):
         return self._take(tensors, range(count))
 
     def finish(self, tensors: dict[int, Tensor], count: int) -> LandmarkOutput:
-        """Run the steps that remain after the first `count`.
+        """Run the steps that remain after the first `count`; return what `forward` does.
 
         Args:
             tensors: What `begin` returned; not changed.
             count: As given to `begin`.
-
-        Returns:
-            As `forward`.
         """
         tensors = self._take(dict(tensors), range(count, len(self.steps)))
         landmarks, presences, world = (tensors[head].flatten(1).float() for head in self._heads)
