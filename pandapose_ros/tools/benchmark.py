@@ -50,8 +50,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mediapipe", default="", help="Python interpreter with mediapipe 0.10.21, to compare"
     )
-    parser.add_argument("--people", type=positive, nargs="+", default=[1, 5, 10])
-    parser.add_argument("--sizes", type=image_size, nargs="+", default=["640x480", "1280x720"])
+    parser.add_argument(
+        "--people", type=positive, nargs="+", default=[1, 5, 10], help="numbers of people shown"
+    )
+    parser.add_argument(
+        "--sizes",
+        type=image_size,
+        nargs="+",
+        default=["640x480", "1280x720"],
+        help="image sizes, each with every number of people",
+    )
     parser.add_argument(
         "--frame-sizes",
         type=image_size,

@@ -49,19 +49,28 @@ def declare_options(parser: argparse.ArgumentParser) -> None:
                       "node's parameter of this name does; for BlazePose too")  # fmt: skip
     nets.add_argument("--noise", nargs="*", type=float, metavar="PX", help="lift with noise on "
                       f"keypoints too, crop pixels (default: {config.noise_px})")  # fmt: skip
-    rule = parser.add_argument_group("which samples are challenging")
-    rule.add_argument("--challenging-threshold", type=float, default=config.challenging_threshold)
-    rule.add_argument("--challenging-unit", choices=[unit.value for unit in ErrorUnit],
-                      default=config.challenging_unit)  # fmt: skip
-    rule.add_argument("--challenging-reduction", choices=[r.value for r in Reduction],
-                      default=config.challenging_reduction)  # fmt: skip
-    rule.add_argument("--challenging-in", type=Path, help="use the samples of this file instead")
-    rule.add_argument("--challenging-out", type=Path, help="write their list to this file")
+    _declare_rule(parser.add_argument_group("which samples are challenging"), config)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--plots", type=Path, help="folder for plots; needs matplotlib")
     parser.add_argument("--cache", type=Path, help="folder to cache the backbone's outputs")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
+
+
+def _declare_rule(rule: argparse._ArgumentGroup, config: EvaluationConfig) -> None:
+    """Declare the options that say which samples are challenging."""
+    rule.add_argument("--challenging-threshold", type=float, default=config.challenging_threshold,
+                      help="2D error above which a sample is challenging, in its unit "
+                      f"({config.challenging_threshold:g})")  # fmt: skip
+    rule.add_argument("--challenging-unit", choices=[unit.value for unit in ErrorUnit],
+                      default=config.challenging_unit, help="unit of that error: pixels of crop "
+                      "or image, or a share of the person's height, in per cent "
+                      f"({config.challenging_unit})")  # fmt: skip
+    rule.add_argument("--challenging-reduction", choices=[r.value for r in Reduction],
+                      default=config.challenging_reduction, help="how the errors of a sample's "
+                      f"keypoints are combined ({config.challenging_reduction})")  # fmt: skip
+    rule.add_argument("--challenging-in", type=Path, help="use the samples of this file instead")
+    rule.add_argument("--challenging-out", type=Path, help="write their list to this file")
 
 
 def check(args: argparse.Namespace) -> None:
