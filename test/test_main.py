@@ -33,3 +33,11 @@ def test_threads_of_trainings_alone_wait_spinning(command, monkeypatch):
             main.main([command, "--help"])
         default = None if command.startswith("train") else "PASSIVE"
         assert os.environ.get("OMP_WAIT_POLICY") == (own or default)
+
+
+@pytest.mark.parametrize("command", ["train", "train-landmarks"])
+@pytest.mark.parametrize("minutes", ["nan", "inf", "-1", "soon"])
+def test_a_training_that_would_never_stop_is_refused(command, minutes, capsys):
+    with pytest.raises(SystemExit):
+        main.main([command, f"--minutes={minutes}"])
+    assert f"expected minutes, 0 for no limit; got '{minutes}'" in capsys.readouterr().err

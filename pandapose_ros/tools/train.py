@@ -23,6 +23,7 @@ from pandapose_ros.config import ModelConfig, TrainConfig, TrainDataConfig
 from pandapose_ros.evaluation.scores import score_skeletons
 from pandapose_ros.landmark_weights import has_backbone, open_landmark_net
 from pandapose_ros.model.pandapose import PandaPose
+from pandapose_ros.tools.time_limit import add_time_limit
 from pandapose_ros.training.anchor_growth import grow_anchors, is_quarter, quarter_anchors
 from pandapose_ros.training.batches import BatchSource
 from pandapose_ros.training.distribution import Share, shared_training
@@ -67,12 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train with a quarter of the anchors, four times as fast, as a first stage",
     )
-    parser.add_argument(
-        "--minutes",
-        type=float,
-        default=0.0,
-        help="stop after this time; continue with --resume (0: no limit)",
-    )
+    add_time_limit(parser)
     parser.add_argument("--resume", action="store_true", help="continue from the state in --out")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")

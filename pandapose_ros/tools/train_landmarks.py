@@ -25,6 +25,7 @@ from pandapose_ros.landmark_weights import blend, open_landmark_net
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model_files import PERSON_DETECTOR, find_model_file
 from pandapose_ros.people.detector import PersonDetector
+from pandapose_ros.tools.time_limit import add_time_limit
 from pandapose_ros.training.landmarks import LandmarkTrainer
 from pandapose_ros.training.log import add_to_history
 from pandapose_ros.training.state import STATE_FILE, refuse_started, require_started
@@ -48,12 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(OUT/history.json)",
     )
     _add_starts(parser)
-    parser.add_argument(
-        "--minutes",
-        type=float,
-        default=0.0,
-        help="stop after this time; continue with --resume (0: no limit)",
-    )
+    add_time_limit(parser)
     parser.add_argument("--resume", action="store_true", help="continue from the state in --out")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
