@@ -187,7 +187,7 @@ def new_bag(path: Path, storage: str) -> Iterator[Writer]:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Tell whether an error means that there is no space left.
+    """Return whether an error means that there is no space left.
 
     Args:
         error: Of a file or of SQLite, which has no error code for it.

@@ -1,4 +1,4 @@
-"""An image of one camera with what is known of it: what the estimator takes."""
+"""The estimator's input: an image of one camera with what is known of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pandapose_ros.camera.lens import Distortion
 
 Array = NDArray[np.floating]
 
-# In seconds, 30,000 years: a clock that has come so far would not go on by an image's thirtieth.
+# Seconds, 30,000 years: added to more, 1/30 s would be rounded away.
 _LATEST = 1e12
 
 
@@ -23,10 +23,10 @@ class CameraImage:
         K: Intrinsics [3, 3] of this image, pixels, or None.
         distortion: Of the lens, with K; an array holds OpenCV's (k1, k2, p1, p2[, k3[, ...]]).
         depth: [H, W], metres, registered to the image; 0 or not finite where unknown. With K only.
-        stamp: Time of the image, seconds; None: a thirtieth of a second after the camera's last.
-        camera: Name of the camera, each of which has people of its own.
-        boxes: [P, 4], xyxy, pixels: people found by another detector, the surest first; the
-            built-in one does not run then. None: it does.
+        stamp: Time of the image, seconds; None: 1/30 s after the camera's previous one.
+        camera: Name of the camera; each camera has its own people.
+        boxes: [P, 4], xyxy, pixels: people found by another detector, the most certain first. The
+            built-in detectors do not run then. None: they do.
     """
 
     image: NDArray[np.uint8]

@@ -1,6 +1,6 @@
 """Weights on disk: safetensors, with the configuration and the skeleton in the metadata.
 
-The lifter's, and the backbone's if they are not those of the public file it is made from.
+The lifter's, and the backbone's if they differ from those of the public file.
 """
 
 import json
@@ -22,24 +22,24 @@ CONFIG_KEY = "config"
 SKELETON_KEY = "skeleton"
 # Of weights on HRNet, which is not stored with them.
 HRNET_KEY = "backbone_sha256"
-# Which share of motion clips the training did not see, nor those before it that it started from.
+# Share of the motion clips that neither this training nor those it started from have seen.
 HELD_OUT_KEY = "held_out_share"
-# Which motion files these trainings were on.
+# The motion files of these trainings.
 MOTION_KEY = "motion"
 # Fields that do not change what trained weights compute.
 TRAINING_FIELDS = ("dropout",)
-# Fields that older files lack; they were trained with what is the default.
+# Fields that older files lack; they were trained with the defaults.
 LATER_FIELDS = ("anchors", "joint_places", "lifting", "depth_head", "sampling")
 
 
 def save_weights(path: Path, net: PandaPose, metadata: dict[str, str]) -> None:
-    """Write weights; a file of that name is replaced at once, never half-written.
+    """Write weights; an existing file is replaced atomically.
 
     Args:
         path: File to write; its folder exists.
         net: Its lifter is written, with its configuration and skeleton name; its backbone too if
             that is a fine-tuned landmark net.
-        metadata: What else to tell, such as name, version, data and measured error.
+        metadata: Further entries, such as name, version, data and measured error.
 
     Raises:
         ValueError: If the metadata has the keys "config" or "skeleton", which are taken.
@@ -117,7 +117,7 @@ def load_weights(path: Path, net: PandaPose) -> dict[str, str]:
 
 
 def add_metadata(path: Path, metadata: dict[str, str]) -> None:
-    """Write more metadata into a file of weights; the weights stay bit for bit what they are.
+    """Write more metadata into a file of weights; the weights stay the same bit for bit.
 
     Args:
         path: A file that `save_weights` wrote.
@@ -135,7 +135,7 @@ def add_metadata(path: Path, metadata: dict[str, str]) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return what a file of weights tells of itself.
+    """Return the metadata of a file of weights.
 
     Raises:
         FileNotFoundError: If there is no such file.

@@ -1,4 +1,4 @@
-"""What the depth net says of each joint: a distribution over depths, along the joint's ray."""
+"""The depth net's result for each joint: a distribution over depths, along the joint's ray."""
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ def depth_profiles(
 
     Args:
         output: Of the network.
-        keypoints: [B, J, 2], crop pixels, on the output's device; outside of the crop, its nearest
-            pixel counts.
+        keypoints: [B, J, 2], crop pixels, on the output's device; for one outside the crop, the
+            nearest pixel is read.
         config: Of the network.
 
     Returns:
@@ -41,13 +41,13 @@ def depth_profiles(
 def place_depth(
     profile: Array, pelvis_depth: float, depth_range: float, axis: Array, rays: Array, root: Array
 ) -> DepthVotes:
-    """Lay one person's depth distributions along the rays of the joints.
+    """Place one person's depth distributions along the rays of the joints.
 
     Args:
         profile: [J, D], over equal bins of [-depth_range, depth_range] from the root.
-        pelvis_depth: Where the network put the pelvis, which stands at `root`, metres.
+        pelvis_depth: The network's depth of the pelvis, which is at `root`, metres.
         depth_range: Metres.
-        axis: [3], along which depth counts: the crop's optical axis in the camera's frame.
+        axis: [3], along which depth is measured: the crop's optical axis in the camera's frame.
         rays: [J, 3], from the camera towards the keypoints, any length but zero.
         root: [3], the pelvis in the camera's frame, metres.
 

@@ -36,7 +36,7 @@ def claim(folder: Path, purpose: Path) -> Iterator[None]:
 
 
 def _is_at(path: Path, number: int) -> bool:
-    """Tell whether an open file is still there: whoever had it may have removed it meanwhile."""
+    """Return whether an open file is still there: whoever had it may have removed it meanwhile."""
     try:
         return os.path.samestat(path.stat(), os.fstat(number))
     except FileNotFoundError:

@@ -17,11 +17,11 @@ from pandapose_ros.model_files import LANDMARK_NET, find_model_file
 from pandapose_ros.whole_files import replace_file
 
 VERIFIER_PREFIX = "verifier."
-# Landmark nets that were fine-tuned before 0.6 know nothing of turns.
+# Landmark nets that were fine-tuned before 0.6 do not estimate rotations.
 _TURNS_KEY = "landmark_turns"
 # Without it, a landmark net is made of the file that `pandapose fetch-models` installs.
 _GRAPH_KEY = "landmark_graph"
-# Nets that were not taught to refine or verify keypoints, as older ones, have no such tensors.
+# Older nets without a refiner or a verifier have no such tensors.
 _REFINER_PREFIX = "refiner."
 
 
@@ -39,7 +39,7 @@ def open_landmark_net(weights: str | Path = "", model_dir: str | Path = "") -> B
 
     Raises:
         FileNotFoundError: If a file is missing; the message names the remedy.
-        ValueError: If a file is not what it should be.
+        ValueError: If a file is damaged or of another kind.
     """
     metadata = _stored_metadata(Path(weights)) if str(weights) else {}
     if _GRAPH_KEY in metadata:
@@ -52,7 +52,7 @@ def open_landmark_net(weights: str | Path = "", model_dir: str | Path = "") -> B
 
 
 def has_backbone(path: Path) -> bool:
-    """Tell whether a file of weights holds those of a fine-tuned landmark net.
+    """Return whether a file of weights holds those of a fine-tuned landmark net.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -110,8 +110,8 @@ def load_backbone(path: Path, net: BlazePose) -> None:
 def blend(net: BlazePose, original: BlazePose, share: float) -> None:
     """Move a fine-tuned landmark net's weights towards those that it was fine-tuned from.
 
-    The refiner and the outputs that tell turns, which the original lacks, stay as they are; the
-    verifier, which would be of other features, is dropped.
+    The refiner and the outputs for rotations, which the original lacks, stay as they are; the
+    verifier, which would not fit the changed features, is dropped.
 
     Args:
         net: Is changed.
@@ -155,16 +155,16 @@ def _stored_backbone(path: Path) -> dict[str, Tensor]:
 
 
 def _stored_metadata(path: Path) -> dict[str, str]:
-    """Return what a file tells of itself."""
+    """Return the metadata of a file."""
     with _opened(path) as file:
         return file.metadata() or {}
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[safe_open]:
-    """Open a safetensors file; raise ValueError if it is none."""
+    """Open a safetensors file; raise ValueError if it is not one."""
     if not path.is_file():
-        raise FileNotFoundError(f"no weights at {path}")
+        raise FileNotFoundError(f"no weights at {path}; give a file of weights (.safetensors)")
     try:
         with safe_open(path, framework="pt") as file:
             yield file

@@ -1,4 +1,4 @@
-"""From people in images to poses in space: the lifter's pass, axes, roots, pixels of the lens."""
+"""From people in images to poses in space: the lifter, axes, roots, and the lens's pixels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from pandapose_ros.uncertainty import joint_covariances, root_covariance
 Array = NDArray[np.floating]
 
 UNNAMED = -1
-# The detector guesses nose and top of the head from the face: they place nobody if others can.
+# Nose and top of the head are guessed from the face: they place the root only without others.
 _GUESSED = np.isin(H36M_17.joint_names, ("nose", "head"))
 _GUESS_SCORE = 0.1
 _MIRROR = list(H36M_17.mirror)
@@ -33,17 +33,17 @@ _MIRROR = list(H36M_17.mirror)
 
 @dataclass(frozen=True, eq=False)
 class PinholeImage:
-    """Hold an image as an ideal pinhole camera shows it, and what is known of the camera.
+    """Hold an image of an ideal pinhole camera, and what is known of the camera.
 
     Attributes:
         image: [H, W, 3], RGB uint8.
-        K: Intrinsics [3, 3] of the ideal pinhole, pixels; None where nothing is known and nothing
-            is assumed.
-        root_source: What a root placed with K rests on.
+        K: Intrinsics [3, 3] of the ideal pinhole, pixels; None if they are neither known nor
+            assumed.
+        root_source: The source of roots placed with K.
         distortion: Of the real lens, or None.
         depth: Depths as the real lens shows them, or None.
         K_lens: Intrinsics [3, 3] of the real lens, pixels; None: K.
-        boxes: [P, 4], xyxy, pixels of the ideal pinhole: people whom another detector has found.
+        boxes: [P, 4], xyxy, pixels of the ideal pinhole: people found by another detector.
     """
 
     image: NDArray[np.uint8]
@@ -57,14 +57,14 @@ class PinholeImage:
 
 @dataclass(frozen=True, eq=False)
 class LiftedPerson:
-    """Hold what the lifter says of one person.
+    """Hold the lifter's result for one person.
 
     Attributes:
         joints: [17, 3], pelvis-relative, the image camera's axes, metres.
-        anchors: The votes that made them.
+        anchors: The votes that gave them.
         depth_profile: [17, D], the distribution of each joint over the depth bins; None if the
             network lifts no features.
-        pelvis_depth: Where the network put the pelvis on the scale of the bins, metres.
+        pelvis_depth: The network's depth of the pelvis on the scale of the bins, metres.
         depth_range: Of the bins, metres.
         scatter: [17, 3, 3], of the votes for each joint, the image camera's axes, m^2.
     """
@@ -81,11 +81,11 @@ def lift(lifter: Lifter, people: Sequence[Person]) -> list[LiftedPerson]:
     """Lift people, of one or of several images, in one pass of the network.
 
     Args:
-        lifter: On the device of the people's features; not asked where all people come lifted.
-        people: May be nobody.
+        lifter: On the device of the people's features; not run if all people are lifted already.
+        people: May be empty.
 
     Returns:
-        One result per person. Of somebody seen in several crops the joints are the medians over
+        One result per person. For a person seen in several crops, joints are the medians over
         these, and their scatter is the mean; anchors and depths are those of the first crop.
     """
     seen = [each for person in people for each in (person, *person.others)]
@@ -116,12 +116,12 @@ def _joined(levels: Sequence[torch.Tensor]) -> torch.Tensor:
     """Join the maps [1, C, S, S] of people."""
     if levels[0].device.type != "cpu":
         return torch.cat(list(levels))
-    # By numpy: threads that PyTorch starts wait in a loop and slow the lifter down.
+    # With numpy: threads that PyTorch starts wait in a loop and slow the lifter down.
     return torch.from_numpy(np.concatenate([level.numpy() for level in levels]))
 
 
 def _in_image_axes(person: Person, votes: CropVotes, depth_range: float) -> LiftedPerson:
-    """Turn what the lifter says from the axes of the crop's camera to those of the image's."""
+    """Rotate the lifter's result from the axes of the crop's camera to those of the image's."""
     axes = person.image_from_crop_rotation.T.astype(np.float32)
     joints, pelvis = votes.joints, votes.joints[:1]
     anchors = (votes.anchors - pelvis) @ axes
@@ -137,7 +137,7 @@ def _in_image_axes(person: Person, votes: CropVotes, depth_range: float) -> Lift
 
 
 def _together(views: Sequence[LiftedPerson]) -> LiftedPerson:
-    """Join what is said of one person seen in several crops, the first one first."""
+    """Combine the results of one person in several crops, the first crop first."""
     if len(views) == 1:
         return views[0]
     joints = np.median([view.joints for view in views], axis=0)
@@ -152,9 +152,9 @@ def place(
 
     Args:
         person: Where the person is seen.
-        lifted: What the lifter says of the same person.
+        lifted: The lifter's result for the same person.
         view: The image.
-        covariances: How sure the lifter is.
+        covariances: The constants of the covariances.
 
     Returns:
         The pose, with the id `UNNAMED`; pixels are those of the ideal pinhole.
@@ -192,7 +192,7 @@ def place(
 def sight(
     person: Person, lifted: LiftedPerson, view: PinholeImage, covariances: CovarianceConfig
 ) -> Sighting:
-    """Put a person into the scene, and note by what that one is known in the next image.
+    """Place a person, and add what identifies them in the next image.
 
     Args:
         person: As for `place`.
@@ -210,7 +210,7 @@ def viewing_rays(person: Person, K: Array | None) -> Array:
 
     Args:
         person: Where the person is seen.
-        K: Intrinsics [3, 3], pixels; None: all joints lie where the crop's camera looks.
+        K: Intrinsics [3, 3], pixels; None: all rays are the axis of the crop's camera.
 
     Returns:
         [17, 3], the image camera's axes.
@@ -224,12 +224,12 @@ def viewing_rays(person: Person, K: Array | None) -> Array:
 def _root(
     person: Person, lifted: LiftedPerson, view: PinholeImage, covariances: CovarianceConfig
 ) -> tuple[Array | None, Array | None, RootSource]:
-    """Find the pelvis: by the depth image if there is one, else by the size of the body."""
+    """Find the pelvis from the depth image if there is one, else from the size of the body."""
     if view.K is None:
         return None, None, RootSource.NONE
     scores = np.where(_GUESSED, _GUESS_SCORE * person.keypoint_scores, person.keypoint_scores)
     seen = (lifted.joints, person.keypoints, scores, view.K)
-    # The way across from the axis rests on K: with an assumed one it would be wrong, and not said.
+    # The sideways position depends on K: with an assumed one, it would be wrong without notice.
     if view.depth is not None and view.root_source is RootSource.INTRINSICS:
         root, covariance = root_from_depth(*seen, view.depth, view.distortion, view.K_lens)
         if root is not None:
@@ -241,7 +241,7 @@ def _root(
 
 
 def as_seen(pose: Pose, view: PinholeImage) -> Pose:
-    """Return the pose with its pixels where the real lens shows them."""
+    """Return the pose with its pixels moved to where the real lens shows them."""
     if view.K is None or view.distortion is None or pose.state is TrackState.LOST:
         return pose
     K, K_lens, distortion = view.K, view.K_lens, view.distortion

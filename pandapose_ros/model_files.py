@@ -135,7 +135,7 @@ def _fetch_command(directory: Path) -> str:
 
 
 def is_installed(package: Package, directory: str | Path) -> bool:
-    """Tell whether a directory holds every file of a package, each with the expected content."""
+    """Return whether a directory holds every file of a package, each with the expected content."""
     paths = [(Path(directory) / file.name, file) for file in package.files]
     return all(p.is_file() and not _difference(p.read_bytes(), file) for p, file in paths)
 

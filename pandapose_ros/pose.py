@@ -84,7 +84,8 @@ class Pose:
         box_xyxy: [4], around the visible landmarks, pixels of the original image.
         score: [0, 1], confidence that this is a person.
         anchors: The anchors whose votes gave the joints; empty if they are predicted.
-        depth: The depth net's distributions; None if the root is None or there is no depth net.
+        depth: The depth net's distributions; None if the root is None, the person is predicted or
+            lost, or there is no depth net.
         joint_covariances: [17, 3, 3], m^2, of `joints`, thus pelvis-relative; None if unknown.
         age: Time from the first image with this id to this one, seconds; 0 without tracking. For
             a lost person, to the image in which they were last seen or predicted.

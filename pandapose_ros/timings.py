@@ -6,7 +6,7 @@ import numpy as np
 
 
 def summarise(milliseconds: Sequence[float]) -> dict[str, float]:
-    """Tell a series of times in the words of ros2_benchmark, and its percentiles.
+    """Summarise a series of times, in the terms of ros2_benchmark, with percentiles.
 
     Args:
         milliseconds: One for each repetition.

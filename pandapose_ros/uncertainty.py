@@ -1,4 +1,4 @@
-"""How far off an estimate may be: covariances from the anchors' votes, fitted to known errors."""
+"""Uncertainty of estimates: covariances from the anchors' votes, fitted to known errors."""
 
 import json
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ class ErrorSamples:
 
 
 def vote_scatter(anchors: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
-    """Return how far the anchors' votes for each joint lie apart.
+    """Return the scatter of the anchors' votes for each joint: their weighted covariance.
 
     Args:
         anchors: [P, A, 3], metres.
@@ -65,7 +65,10 @@ def vote_scatter(anchors: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
 def joint_covariances(
     scatters: Array, rays: Array, scores: Array, config: CovarianceConfig
 ) -> Array:
-    """Say how far off root-relative joints may be.
+    """Return the covariances of root-relative joints.
+
+    covariance = widen (floor + gain scatter gain) widen; floor, gain and widen each have one value
+    along the ray and another across it.
 
     Args:
         scatters: [..., 17, 3, 3], of the votes, camera axes, m^2.
@@ -77,8 +80,8 @@ def joint_covariances(
         [..., 17, 3, 3], m^2, camera axes; zero for the pelvis, which is the origin.
 
     Source:
-        Our choice: the paper gives no uncertainty. The votes' scatter through a gain, plus a
-        floor, both across and along the ray, and more for hidden joints.
+        Our choice: the paper gives no uncertainty. The votes' scatter times a gain, plus a floor,
+        each across and along the ray, and more for hidden joints.
     """
     along = rays[..., :, None] * rays[..., None, :]
     across = np.eye(3) - along
@@ -94,11 +97,11 @@ def joint_covariances(
 
 
 def root_covariance(root: Array, source: RootSource, config: CovarianceConfig) -> Array:
-    """Say how far off a root by the size of the body may be.
+    """Return the covariance of a root that follows from the size of the body.
 
     Args:
         root: [3], camera frame, metres.
-        source: INTRINSICS, or ASSUMED_FIELD_OF_VIEW, which adds its own error.
+        source: INTRINSICS, or ASSUMED_FIELD_OF_VIEW, which adds an error.
         config: The fitted constants.
 
     Returns:
@@ -110,20 +113,20 @@ def root_covariance(root: Array, source: RootSource, config: CovarianceConfig) -
     lateral = config.root_lateral**2 * (np.eye(3) - along)
     covariance = (config.root_relative * distance) ** 2 * along + lateral
     if source is RootSource.ASSUMED_FIELD_OF_VIEW:
-        # With a wrong focal length the joints still fit the keypoints, at another z alone.
+        # With a wrong focal length the joints still fit the keypoints, only at another z.
         covariance[2, 2] += (config.root_assumed * root[2]) ** 2
     return covariance
 
 
 def fit(samples: ErrorSamples, start: CovarianceConfig) -> CovarianceConfig:
-    """Fit the constants to errors: the greatest likelihood, then scaled to two sigmas.
+    """Fit the constants to errors: by maximum likelihood, then scaled to two sigmas.
 
     Errors have longer tails than a normal distribution. Of the errors across and along the ray,
     95.45 % of the samples are within two sigmas after the scaling.
 
     Args:
         samples: At least a hundred or so.
-        start: `root_assumed` is taken from it: no sample tells about it.
+        start: Gives `root_assumed`, which the samples do not determine.
     """
     errors, scatters = _across_and_along(samples)
     hidden = torch.from_numpy(1 - samples.scores[..., None]).double()
@@ -193,7 +196,7 @@ def coverage(samples: ErrorSamples, config: CovarianceConfig) -> dict[str, tuple
     """Return which shares of the errors are within 1 and 2 sigma.
 
     Args:
-        samples: Others than those fitted to.
+        samples: Not those that the constants were fitted to.
         config: The constants.
 
     Returns:

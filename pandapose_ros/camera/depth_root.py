@@ -1,4 +1,4 @@
-"""Where the pelvis stands, from a depth image: the surface of the torso, and how thick it is."""
+"""Position of the pelvis from a depth image: the surface of the torso, and its thickness."""
 
 from dataclasses import dataclass
 

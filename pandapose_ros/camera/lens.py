@@ -71,7 +71,7 @@ def check_distortion(distortion: Distortion | Array | None) -> Distortion | None
 
 
 class ImageUndistorter:
-    """Show images as an ideal pinhole would; keeps what it worked out for the last camera."""
+    """Convert images to those of an ideal pinhole; caches its maps for the last camera."""
 
     def __init__(self) -> None:
         self._camera = b""
@@ -127,7 +127,7 @@ class ImageUndistorter:
 
 
 def _key(K: Array, distortion: Distortion, size: tuple[int, int]) -> bytes:
-    """Tell cameras apart."""
+    """Return a key that differs between cameras."""
     parts = (K.ravel(), distortion.coefficients, size, (distortion.is_fisheye,))
     return np.concatenate(parts).tobytes()
 
@@ -136,8 +136,8 @@ def ideal_intrinsics(K: Array, distortion: Distortion, size: tuple[int, int]) ->
     """Return the intrinsics of an ideal image that shows all between the real one's edges.
 
     With the same K it would lack the outer columns of a wide barrel lens: a fifth of either half
-    at 85 degrees. The focal length is shorter by as much as they need, though people shrink with
-    it, thus by 30 % at most. It is the same where no half loses more than 10 % of it, and for
+    at 85 degrees. The focal length is shortened as far as they require, but by 30 % at most, since
+    people shrink with it. It stays the same if no half loses more than 10 % of its width, and for
     fisheye lenses, whose edges no pinhole shows.
 
     Args:
@@ -173,7 +173,7 @@ def _lost(K: Array, K_ideal: Array, distortion: Distortion, size: tuple[int, int
 
 
 def _turns_back(K: Array, K_ideal: Array, distortion: Distortion, size: tuple[int, int]) -> bool:
-    """Tell whether the lens's polynomial turns back within the image, which shows people twice."""
+    """Return whether the lens's polynomial turns back in the image, which shows people twice."""
     rays = geometry.pixel_rays(_border(K, size), K_ideal)
     return bool((_shares_of_reach(rays, distortion) >= 1).any())
 
@@ -190,8 +190,8 @@ def distort_pixels(
 ) -> Array:
     """Move pixels of the ideal pinhole to where the real lens shows them.
 
-    Further from the axis than the lens's polynomial holds, where it would lead back into the
-    image, they go on as fast as they did on average up to there.
+    Beyond the radius up to which the lens's polynomial is valid, where it would lead back into the
+    image, they continue outwards at the average rate up to there.
 
     Args:
         pixels: [..., 2], of the ideal pinhole K.

@@ -1,4 +1,4 @@
-"""How far from its axis the model of a lens is one: its polynomial turns back further out."""
+"""Up to which radius a lens model is valid: further out, its polynomial turns back."""
 
 from functools import lru_cache
 
@@ -14,7 +14,7 @@ _REAL = 1e-9  # greatest imaginary part of a root, against its size
 
 
 def lens_reach(coefficients: Array, *, is_fisheye: bool) -> float:
-    """Return the greatest radius up to which points further from the axis are shown further out.
+    """Return the radius up to which points further from the axis are shown further out.
 
     Thin prisms, tilted sensors and tangential distortion, which are small, are left out.
 

@@ -136,7 +136,7 @@ def _as_images(samples: list[Sample], name: str) -> Iterator[RenderedImage]:
 
 
 def _is_done(target: Path, images: Path) -> bool:
-    """Tell whether samples are there, of images as they are: a chunk may be rendered again."""
+    """Return whether samples are there, of images as they are: a chunk may be rendered again."""
     if not target.is_file():
         return False
     return not images.is_file() or images.stat().st_mtime_ns <= target.stat().st_mtime_ns

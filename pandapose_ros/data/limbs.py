@@ -78,7 +78,7 @@ def bend_knees_backwards(legs: Array) -> Array:
 
 
 def limbs_clear(joints: Array) -> NDArray[np.bool_]:
-    """Tell whether arms stay out of the body, and legs out of the trunk and each other.
+    """Return whether arms stay out of the body, and legs out of the trunk and each other.
 
     Args:
         joints: [N, 17, 3], H36M-17, metres, of a body of average size.

@@ -229,7 +229,7 @@ def _arms(kind: str, report: Report) -> Table:
 
 
 def _is_of_another_table(kind: str, result: Report, networks: list[Report]) -> bool:
-    """Tell whether a network differs from the whole one in other ways than this table's."""
+    """Return whether a network differs from the whole one in other ways than this table's."""
     whole = dict(_WHOLE)
     for name in _NUMBERS:
         counts = Counter(network["config"].get(name) for network in networks)
@@ -240,7 +240,7 @@ def _is_of_another_table(kind: str, result: Report, networks: list[Report]) -> b
 
 
 def _has_bins(kind: str, result: Report) -> bool:
-    """Tell whether an arm of the depth head is named by its number of bins."""
+    """Return whether an arm of the depth head is named by its number of bins."""
     return kind == "depth_head" and result["config"]["depth_head"] == "bins"
 
 

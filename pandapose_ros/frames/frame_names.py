@@ -1,11 +1,11 @@
-"""What the names of frames tell, by the conventions of robots."""
+"""What the names of frames mean, by the conventions of ROS."""
 
-# REP 103 has `_optical`; drivers and simulators put what kind of frame it is behind that.
+# REP 103 has `_optical`; drivers and simulators append the kind of frame to that.
 _OPTICAL = ("optical", "optical_frame", "optical_link")
 
 
 def is_optical(frame: str) -> bool:
-    """Tell whether a frame is a camera's optical one by its name: z forward, y down.
+    """Return whether a frame is a camera's optical one by its name: z forward, y down.
 
     Args:
         frame: As in a header.
@@ -14,7 +14,7 @@ def is_optical(frame: str) -> bool:
 
 
 def is_z_up(frame: str) -> bool:
-    """Tell whether z is up in a frame by its name: in those of robots and maps (REP 103, 105).
+    """Return whether z is up in a frame by its name: in those of robots and maps (REP 103, 105).
 
     Args:
         frame: As in a header; in all others -y is taken to be up, as in a camera's images.
@@ -27,7 +27,7 @@ def is_z_up(frame: str) -> bool:
 
 
 def is_of_camera(frame: str, image_frame: str) -> bool:
-    """Tell whether people are in the frame of the camera, which is then at its origin.
+    """Return whether people are in the frame of the camera, which is then at its origin.
 
     Args:
         frame: Of the people.
@@ -39,7 +39,7 @@ def is_of_camera(frame: str, image_frame: str) -> bool:
 
 
 def has_optical_axes(frame: str, image_frame: str) -> bool:
-    """Tell whether people are in a camera's axes, z forward and y down.
+    """Return whether people are in a camera's axes, z forward and y down.
 
     Args:
         frame: Of the people.

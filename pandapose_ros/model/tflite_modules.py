@@ -110,7 +110,7 @@ def _convolution(operation: Operation, graph: TfliteGraph, padding: int) -> nn.M
 
 
 def _is_rectified(operation: Operation) -> bool:
-    """Tell whether an operation ends in the one activation that the net has."""
+    """Return whether an operation ends in the one activation that the net has."""
     activation = operation.options["fusedActivationFunction"]
     if activation not in (_LINEAR, _RELU6):
         raise ValueError(
@@ -128,7 +128,7 @@ def _more_channels(operation: Operation) -> int:
 
 
 def widens_channels(operation: Operation) -> bool:
-    """Tell whether an operation is a PAD of channels, not of rows and columns."""
+    """Return whether an operation is a PAD of channels, not of rows and columns."""
     return operation.kind == "PAD" and bool(operation.constants[0][3].any())
 
 

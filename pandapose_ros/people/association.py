@@ -1,4 +1,4 @@
-"""Which of the people seen in an image are which of those that were followed."""
+"""Which of the people seen in an image are which of the tracked ones."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,25 +12,25 @@ from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]
 
-# What counts as far: in the image as a share of a region's size (about 2.5 m for an adult), in
-# the shape of the body in metres, in distance from the camera as a ratio's logarithm, in the
-# colours of the clothes in CIELAB's unit; and what counts as long unseen, in seconds, as who was
-# there in the last image is likelier in this one: that much likelier at most, or nobody who has
-# been away would be known again.
+# What costs 1: a difference in the image as a share of a region's size (about 2.5 m for an adult),
+# in the shape of the body in metres, in distance from the camera as a ratio's logarithm, in the
+# colours of the clothes in CIELAB's unit; and a time unseen, in seconds, as people who were in the
+# last image are likelier in this one. That part is limited, or nobody who has been away would be
+# recognised.
 _FAR_IN_IMAGE = 0.1
 _FAR_IN_SHAPE = 0.2
 _FAR_IN_DEPTH = 0.15
 _FAR_IN_CLOTHES = 12.0
 _LONG_UNSEEN = 0.25
 _UNSEEN_LIMIT = 2.0
-# Nobody is the same person further off in the image than this, and this more for each second
-# not seen: twice as fast as people walk.
+# The same person is no further away in the image than this, and this more for each second not
+# seen: twice as fast as people walk.
 _REACH = 0.15
 _REACH_PER_SECOND = 1.2
 _REACH_LIMIT = 0.6
 _DEPTH_LIMIT = 0.5
 _SURE = 0.3
-# What it costs that one is gone and another has come in the same image.
+# The cost of one person leaving and another one coming in the same image.
 _APART = 6.0
 
 
@@ -43,23 +43,23 @@ def association_cost(
     unseen: float = 0.0,
     doubt: float = 0.0,
 ) -> float:
-    """Tell how unlike two poses are, the lower the more likely one person's.
+    """Return how unlike two poses are; the lower, the likelier they are the same person's.
 
-    By where the keypoints are in the image, by the shape of the body in 3D (which way it faces
-    tells two people apart who pass each other), by the distance from the camera, and by how long
-    the one followed has not been seen.
+    The cost adds up the differences of the keypoints in the image, of the shape of the body in 3D
+    (its direction distinguishes two people who pass each other) and of the distance from the
+    camera, and the time for which the tracked person has not been seen.
 
     Args:
-        expected: Somebody followed, where that person should be by now.
+        expected: A tracked person, where they should be by now.
         expected_size: Side of that person's region, image pixels.
-        seen: Somebody seen, in the same image.
-        seen_size: Side of that one's region, image pixels.
-        gap: Seconds since the one followed was last seen.
-        unseen: Seconds of these in which there were images, without that one; 0: seen in the last.
-        doubt: Seconds for which that one may have been somebody else who was near; 0: none.
+        seen: A person seen, in the same image.
+        seen_size: Side of that person's region, image pixels.
+        gap: Seconds since the tracked person was last seen.
+        unseen: The part of these seconds in which there were images; 0: seen in the last one.
+        doubt: Seconds for which the track may have been on somebody else nearby; 0: none.
 
     Returns:
-        At least 0; infinite where they cannot be one person.
+        At least 0; infinite if they cannot be the same person.
     """
     size = (expected_size + seen_size) / 2
     distances = np.linalg.norm(expected.keypoints - seen.keypoints, axis=-1) / size
@@ -69,7 +69,7 @@ def association_cost(
     if not used.any():
         return np.inf
     in_image = float(distances[used].mean())
-    # The landmark net may have taken left for right until now: the same body, none the less.
+    # The landmark net may have swapped left and right until now: it is the same body all the same.
     exchanged = expected.keypoints[list(H36M_17.mirror)] - seen.keypoints
     nearest = min(in_image, float(np.linalg.norm(exchanged, axis=-1)[used].mean()) / size)
     shape = np.linalg.norm(expected.joints - seen.joints, axis=-1)
@@ -83,14 +83,14 @@ def association_cost(
 
 
 def cost_of_clothes(followed: Array | None, seen: Array | None) -> float:
-    """Tell how unlike the clothes of two people are, to be added to `association_cost`.
+    """Return how unlike the clothes of two people are, to be added to `association_cost`.
 
     Args:
-        followed: Colours [2, 3] of somebody followed, as of `colours_of_clothes`; None: not seen.
-        seen: The same of somebody seen.
+        followed: Colours [2, 3] of a tracked person, by `colours_of_clothes`; None: not seen.
+        seen: The same of a person seen.
 
     Returns:
-        At least 0; 0 where they are not known.
+        At least 0; 0 if they are unknown.
     """
     if followed is None or seen is None:
         return 0.0
@@ -101,8 +101,8 @@ def cost_of_clothes(followed: Array | None, seen: Array | None) -> float:
 def depth_difference(expected: Pose, expected_size: float, seen: Pose, seen_size: float) -> float:
     """Compare distances from the camera: the roots', or the sizes in the image without them.
 
-    Roots of different sources do not compare: a child is much nearer by a depth image than by the
-    size of the body.
+    Roots of different sources cannot be compared: a child is much nearer by a depth image than by
+    the size of the body.
     """
     by_size = float(abs(np.log(seen_size / expected_size)))
     if expected.root is None or seen.root is None or expected.root_source is not seen.root_source:
@@ -113,13 +113,13 @@ def depth_difference(expected: Pose, expected_size: float, seen: Pose, seen_size
 
 
 def assign(costs: Array) -> list[tuple[int, int]]:
-    """Pair rows with columns so that all pairs together cost least.
+    """Pair rows with columns so that the total cost is lowest.
 
-    Of two who pass each other, the likeliest pair by itself may leave the other two to each other.
-    Those who are too far apart to be taken for each other do not come into it.
+    If two people pass each other, taking the likeliest pair first may force a wrong second pair.
+    People too far apart to be confused do not affect each other.
 
     Args:
-        costs: [N, M]; what is not finite is never paired.
+        costs: [N, M]; entries that are not finite are never paired.
 
     Returns:
         (row, column) pairs, in the order of the rows; each row and each column at most once.
@@ -136,7 +136,7 @@ def assign(costs: Array) -> list[tuple[int, int]]:
 def _groups(possible: NDArray[np.bool_]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Split rows and columns into groups between which no pair is possible."""
     count = len(possible)
-    if possible.all():  # as with one person, and at the least cost
+    if possible.all():  # as with one person; saves the search for groups
         return [(np.arange(count), np.arange(possible.shape[1]))]
     edges = np.zeros((sum(possible.shape),) * 2, bool)
     edges[:count, count:] = possible

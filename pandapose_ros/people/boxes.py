@@ -11,9 +11,9 @@ from pandapose_ros.people.region import REGION_MARGIN, Region, intersection_over
 
 Array = NDArray[np.floating]
 
-# Intersection over union from which a box is that of somebody who is seen.
+# Intersection over union above which a box is that of a person already seen.
 _CLAIMED_OVERLAP = 0.3
-# Least height by width of the box of somebody who stands and is all in view.
+# Minimum height by width of the box of somebody who stands and is fully in view.
 _TALL = 1.5
 NO_BOXES = np.empty((0, 4))
 
@@ -43,8 +43,8 @@ class BoxChooser:
     """Choose the boxes to look at in successive images of one camera.
 
     A poster or a person too far away has a box in every message, and looking at it takes as long
-    as looking at somebody. So after a look in vain, boxes wait as the detector would, and those
-    that had no turn are the next.
+    as looking at somebody. So after a look in vain, boxes wait as the built-in detector would, and
+    those not yet looked at come next.
     """
 
     def __init__(self) -> None:
@@ -56,9 +56,9 @@ class BoxChooser:
         """Return the boxes [N, 4] to look at in the next image.
 
         Args:
-            boxes: [P, 4], xyxy, image pixels, the surest first.
+            boxes: [P, 4], xyxy, image pixels, the most certain first.
             people: Seen in the image.
-            most: Number of boxes to look at.
+            most: Maximum number of boxes to look at.
             wait: Number of images from a look in vain to the next look.
         """
         self._images_since_look += 1
@@ -78,9 +78,9 @@ class BoxChooser:
 
 
 def unclaimed(boxes: Array, people: Sequence[Person]) -> Array:
-    """Leave out the boxes of people who are seen already, at most one for each of them.
+    """Leave out the boxes of people already seen, at most one for each of them.
 
-    A second box on somebody is kept: it may be of a person beside or behind.
+    A second box on a person is kept: it may be of somebody beside or behind.
 
     Args:
         boxes: [P, 4], xyxy, image pixels.
@@ -103,17 +103,17 @@ def unclaimed(boxes: Array, people: Sequence[Person]) -> Array:
 def detections_from_boxes(
     boxes: Array, look: Callable[[Sequence[Region]], Look]
 ) -> Generator[Look, list[Person], list[Detection]]:
-    """Turn boxes into detections that count as sure.
+    """Turn boxes into detections that count as certain.
 
-    Of somebody who sits, or is not all in view, a box does not tell where the hips are; then the
-    landmark net looks at both places.
+    If somebody sits, or is not fully in view, a box does not show where the hips are; then the
+    landmark net looks at both possible places.
 
     Args:
         boxes: [P, 4], xyxy, image pixels.
         look: Says how to look at regions.
 
     Returns:
-        One detection for each box, with a region as rough as the detector's own.
+        One detection for each box, with a region as rough as those of the built-in detector.
     """
     choices = [_regions(box) for box in boxes]
     doubtful = [region for regions in choices if len(regions) > 1 for region in regions]

@@ -1,4 +1,4 @@
-"""The colours of people's clothes, by which those who pass each other are told apart."""
+"""The colours of people's clothes, which distinguish people who pass each other."""
 
 import cv2
 import numpy as np
@@ -8,9 +8,9 @@ from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]
 
-# What is hidden shows the clothes of somebody else.
+# At a hidden joint, the image shows somebody else's clothes.
 _VISIBLE = 0.5
-# With fewer places in the image it is unknown.
+# With fewer sample points in the image, the colour is unknown.
 _FEW = 6
 # Light changes sooner than hue.
 _LIGHTNESS_WEIGHT = 0.5
@@ -74,7 +74,7 @@ def _places(
     return [H36M_17.joint_names.index(name) for name in corners], weights
 
 
-# Away from the outline, behind which the background is.
+# Away from the outline, beyond which the background is.
 _TORSO = _places(
     ("left_shoulder", "right_shoulder", "left_hip", "right_hip"),
     np.linspace(0.2, 0.8, 8),

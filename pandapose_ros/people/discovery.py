@@ -1,8 +1,8 @@
-"""From rough regions, the detector's or those of an image long ago, to those that fit people.
+"""From rough regions, of the detector or of an image long ago, to regions that fit people.
 
-Of somebody who raises the arms, or whose head is hard to see, the detector may take the feet for
-the head. The landmark net then makes up a pose that stands as the crop does; but it tells how the
-person seems to be turned.
+If somebody raises the arms, or the head is hard to see, the detector may take the feet for the
+head. The landmark net then invents a pose that is upright in the crop, but it also estimates how
+the person is rotated.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,15 +16,15 @@ from pandapose_ros.people.region import Region, is_same_place
 _Look = Callable[[Sequence[Region]], Look]
 
 _QUARTERS = 4
-# Probability of being upright below which the other turns are looked at, too.
+# Probability of being upright below which the other orientations are looked at, too.
 _SURE = 0.95
 _LEAST = 1e-4
-# A crop that is turned by less is like those that come later.
+# A crop that is rotated by less is like later ones.
 _SETTLED_TURN = 0.35  # rad
 
 
 def discover(regions: Sequence[Region], look: _Look, *, may_be_turned: bool = True) -> Search:
-    """Look at detected people twice, and oftener at those whose region does not fit.
+    """Look at detected people twice, and again at those whose region does not fit.
 
     Args:
         regions: The detector's.
@@ -32,11 +32,11 @@ def discover(regions: Sequence[Region], look: _Look, *, may_be_turned: bool = Tr
         may_be_turned: Whether the detector may have taken the feet for the head.
 
     Returns:
-        Those who are there.
+        The people found.
 
     Source:
         Bazarevsky et al., BlazePose (arXiv 2006.10204) look at the detector's region once. Our
-        choice: as the region of the landmarks fits better, and there may be no next image.
+        choice: twice, as the region of the landmarks fits better, and there may be no next image.
     """
     rough = yield look(regions)
     if may_be_turned:
@@ -46,16 +46,16 @@ def discover(regions: Sequence[Region], look: _Look, *, may_be_turned: bool = Tr
 
 
 def settled(people: Sequence[Person], look: _Look) -> Search:
-    """Look once more at those whose region was not about the right one.
+    """Look once more at people whose region was not about the right one.
 
-    Of somebody at the edge of a crop the landmark net is as sure as of others, and wrong.
+    At the edge of a crop, the landmark net is as confident as elsewhere, but wrong.
 
     Args:
         people: Seen in one image.
         look: Says how to look at regions of it.
 
     Returns:
-        Those who are there, in their order.
+        The people found, in their order.
     """
     unsettled = [person.next_region for person in people if not _is_settled(person)]
     if not unsettled:
@@ -71,15 +71,15 @@ def settled(people: Sequence[Person], look: _Look) -> Search:
 
 
 def turned_right(people: Sequence[Person], look: _Look, sure: float) -> Search:
-    """Put those who may be turned in the place of what they are with the crop turned, too.
+    """Look at people who may be rotated in rotated crops too, and keep the likeliest result.
 
     Args:
         people: Seen in one image.
         look: Says how to look at regions of it.
-        sure: Probability of being upright from which a person is believed to be so, [0, 1].
+        sure: Probability of being upright from which a person is taken to be so, [0, 1].
 
     Returns:
-        The same people in their order; who has been turned was seen in a region that was.
+        The same people in their order; those who were rotated, seen in a rotated region.
     """
     seen = {i: {0: person} for i, person in enumerate(people) if person.turns[0] < sure}
     if not seen:
@@ -99,7 +99,7 @@ def turned_right(people: Sequence[Person], look: _Look, sure: float) -> Search:
 
 
 def _most_upright(crops: dict[int, Person]) -> Person:
-    """Choose among crops of one person, turned by quarters, by what all of them say together."""
+    """Choose among rotated crops of one person by the rotations that all of them estimate."""
     evidence = dict.fromkeys(crops, 0.0)
     for quarters in crops:
         for turned, person in crops.items():
@@ -109,7 +109,7 @@ def _most_upright(crops: dict[int, Person]) -> Person:
 
 
 def _is_settled(person: Person) -> bool:
-    """Tell whether the landmarks say that the region was about the right one."""
+    """Return whether the landmarks give about the region that was looked at."""
     turn = person.next_region.angle - person.region.angle
     is_turned = abs(np.angle(np.exp(1j * turn))) > _SETTLED_TURN
     return not is_turned and is_same_place(person.region, person.next_region)

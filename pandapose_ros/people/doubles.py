@@ -1,4 +1,4 @@
-"""Which of the people seen in an image are one body seen twice, or made up of several."""
+"""Which of the people seen in an image are one body seen twice, or mixed from several."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ _FEW = 4
 
 
 def without_doubles(people: Sequence[Person]) -> list[Person]:
-    """Drop whoever has come to lie on the same body as somebody earlier in the list.
+    """Leave out people who are on the same body as somebody earlier in the list.
 
     Args:
         people: Seen in one image.
@@ -42,19 +42,19 @@ def without_doubles(people: Sequence[Person]) -> list[Person]:
 def apart(
     newcomers: Sequence[Person], people: Sequence[Person], unclear: Sequence[Region]
 ) -> list[Person]:
-    """Leave out newcomers who may be made up of somebody else, or of several people.
+    """Leave out newcomers who may be somebody else's limbs, or a mix of several people.
 
-    Where the detector is unsure it may see one body in two people, often lying across them.
+    Where the detector is unsure, it may see one body in two people, often lying across them.
 
     Args:
         newcomers: Seen in one image, each once.
-        people: All others who are seen there.
-        unclear: Where people are followed of whom not all are seen: what is seen there may be made
-            up of one who is and one who is not.
+        people: All others seen in it.
+        unclear: Regions of tracked people, if not all of them are seen: what is seen there may be
+            a mix of one who is seen and one who is not.
 
     Returns:
-        Those who are upright and away from these places, with keypoints that are neither in the
-        box of somebody else nor round all of them, in their order.
+        Those who are upright and away from these regions, and whose keypoints are neither in the
+        box of somebody else nor around that person, in their order.
     """
     kept: list[Person] = []
     for new in newcomers:
@@ -66,12 +66,12 @@ def apart(
 
 
 def _share_body(new: Person, other: Person) -> bool:
-    """Tell whether somebody new is partly within somebody else, or the other wholly within."""
+    """Return whether a newcomer is partly within somebody else, or nearly encloses that person."""
     return _share_within(new, other) > _SHARED or _share_within(other, new) > _WITHIN
 
 
 def _is_near(person: Person, place: Region) -> bool:
-    """Tell whether somebody is where a region is."""
+    """Return whether somebody is where a region is."""
     distance = np.hypot(*np.subtract(person.next_region.centre, place.centre))
     return bool(distance < _NEAR * place.size)
 
@@ -86,7 +86,7 @@ def _share_within(person: Person, other: Person) -> float:
 
 
 def _is_same_body(first: Person, second: Person) -> bool:
-    """Tell whether two poses are of one body, perhaps with left and right taken for each other."""
+    """Return whether two poses are of one body, perhaps with left and right exchanged."""
     if _is_same_head(first, second):
         return True
     poses = (second.keypoints, second.keypoints[list(H36M_17.mirror)])
@@ -97,10 +97,10 @@ def _is_same_body(first: Person, second: Person) -> bool:
 
 
 def _is_same_head(first: Person, second: Person) -> bool:
-    """Tell whether two poses share a head that both see.
+    """Return whether two poses share a head that both see.
 
-    Of somebody whose legs are out of the image the landmark net may see a child as well, all of
-    it where the head and shoulders are.
+    If somebody's legs are outside the image, the landmark net may also see a child, all of it
+    where the head and shoulders are.
     """
     if min(person.keypoint_scores[_HEAD].min() for person in (first, second)) < _VISIBLE:
         return False

@@ -1,4 +1,4 @@
-"""People in a stream of images: found once by the detector, then followed by their landmarks.
+"""People in a stream of images: found once by the detector, then tracked by their landmarks.
 
 The landmark net gives each person's keypoints and feature maps, and the region for the next image.
 """
@@ -29,28 +29,28 @@ from pandapose_ros.runtime.protocols import LandmarkNet
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]
 
-# Probability of being upright below which somebody followed is looked at from all sides. Of people
-# followed the right way up none was below 0.98, of those upside down one in twenty above this.
+# Probability of being upright below which a tracked person is looked at in all orientations. None
+# of the people tracked upright was below 0.98; of those upside down, one in twenty was above this.
 _UPSIDE_DOWN = 0.3
-# Without intrinsics people are seen from far away, with rays that are all but parallel [rad].
+# Without intrinsics, people are taken to be far away, with nearly parallel rays [rad].
 _FAR_FIELD_OF_VIEW = 0.01
-# So many detections may be nobody, or somebody who is followed, beside one for each free place.
+# So many more detections are looked at than there are free slots: some are nobody, or tracked.
 _SPARE_DETECTIONS = 4
 
 
 class PeopleTracker:
-    """Find people in successive images of one camera; who is who, `Tracks` tells.
+    """Find people in successive images of one camera; `Tracks` decides who is who.
 
     Args:
-        detector: Finds regions where none is known.
-        landmark_net: Finds the landmarks in a region; runs on whichever device it is on.
-        config: Scores, greatest number of people, how often to detect. The attribute `config`
+        detector: Finds new people.
+        landmark_net: Finds the landmarks in a region, on its own device.
+        config: Scores, maximum number of people, how often to detect. The attribute `config`
             may be replaced between images.
-        bodies: Finds people whom `detector` misses; None: only that one looks for people.
+        bodies: Finds people whom `detector` misses; None: only `detector` is used.
 
     Source:
         Bazarevsky et al., BlazePose (arXiv 2006.10204): detect once, then track. Our choice:
-        when to detect with several people, and what counts as the same person.
+        when to detect if there are several people, and what counts as the same person.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class PeopleTracker:
         self._image_size = (0, 0)
 
     def follow(self, known: Sequence[Followed]) -> None:
-        """Say where to look in the next image; if not said, where people were in the last."""
+        """Set where to look in the next image; by default, where people were in the last."""
         self._known = list(known)
 
     def find(
@@ -92,28 +92,28 @@ class PeopleTracker:
     def search(self, image: Image, K: Array | None = None, boxes: Array | None = None) -> Search:
         """Look for the people in the next image; `search_together` runs it.
 
-        Everybody followed is looked at in one batched pass, and once more who is not where the
-        region was, as after a pause between images or a quick turn of the camera. The detectors
-        run when somebody was lost and every `config.detection_interval` images, unless
-        `config.max_people` are followed already: the person detector on the whole image, half-way
-        between on `config.detection_tiles` squares of it, and a quarter of the way the body
-        detector. In two intervals after a loss, all of this is done four times as often. While
-        nobody is followed, each image has its squares, and the detectors take turns at the whole;
-        in the images after a newcomer, all squares are looked at. Who seems to be upside down is
-        looked at from all sides, once in as many images. An image of another size starts anew.
-        With `config.background_detection` a look for newcomers only begins with one image and is
-        made use of in the next, which waits for it: the result does not depend on how fast it is.
+        All tracked people are looked at in one batched pass; those who have left their region, as
+        after a pause between images or a quick turn of the camera, once more. The detectors run
+        when somebody was lost and every `config.detection_interval` images, unless
+        `config.max_people` are tracked already: the person detector on the whole image, half an
+        interval later on `config.detection_tiles` tiles of it, and the body detector a quarter of
+        an interval later. For two intervals after a loss, all of this is done four times as often.
+        While nobody is tracked, tiles are scanned in every image, and the detectors take turns at
+        the whole image; in the images after a newcomer, all tiles are scanned. People who seem to
+        be upside down are looked at in all orientations, at most once per interval. An image of
+        another size starts anew. With `config.background_detection`, a search for newcomers starts
+        with one image and is used in the next, which waits for it: results do not depend on speed.
 
         Args:
             image: [H, W, 3], RGB uint8, any strides; not written to.
-            K: Intrinsics [3, 3] of the image, pixels. With them a person at the image's edge is
-                cropped without the stretch that a flat image has there.
-            boxes: [P, 4], xyxy, pixels: where another detector has found people, the surest
-                first; the detector does not run then. None: it does.
+            K: Intrinsics [3, 3] of the image, pixels. With them, a person at the image's edge is
+                cropped without the stretching of a flat image there.
+            boxes: [P, 4], xyxy, pixels: where another detector has found people, the most certain
+                first; the built-in detectors do not run then. None: they do.
 
         Returns:
-            Everybody seen, once: those followed, in that order, then newcomers; with other crops
-            if `config.crops_per_person` says so.
+            Each person seen, once: tracked people in their order, then newcomers; with several
+            crops if `config.crops_per_person` asks for them.
 
         Raises:
             ValueError: If the image has another shape or type.

@@ -1,4 +1,4 @@
-"""Landmarks of the people in given regions of images, all in one pass of the landmark net."""
+"""Landmarks of the people in given regions of images, in one pass of the landmark net."""
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,26 +38,26 @@ class Person:
     """Hold one person in one image.
 
     Attributes:
-        region: What the landmark net looked at.
-        next_region: Where to look in the next image.
+        region: The region that the landmark net saw.
+        next_region: The region to look at in the next image.
         crop_from_image: [3, 3], homography from image pixels to pixels of the crop of 256 x 256:
-            what a camera that looks at the person would see, in a mirror if the region says so.
+            what a camera that looks at the person would see, mirrored if the region is.
         image_from_crop_rotation: [3, 3], the axes of that camera in the image camera's frame;
-            in a mirror, x points the other way.
-        keypoints_crop: [17, 2], H36M-17, crop pixels; in a mirror left is right.
+            if mirrored, x points the other way.
+        keypoints_crop: [17, 2], H36M-17, crop pixels; if mirrored, left is right.
         keypoints: [17, 2], image pixels; those of the crop, or with `others` the medians of all.
         keypoint_scores: [17] in [0, 1], in the order of `keypoints`.
         features: The landmark net's maps [1, 48, 64, 64], [1, 48, 32, 32], [1, 48, 16, 16], on
-            its device; none if the net has lifted the person already.
+            its device; empty if the net has lifted the person already.
         world_landmarks: [33, 3], metres, origin between the hips, the crop's axes.
-        score: How surely somebody is there, [0, 1]: the landmark net's presence, if verified.
-        turns: [4] in [0, 1], how probable it is that the person is turned by 0, 1, 2, 3 quarters
-            clockwise against the crop; each by itself.
-        box_xyxy: [4], round the visible landmarks, image pixels, inside the image.
-        votes: What the lifter says, if it ran in one pass with the landmark net; else None.
-        turned_from: The region that was followed, if the person was upside down in it.
-        is_exchanged: Whether left and right are not all as the landmark net said, and as they
-            still are in the world landmarks.
+        score: Confidence that somebody is there, [0, 1]: presence times verification.
+        turns: [4] in [0, 1], the probabilities that the person is rotated by 0, 1, 2, 3 quarter
+            turns clockwise in the crop; independent of each other.
+        box_xyxy: [4], around the visible landmarks, image pixels, inside the image.
+        votes: The lifter's result, if it ran in one pass with the landmark net; else None.
+        turned_from: The region that was tracked, if the person was upside down in it.
+        is_exchanged: Whether left and right of some joints are exchanged against the landmark
+            net's result; in the world landmarks they are not.
         others: The same person in other crops, to be lifted too.
     """
 
@@ -81,15 +81,15 @@ class Person:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """Ask for the landmarks of some people in one image.
+    """Request the landmarks of some people in one image.
 
     Attributes:
         image: [H, W, 3], RGB uint8, contiguous.
         K: Intrinsics [3, 3] of the image, pixels.
         regions: Where to look.
-        least_score: Presence below which there is nobody, [0, 1]. Those who are upside down may be
-            of a lower score, as their keypoints are not where they seem to be.
-        orders: Which keypoint is each joint [17], by regions where these are not 0 to 16.
+        least_score: Presence below which there is nobody, [0, 1]. The score of people who are
+            upside down may be lower, as their keypoints are misplaced.
+        orders: The keypoint of each joint [17], for the regions where these are not 0 to 16.
     """
 
     image: Image
@@ -99,13 +99,13 @@ class Look:
     orders: Mapping[Region, Sequence[int]] = field(default_factory=dict)
 
 
-# What looks for people yields whom to look for, and is sent who was there.
+# A search for people yields looks, is sent the people found in each, and returns its result.
 Search = Generator[Look, list[Person], list[Person]]
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What the landmark net says about one crop; as in `LandmarkOutput`, without the batch."""
+    """The landmark net's result for one crop; as `LandmarkOutput`, without the batch."""
 
     landmarks_crop: Array
     keypoints_crop: Array
@@ -120,14 +120,14 @@ class _Answer:
 
 
 def find_landmarks(landmark_net: LandmarkNet, looks: Sequence[Look]) -> list[list[Person]]:
-    """Find the landmarks of everybody looked for, in one pass however many the images.
+    """Find the landmarks of all people looked for, in one pass for all images.
 
     Args:
-        landmark_net: Runs on whichever device it is on.
+        landmark_net: Runs on its own device.
         looks: Where to look, one for each image.
 
     Returns:
-        The people of each look, without those who are not there.
+        The people found in each look; fewer than its regions if nobody is in some.
     """
     wanted = [
         (number, region, _view(region, look.K))
@@ -156,7 +156,7 @@ def search_together(landmark_net: LandmarkNet, searches: Sequence[Search]) -> li
 
     Args:
         landmark_net: Runs on whichever device it is on.
-        searches: Of one tracker each, not begun.
+        searches: One for each tracker, not started yet.
 
     Returns:
         The people that each search found.
@@ -267,7 +267,7 @@ def _person(
 
 
 def _is_usable(region: Region, image: Image) -> bool:
-    """Tell whether a region has a sensible size and shows some of the image."""
+    """Return whether a region has a sensible size and shows some of the image."""
     corners = region.corners()
     limit = np.array([image.shape[1], image.shape[0]]) - 0.5
     touches = (corners.max(axis=0) > -0.5).all() and (corners.min(axis=0) < limit).all()

@@ -1,4 +1,4 @@
-"""Those who were lost a short while ago, and by what they are known when they come back."""
+"""People who were lost a short while ago, and how they are recognised when they come back."""
 
 from collections.abc import Sequence
 
@@ -11,24 +11,24 @@ from pandapose_ros.skeleton import H36M_17
 
 Array = NDArray[np.floating]
 
-# What counts as far: in the image as a share of a region's size (about 2.5 m for an adult), in
-# the shape of the body in metres, in distance from the camera as a ratio's logarithm; and what it
-# costs to have turned round.
+# Differences that cost 1: in the image as a share of a region's size (about 2.5 m for an adult),
+# in the shape of the body in metres, in distance from the camera as a ratio's logarithm; and the
+# cost of having turned round.
 _FAR_IN_IMAGE = 0.8
 _FAR_IN_SHAPE = 0.05
 _FAR_IN_DEPTH = 0.2
 _TURNED = 1.0
-# Nobody comes back further off in the image than this, and this more for each second: twice as
+# Nobody comes back further away in the image than this, and this more for each second: twice as
 # fast as people walk.
 _REACH = 0.15
 _REACH_PER_SECOND = 1.2
 _DEPTH_LIMIT = 0.6
-# More unlike than this, and it is somebody else.
+# At a higher cost, it is somebody else.
 _SOMEBODY_ELSE = 5.0
 
 
 class LostPeople:
-    """Remember the people of one camera who were lost, to know them when they come back.
+    """Remember the people of one camera who were lost, to recognise them when they come back.
 
     Source:
         Our choice: the paper is about single images.
@@ -39,7 +39,7 @@ class LostPeople:
         self._tracks: list[Track] = []
 
     def remember(self, track: Track) -> None:
-        """Take in somebody who has just been lost."""
+        """Add a person who has just been lost."""
         self._tracks.append(track)
 
     def forget(self, now: float, longest: float) -> None:
@@ -47,14 +47,14 @@ class LostPeople:
         self._tracks = [track for track in self._tracks if track.gap(now) < longest]
 
     def recognise(self, sightings: Sequence[Sighting], now: float) -> dict[int, Track]:
-        """Tell who of those seen has been lost before; they are remembered no longer.
+        """Find who of the people seen was lost before; those are no longer remembered.
 
         Args:
-            sightings: People who are none of those followed.
+            sightings: People who are not tracked.
             now: Time of the image, seconds.
 
         Returns:
-            The track of each sighting that is of somebody lost, by its number.
+            The tracks of the people recognised, by the number of the sighting.
         """
         if not (self._tracks and sightings):
             return {}
@@ -66,24 +66,24 @@ class LostPeople:
 
 
 def may_be_same(track: Track, sighting: Sighting, now: float) -> bool:
-    """Tell whether somebody seen may be somebody who was last seen some time ago.
+    """Return whether a person seen may be one who was last seen some time ago.
 
     Args:
-        track: What is known of that one.
-        sighting: Who is seen.
+        track: Of the person seen before.
+        sighting: Of the person seen now.
         now: Time of the image, seconds.
     """
     return _cost(track, sighting, now) <= _SOMEBODY_ELSE
 
 
 def _cost(track: Track, sighting: Sighting, now: float) -> float:
-    """Tell how unlike somebody lost and somebody seen are; infinite if they are not one person.
+    """Return how unlike a lost person and one seen are; infinite if they cannot be the same.
 
     By place, distance, shape and clothes. People may have turned round meanwhile.
     """
     last, size, seen = track.last, sighting.next_region.size, sighting.pose
     where = np.asarray(sighting.next_region.centre)
-    # Who has stopped, and who has walked on.
+    # The person may have stopped, or walked on.
     places = (last.next_region, track.region(now))
     off = min(float(np.linalg.norm(where - place.centre)) for place in places) / size
     in_depth = depth_difference(last.pose, last.next_region.size, seen, size)

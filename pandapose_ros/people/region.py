@@ -26,7 +26,7 @@ class Region:
         centre: (u, v), image pixels.
         size: Side of the square, pixels.
         angle: Radians, clockwise as one sees the image; 0 is upright.
-        is_mirrored: Whether it is looked at in a mirror: left and right are exchanged in the crop.
+        is_mirrored: Whether it is seen mirrored: left and right are exchanged in the crop.
     """
 
     centre: tuple[float, float]
@@ -82,7 +82,7 @@ def quarter_turns(angle: float) -> int:
 
 
 def is_same_place(first: Region, second: Region) -> bool:
-    """Tell whether two regions stand round the same person.
+    """Return whether two regions are around the same person.
 
     By hips and size, not by the overlap of the squares: those are as wide as a person is long, so
     two people side by side share most of theirs.

@@ -1,4 +1,4 @@
-"""When the detectors look for people whom nobody follows yet, and at what."""
+"""When the detectors look for people who are not tracked yet, and where."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -16,10 +16,10 @@ from pandapose_ros.people.tiles import Tile, tiles_of
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]
 
-# While nobody is followed, the two detectors take turns at the whole image.
+# While nobody is tracked, the two detectors take turns at the whole image.
 _TURNS = 2
-# Who is lost is mostly behind somebody else, and soon in view again: for so many intervals people
-# are looked for that much oftener.
+# People who are lost are mostly behind somebody else, and soon in view again: for this many
+# intervals, detectors run this many times as often.
 _SOON = 2
 _OFTENER = 4
 
@@ -30,14 +30,14 @@ class Found:
 
     Attributes:
         detections: Of the person detector, as it returns them.
-        bodies: [P, 4], xyxy, image pixels: of the body detector, the surest first.
+        bodies: [P, 4], xyxy, image pixels: of the body detector, the most certain first.
     """
 
     detections: list[Detection] = field(default_factory=list)
     bodies: Array = field(default_factory=lambda: NO_BOXES)
 
     def by_trust(self) -> list[list[Detection]]:
-        """Group the detections: sure ones, unsure ones, and those of squares of the image only."""
+        """Group the detections: certain ones, uncertain ones, and those found in tiles only."""
         whole = [found for found in self.detections if not found.is_enlarged]
         return [
             [found for found in whole if found.score >= SURE_SCORE],
@@ -48,7 +48,7 @@ class Found:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Say what is looked at in an image."""
+    """Say what is scanned in an image."""
 
     whole: bool
     tiles: Sequence[Tile]
@@ -56,13 +56,13 @@ class _Plan:
 
 
 class Searcher:
-    """Run the detectors on the images of one camera when it is time.
+    """Run the detectors on the images of one camera when it is their turn.
 
-    While people are followed, they run on different images, so that hardly one waits for two.
+    While people are tracked, they run on different images, so that hardly any waits for both.
 
     Args:
-        detector: Finds heads and shoulders, in the image and in squares of it.
-        bodies: Finds whole bodies in the image; None: only the first one looks.
+        detector: Finds heads and shoulders, in the image and in tiles of it.
+        bodies: Finds whole bodies in the image; None: only `detector` is used.
     """
 
     def __init__(self, detector: PersonDetector, bodies: BodyDetector | None) -> None:
@@ -71,29 +71,29 @@ class Searcher:
         self.reset()
 
     def reset(self) -> None:
-        """Start anew: everything is looked at in the next image."""
+        """Start anew: in the next image, every detector is due."""
         self._images_since_detection = -1
         self._images_of_haste = 0
         self._tiles_done = self._tiles_left = 0
         self.forget_begun()
 
     def forget_begun(self) -> None:
-        """Make no use of what is being looked at in the background."""
+        """Ignore the results of a search that runs in the background."""
         self._begun: Future[list[Detection]] | None = None
         self._begun_bodies: Future[Array] | None = None
 
     def look_at_all_tiles(self, image_size: tuple[int, int]) -> None:
-        """Look at every square of the image in the next images, as people come in groups."""
+        """Scan every tile of the image in the next images, as people come in groups."""
         self._tiles_left = len(tiles_of(image_size))
 
     def search(self, image: Image, config: EstimatorConfig, seen: int, known: int) -> Found:
-        """Take what has been found since the last image, and look at this one if it is time.
+        """Return what the background search has found, and run the detectors that are due.
 
         Args:
             image: [H, W, 3], RGB uint8, with pixels; not written to.
             config: Scores, and how often to look.
-            seen: How many people are followed in this image.
-            known: How many there were in the last.
+            seen: How many tracked people were found in this image.
+            known: How many people are tracked.
         """
         found = Found(
             detections=[] if self._begun is None else self._begun.result(),
@@ -117,7 +117,7 @@ class Searcher:
         return found
 
     def _begin(self, image: Image, config: EstimatorConfig, plan: _Plan) -> None:
-        """Begin to look in the background."""
+        """Start the detectors in the background."""
         if plan.whole or plan.tiles:
             self._begun = self._detector.start(
                 image, config.detection_score, plan.tiles, whole=plan.whole
@@ -126,7 +126,7 @@ class Searcher:
             self._begun_bodies = self._bodies.start(image, config.body_score)
 
     def _plan(self, image: Image, config: EstimatorConfig, seen: int, known: int) -> _Plan:
-        """Say what is looked at in an image."""
+        """Choose what to scan in an image."""
         looks_for_bodies = self._bodies is not None and config.body_score < 1
         interval = config.detection_interval
         if seen < known:
@@ -139,7 +139,7 @@ class Searcher:
         since = self._images_since_detection
         is_urgent = since <= 0 or seen < known
         whole = is_urgent or since >= interval
-        # Half-way, and a quarter of the way, to the next look at the whole image.
+        # Half, and a quarter, of the interval after the last scan of the whole image.
         has_tiles = seen == 0 or is_urgent or since == (interval + 1) // 2
         bodies = is_urgent or since == (interval + 3) // 4
         if has_tiles or (self._tiles_left > 0 and not whole):
@@ -151,7 +151,7 @@ class Searcher:
         return _Plan(whole, tiles, bodies and looks_for_bodies)
 
     def _next_tiles(self, image_size: tuple[int, int], most: int) -> list[Tile]:
-        """Return the squares of the image whose turn it is."""
+        """Return the tiles of the image whose turn it is."""
         tiles = tiles_of(image_size)
         count = min(most, len(tiles))
         self._tiles_left -= count

@@ -1,7 +1,7 @@
-"""Which side of somebody followed is left: nobody turns round between two images.
+"""Which side of a tracked person is left: nobody turns round between two images.
 
-Of somebody whose face is hard to see, or who leans over, the landmark net may take left for right
-in some of the images, of the arms, the legs, or both.
+If the face is hard to see, or the person leans over, the landmark net swaps left and right in some
+of the images: of the arms, the legs, or both.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,20 +23,19 @@ _PARTS = [
     for ends in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
 ]
 _SIDED = [joint for part in _PARTS for joint in part]
-# Arms, or legs, are exchanged if so seen they have moved by less than this share of what they
-# have else, and by that much less, as a share of the region's size (some 8 cm): of somebody seen
-# from the side both are about the same, and nothing is known.
+# Arms, or legs, are exchanged if they have then moved by less than this share of their motion as
+# they are, and less by at least a share of the region's size (some 8 cm): seen from the side, both
+# motions are about the same, and nothing is known.
 _NEARER = 0.7
 _APART = 0.03
 
 
 class Followed(NamedTuple):
-    """Say where to look for somebody who is followed.
+    """Say where to look for a tracked person.
 
     Attributes:
         region: Image pixels.
-        keypoints: As last seen [17, 2], image pixels, if it is known which side is left; else
-            None.
+        keypoints: As last seen [17, 2], image pixels; None unless it is known which side is left.
     """
 
     region: Region
@@ -48,12 +47,12 @@ def with_known_sides(
     known: Mapping[Region, Array],
     look: Callable[[Sequence[Region], Mapping[Region, Sequence[int]]], Look],
 ) -> Search:
-    """Look once more at those whose sides the landmark net confuses, and put them right.
+    """Look once more at people whose sides the landmark net swaps, and correct them.
 
     Args:
         people: Seen in one image.
-        known: Keypoints [17, 2] of people followed, as last seen, by the regions looked at.
-        look: Says how to look at regions of the image, in some for joints in another order.
+        known: Keypoints [17, 2] of tracked people, as last seen, by the regions looked at.
+        look: Says how to look at regions of the image, in some with joints in another order.
 
     Returns:
         The same people in their order.
@@ -79,11 +78,11 @@ def with_known_sides(
 
 
 def known_order(before: Array, now: Array, size: float) -> list[int]:
-    """Tell which keypoint each joint is, if left and right are as before.
+    """Return which keypoint each joint is, if left and right are as before.
 
     Args:
         before: Keypoints [17, 2], image pixels.
-        now: Keypoints [17, 2] in the next image; where in it does not matter.
+        now: Keypoints [17, 2] in the next image; only their relative positions matter.
         size: Side of the person's region, pixels.
 
     Returns:

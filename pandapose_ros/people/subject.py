@@ -1,4 +1,4 @@
-"""Whom of the people found in an image its truth is of."""
+"""Which of the people found in an image is the one whose true joints are known."""
 
 from collections.abc import Sequence
 
@@ -9,20 +9,20 @@ from pandapose_ros.people.landmarks import Person
 
 Array = NDArray[np.floating]
 
-# Where others may be, who is found farther off than this is one of them.
+# If others may be in the image, a person found further away than this is one of them.
 _SAME_PERSON = 0.5  # of the person's height, or width if that is more
 
 
 def find_subject(
     people: Sequence[Person], true_keypoints: Array, *, with_others: bool
 ) -> Person | None:
-    """Choose the one who is nearest to where somebody is known to be.
+    """Choose the person who is nearest to the true keypoints.
 
     Args:
         people: Found in an image.
         true_keypoints: [17, 2], pixels of the image; NaN where unknown.
-        with_others: Whether others may be in the image. Without, whoever is nearest counts, as
-            somebody who is seen badly.
+        with_others: Whether others may be in the image. If not, the nearest person counts, however
+            far away, as a bad estimate.
 
     Returns:
         None if nobody was found, or others only.

@@ -1,4 +1,4 @@
-"""Squares of an image, in which the detector sees people who are too small for it in the whole."""
+"""Square tiles of an image, in which the detector finds people too small in the whole image."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,19 +7,19 @@ import numpy as np
 
 from pandapose_ros.people.landmarks import Person
 
-# Least score in a square. In 76 pictures without people, all squares of each, 22 things that are
-# taken for people score above 0.5, and one above this; people in streets score 0.5 to 0.8.
+# Minimum score in a tile. In all tiles of 76 pictures without people, 22 things score above 0.5,
+# and one above this; people in streets score 0.5 to 0.8.
 TILE_SCORE = 0.7
 # Sides, as shares of the image's shorter side.
 _SIDES = (1.0, 0.6)
-# Half of a square is another's too: whoever fits into the half is whole in one of them.
+# Tiles overlap by half: whoever fits into half of one is complete in one of them.
 _STEP = 0.5
-# In a square a foot or a hand can look like a person, of up to so much of the size of its owner.
+# In a tile, a foot or a hand can look like a person of up to this share of its owner's size.
 _PART = 0.5
 
 
 class Tile(NamedTuple):
-    """Hold a square of an image, pixels."""
+    """Hold a square tile of an image, pixels."""
 
     left: int
     top: int
@@ -27,13 +27,13 @@ class Tile(NamedTuple):
 
 
 def tiles_of(image_size: tuple[int, int]) -> list[Tile]:
-    """Divide an image into squares that overlap, large ones first.
+    """Divide an image into square tiles that overlap, large ones first.
 
     Args:
         image_size: (width, height), pixels, more than 0.
 
     Returns:
-        Squares inside the image; those of each size cover it. None that are the whole image.
+        Tiles inside the image; those of each size cover it. None of them is the whole image.
     """
     found = []
     for share in _SIDES:
@@ -44,26 +44,26 @@ def tiles_of(image_size: tuple[int, int]) -> list[Tile]:
 
 
 def _starts(size: int, side: int) -> list[int]:
-    """Return where squares begin along a side of the image."""
+    """Return where tiles begin along a side of the image."""
     count = 1 + int(np.ceil((size - side) / (_STEP * side)))
     return np.linspace(0, size - side, count).round().astype(int).tolist()
 
 
 def without_parts(newcomers: Sequence[Person], people: Sequence[Person]) -> list[Person]:
-    """Leave out newcomers who are but a foot or a hand of somebody.
+    """Leave out newcomers who are only a foot or a hand of somebody.
 
     Args:
         newcomers: Seen in one image.
-        people: All who are seen there.
+        people: All people seen in it.
 
     Returns:
-        Those who are not much smaller than somebody whose box they are in, in their order.
+        Those who are not much smaller than somebody in whose box they are, in their order.
     """
     return [new for new in newcomers if not any(_is_part(new, other) for other in people)]
 
 
 def _is_part(small: Person, large: Person) -> bool:
-    """Tell whether somebody is within another's box, and much smaller."""
+    """Return whether somebody is within another's box, and much smaller."""
     if small.next_region.size >= _PART * large.next_region.size:
         return False
     centre, low, high = small.next_region.centre, large.box_xyxy[:2], large.box_xyxy[2:]

@@ -13,21 +13,21 @@ from pandapose_ros.pose import AnchorVotes, Pose, RootSource, TrackState
 
 Array = NDArray[np.floating]
 
-# How many of the last images tell how fast a person moves, and what they must span [s].
+# From how many of the last images velocity is computed, how many are needed, and their span [s].
 _HISTORY = 10
 _LEAST_IMAGES = 3
 _LEAST_SPAN = 0.08
-# For how long somebody out of sight moves on [s]: who walks stops, turns or leaves.
+# For how long an unseen person is assumed to keep moving [s]: people stop, turn or leave.
 _LONGEST_MOTION = 1.0
-# Over which the shape of a body is averaged, by which people are told apart [s].
+# Time over which the body shape, by which people are distinguished, is averaged [s].
 _SHAPE_MEMORY = 1.0
-# For so long at most left and right are held against what the landmark net says [s].
+# How long left and right are kept at most if the landmark net says otherwise [s].
 _SIDES_MEMORY = 0.4
 # How the errors of a prediction grow [m/s]: of the root, of a joint about it.
 _ROOT_DRIFT = 0.5
 _JOINT_DRIFT = 0.8
-# Nobody's clothes look so different from image to image [CIELAB's unit], once they have been
-# seen so often; and for how long a body in others may be the same person's, as somebody passes in
+# Clothes that differ by more are somebody else's [CIELAB's unit], once they have been seen this
+# often; and how long a body in other clothes may belong to the same track, as somebody passes in
 # front [s].
 _OTHER_CLOTHES = 12.0
 _KNOWN_CLOTHES = 2
@@ -36,15 +36,15 @@ _LONGEST_DOUBT = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Sighting:
-    """Hold somebody seen in an image, not yet known as anybody.
+    """Hold a person seen in an image, not yet identified.
 
     Attributes:
         pose: Pixels are those of the ideal pinhole.
         next_region: Where to look in the next image, image pixels.
-        turned_from: The region of somebody followed, if that one was upside down in it until
-            now: the keypoints and the shape are others than before, the person is not.
-        is_exchanged: Whether left and right are held against what the landmark net says.
-        clothes: Their colours, as of `colours_of_clothes`; None: not looked at.
+        turned_from: The region of a tracked person, if they were upside down in it until now:
+            keypoints and shape differ from before, but it is the same person.
+        is_exchanged: Whether left and right differ from the landmark net's result.
+        clothes: Their colours, by `colours_of_clothes`; None: not computed.
     """
 
     pose: Pose
@@ -80,17 +80,17 @@ class Track:
         id: Number.
         last: As last seen.
         since: Time of the first image.
-        age: That the person had in the last pose told, seconds.
+        age: In the last pose returned, seconds.
         shape: [17, 3], mean of the joints in about the last second, metres.
         clothes: [2, 3], mean of the clothes' colours in that time; NaN or None: not seen yet.
         sightings: How many images these are the means of, so far.
-        sides: For how much longer left and right were seen as they are held to be than the other
-            way round, seconds, `_SIDES_MEMORY` at most.
+        sides: For how much longer left and right were seen as they are now than exchanged,
+            seconds, `_SIDES_MEMORY` at most.
         places: Where the person was in the last images.
-        has_other_lens: Whether the intrinsics of these images no longer hold: what was measured
-            by them does not compare with what is seen next.
-        before: Where the person was before the body that is followed wore other clothes; None: it
-            does not.
+        has_other_lens: Whether the intrinsics of these images no longer hold, so that what was
+            measured with them cannot be compared with what is seen next.
+        before: Where the person was before the tracked body wore other clothes; None if it wears
+            the same.
     """
 
     id: int
@@ -111,7 +111,7 @@ class Track:
         gap = self.gap(now) if self.places else 0.0
         self.sides = min(self.sides + (-gap if sighting.is_exchanged else gap), _SIDES_MEMORY)
         if sighting.turned_from is not None:
-            # What was known was wrong, and what is seen now is not quite right.
+            # What was known was wrong, and what is seen now is not accurate yet.
             self.shape, self.clothes, self.sightings, self.sides = None, None, 0, 0.0
             self.places.clear()
             sighting = replace(sighting, clothes=None)
@@ -131,7 +131,7 @@ class Track:
         self.places.append(_Place(now, centre, pose.root, pose.root_source))
 
     def _doubt(self, sighting: Sighting) -> None:
-        """Keep where the person was while somebody in other clothes is seen there."""
+        """Remember where the person was while somebody in other clothes is seen there."""
         difference = self._difference_of_clothes(sighting)
         is_unknown = not self.places or self.sightings < _KNOWN_CLOTHES
         if is_unknown or difference <= _OTHER_CLOTHES:
@@ -140,26 +140,26 @@ class Track:
             self.before = _Before(self.last, tuple(self.places))
 
     def is_somebody_else(self, sighting: Sighting, now: float) -> bool:
-        """Tell whether the body that is followed has been another one for some time by now."""
+        """Return whether the tracked body has been somebody else's for some time."""
         # Not NaN: unknown in this image.
         if self.before is None or not self._difference_of_clothes(sighting) > _OTHER_CLOTHES:
             return False
         return now - self.before.places[-1].time > _LONGEST_DOUBT
 
     def gone_back(self) -> "Track":
-        """Return what was known before the body that is followed wore other clothes."""
+        """Return the track as it was before the body wore other clothes."""
         if self.before is None:
             return self
         places = deque(self.before.places, maxlen=_HISTORY)
         return replace(self, last=self.before.last, places=places, before=None)
 
     def come_back(self) -> None:
-        """Follow the person anew from what is seen next."""
+        """Start tracking the person anew with what is seen next."""
         self.sightings, self.sides, self.before = 0, 0.0, None
         self.places.clear()
 
     def forget_clothes(self) -> None:
-        """Take the clothes that are seen next for the person's, as in another light."""
+        """Take the clothes seen next as the person's, as when the light has changed."""
         self.clothes, self.before = None, None
 
     def _difference_of_clothes(self, sighting: Sighting) -> float:
@@ -169,7 +169,7 @@ class Track:
         return difference_of_clothes(self.clothes, sighting.clothes)
 
     def knows_sides(self, now: float) -> bool:
-        """Tell whether it is known by now which side is left, whatever the landmark net says."""
+        """Return whether it is known which side is left, whatever the landmark net says."""
         return self.sides > self.gap(now)
 
     def gap(self, now: float) -> float:
@@ -183,7 +183,7 @@ class Track:
         return replace(region, centre=(float(centre[0]), float(centre[1])))
 
     def predict(self, now: float, image_size: tuple[int, int]) -> Pose:
-        """Move the person on as fast as before, the joints held."""
+        """Move the person on at the last velocity, with joints fixed relative to the pelvis."""
         gap, pose = self.gap(now), self.last.pose
         shift = self._shift("centre", now)
         root = None if pose.root is None else pose.root + self._shift("root", now)
@@ -204,7 +204,7 @@ class Track:
         )
 
     def lost(self) -> Pose:
-        """Return what is left of the person, as old as last told."""
+        """Return the pose of the person when lost, with the age last returned."""
         return lost_pose(replace(self.last.pose, age=self.age))
 
     def _shift(self, what: str, now: float) -> Array:
@@ -212,10 +212,10 @@ class Track:
         return self._velocity(what) * min(self.gap(now), _LONGEST_MOTION)
 
     def _velocity(self, what: str) -> Array:
-        """Fit a straight line to the last places; zero where there are too few, or of no use."""
+        """Fit a straight line to the last places; zero if they are too few or cannot be used."""
         places = list(self.places)
         if what == "root":
-            # From the body's size to a depth image it is a step, which is no motion.
+            # A change from body size to depth image is a step, not a motion.
             sources = [place.root_source for place in places[::-1] if place.root is not None]
             source = max(sources, key=sources.count)
             places = [place for place in places if place.root_source is source]
@@ -230,7 +230,7 @@ class Track:
 
 
 def _mean(before: Array | None, now: Array, share: float) -> Array:
-    """Move a mean towards what is seen now; what is unknown once is not forgotten."""
+    """Move a mean towards what is seen now; where that is unknown, the mean is kept."""
     if before is None:
         return now
     moved = before + share * (now - before)
@@ -238,7 +238,7 @@ def _mean(before: Array | None, now: Array, share: float) -> Array:
 
 
 def lost_pose(pose: Pose) -> Pose:
-    """Return what is left of somebody who is gone: the id, and nothing known (NaN)."""
+    """Return the pose of a lost person: the id, and all else unknown (NaN)."""
     return replace(
         pose,
         state=TrackState.LOST,

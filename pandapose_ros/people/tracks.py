@@ -1,4 +1,4 @@
-"""Who is who from image to image, and where those are who are out of sight for a moment."""
+"""Identities of people from image to image, and prediction of those briefly out of sight."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,26 +16,26 @@ from pandapose_ros.pose import Pose, TrackState
 
 Array = NDArray[np.floating]
 
-# A gap between images after which nobody is taken for the same person [s].
+# After a longer gap between images, nobody is taken for the same person [s].
 _LONGEST_GAP = 10.0
-# Share of a region's size within which two people may be taken for one.
+# Share of a region's size within which two people may be confused.
 _NEAR = 0.25
-# Share by which the intrinsics may change from image to image, as with the focus, and still be
-# taken for the same: a person's place is not known better.
+# Share by which the intrinsics may change from image to image, as with the focus, and still count
+# as the same: a person's position is not known more precisely.
 _SAME_LENS = 0.02
 # Between images without stamps, or with stamps that stand still [s].
 _FRAME = 1 / 30
-# For an image that comes after a later one, and how much later that is at most: what is stamped
-# further back is of another recording, or of the same one restarted [s].
+# Time step for an image that comes after a later one, and by how much it may be earlier: images
+# stamped further back are of another recording, or of the same one restarted [s].
 _LEAST_STEP = 0.001
 _OUT_OF_ORDER = 0.5
 
 
 class FrameClock:
-    """Tell the time of a camera's images, which goes on even if their stamps do not."""
+    """Give a camera's images times that increase even if their stamps do not."""
 
     def __init__(self) -> None:
-        # The latest stamp, and the time that was told for it.
+        # The latest stamp, and the time that was given for it.
         self._stamp: float | None = None
         self._stamp_time = 0.0
         self._time = 0.0
@@ -44,11 +44,11 @@ class FrameClock:
         """Return the time of the next image in seconds, greater than that of the last.
 
         Args:
-            stamp: Of the image, seconds; None, one that stands still, or one that is more than
-                half a second before the latest: a thirtieth of a second after the last. One that
-                is less before it is out of order, and time hardly goes on.
+            stamp: Of the image, seconds. If it is None, equal to the latest, or more than half a
+                second before it, the time is 1/30 s after that of the last image. If it is less
+                than that before it, the image is out of order, and time hardly advances.
         """
-        if stamp is None:  # the next may have one again
+        if stamp is None:  # the next image may have one again
             self._time += _FRAME
             return self._time
         step = 0.0 if self._stamp is None else stamp - self._stamp
@@ -64,8 +64,8 @@ class FrameClock:
 class Tracks:
     """Follow the people of one camera.
 
-    Who is not seen in an image is predicted for `config.prediction_time`, then lost; who is seen
-    again before that, or before `config.memory_time` is over, keeps the number.
+    People who are not seen in an image are predicted for `config.prediction_time`, then lost.
+    Those seen again before that, or within `config.memory_time`, keep their numbers.
 
     Source:
         Our choice: the paper is about single images.
@@ -75,7 +75,7 @@ class Tracks:
         """Start with nobody.
 
         Args:
-            numbers: Gives the ids, each one once.
+            numbers: Yields the ids, each only once.
         """
         self._numbers = numbers
         self._K: Array | None = None
@@ -91,7 +91,7 @@ class Tracks:
     def follow_lens(self, K: Array | None) -> bool:
         """Forget how fast and how far away people are if the intrinsics change.
 
-        As with a new calibration, or when the first comes. People keep their numbers.
+        As with a new calibration, or with the first one. People keep their numbers.
 
         Args:
             K: Intrinsics [3, 3] of the next image, pixels; None: unknown.
@@ -169,7 +169,7 @@ class Tracks:
         return sorted(poses, key=lambda pose: pose.id) + lost
 
     def _start_anew_if_due(self, now: float, image_size: tuple[int, int]) -> list[Pose]:
-        """Forget everybody after a long gap or at another image size; return who is lost."""
+        """Forget everybody after a long gap or at another image size; return those now lost."""
         lost = []
         if image_size != self._image_size or now - self._now > _LONGEST_GAP:
             lost = [track.lost() for track in self._tracks]
@@ -178,7 +178,7 @@ class Tracks:
         return lost
 
     def _associate(self, sightings: Sequence[Sighting], now: float) -> dict[Track, int]:
-        """Find which sighting is whose."""
+        """Find the sighting of each track."""
         costs = np.full((len(self._tracks), len(sightings)), np.inf)
         doubts = self._doubts(now)
         for row, track in enumerate(self._tracks):
@@ -208,7 +208,7 @@ class Tracks:
     def _without_somebody_else(
         self, pairs: Sequence[tuple[int, int]], sightings: Sequence[Sighting], now: float
     ) -> Iterator[tuple[Track, int]]:
-        """Let nobody go on with the body of somebody else, as of one who has passed in front."""
+        """Drop pairs in which the body is somebody else's, such as one who has passed in front."""
         for row, column in pairs:
             track, sighting = self._tracks[row], sightings[column]
             if sighting.turned_from is None and track.is_somebody_else(sighting, now):
@@ -216,18 +216,18 @@ class Tracks:
                 if not may_be_same(before, sighting, now):
                     self._tracks[row] = before
                     continue
-                track.forget_clothes()  # the light is another
+                track.forget_clothes()  # the light has changed
             yield track, column
 
     def _looked_at(self, track: Track, now: float) -> Region:
-        """Return the region where somebody followed is looked for."""
+        """Return the region in which a tracked person is looked for."""
         return track.region(now) if track.gap(self._now) > 0 else track.last.next_region
 
     def _doubts(self, now: float) -> list[float]:
-        """Tell for how long each track may have been on the body of somebody near who is unseen.
+        """Return for how long each track may have been on the body of an unseen person nearby.
 
-        Two who pass each other are one in the image for a moment, and the landmark net may stay
-        with the wrong one.
+        Two people who pass each other merge in the image for a moment, and the landmark net may
+        stay with the wrong one.
         """
         regions = [track.region(now) for track in self._tracks]
         return [
@@ -240,7 +240,7 @@ class Tracks:
         ]
 
     def _welcome(self, newcomers: Sequence[Sighting], now: float, longest: float) -> list[Pose]:
-        """Name people who are not followed: as before, if they were lost a short while ago."""
+        """Track newcomers: with their old ids if they were lost a short while ago."""
         self._lost_people.forget(now, longest)
         known = self._lost_people.recognise(newcomers, now)
         for track in known.values():
@@ -254,7 +254,7 @@ class Tracks:
         ]
 
     def _new(self, sighting: Sighting, now: float) -> Pose:
-        """Begin to follow somebody."""
+        """Start to track a person."""
         pose = replace(sighting.pose, id=next(self._numbers), state=TrackState.NEW)
         first = Sighting(pose, sighting.next_region, clothes=sighting.clothes)
         track = Track(pose.id, first, since=now)
@@ -263,14 +263,14 @@ class Tracks:
         return pose
 
     def _tracked(self, track: Track, sighting: Sighting, now: float) -> Pose:
-        """Go on following somebody who is seen."""
+        """Continue the track of a person who is seen."""
         track.age = now - track.since
         pose = replace(sighting.pose, id=track.id, state=TrackState.TRACKED, age=track.age)
         track.see(replace(sighting, pose=pose), now)
         return pose
 
     def _predicted(self, track: Track, now: float, longest: float) -> Pose:
-        """Say where somebody should be who is not seen; the longer ago, the less sure."""
+        """Predict a person who is not seen; the longer, the lower the scores."""
         pose, share = track.predict(now, self._image_size), 1 - track.gap(now) / longest
         track.age = now - track.since
         return replace(

@@ -12,14 +12,14 @@ _NO_MEMORY = "NVML_SUCCESS == r"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that the device has too little memory left."""
+    """Return whether an error means that the device has too little memory left."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and _NO_MEMORY in str(error)
 
 
 def is_device_fault(error: BaseException) -> bool:
-    """Tell whether an error means that the device failed, and not that an image was bad."""
+    """Return whether an error means that the device failed, and not that an image was bad."""
     if is_out_of_memory(error):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)

@@ -1,7 +1,7 @@
 """The networks as ONNX files, and where those that the estimator uses are kept.
 
-A file's name tells the weights, the sources and the versions it was made from, so a changed
-network is exported anew instead of being taken for the old one.
+A file's name contains digests of the weights and sources, and the versions, that it was made from,
+so a changed network is exported anew.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ DEPTH_OUTPUT = "depth_probabilities"  # one more, if the network lifts features
 # Traced with more than one person, as one would make some axes vanish from the trace.
 _TRACED_PEOPLE = 3
 _PACKAGE = Path(__file__).parents[1]
-# What the networks compute is told by their own files, the grid's and the skeleton's.
+# The files that determine what the networks compute.
 _SOURCES = (
     *sorted(_PACKAGE.glob("model/*.py")),
     _PACKAGE / "geometry.py",

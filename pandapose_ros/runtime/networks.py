@@ -37,7 +37,7 @@ class Networks:
 
     Attributes:
         landmark_net: Finds landmarks and features.
-        lifter: Takes the features on to 3D, unless the landmark net has done that too.
+        lifter: Lifts the features to 3D, unless the landmark net has done that already.
         runtime: torch, onnxruntime or one_pass.
         precision: fp32, fp16 or bf16.
     """
@@ -48,14 +48,14 @@ class Networks:
     precision: str = "fp32"
 
     def warm_up_sizes(self, people: int, cameras: int = 1, crops: int = 1) -> list[int]:
-        """Return the numbers of people whose first run takes long, if there may be so many.
+        """Return the batch sizes whose first run takes long, to be run in advance.
 
         Args:
-            people: That a camera may see.
-            cameras: Whose images are worked on together.
-            crops: Of each person, in which they are seen one after the other.
+            people: Maximum number per camera.
+            cameras: How many there are, whose images are processed together.
+            crops: Number of crops per person.
         """
-        # Everybody may be upside down, and is then looked at from three more sides at once.
+        # Everybody may be upside down, and is then looked at in three more orientations at once.
         most = max(3, crops - 1) * people * cameras
         return sizes_up_to(most) if self.runtime == "one_pass" else [1, 2]
 

@@ -1,7 +1,7 @@
 """Landmark net and lifter in one pass on the device: crops in, one row of results per person out.
 
-The host waits once, for the rows. Everybody who is looked at is lifted, also those who then turn
-out to be nobody, as asking the host first would take longer.
+The host waits once, for the rows. Every crop is lifted, also those that then turn out to show
+nobody, because asking the host first would take longer.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ GREATEST_ERROR = 5e-3  # on a drawing, where half precision is 1 mm off; on peop
 
 @dataclass(frozen=True)
 class LiftedLandmarks(LandmarkOutput):
-    """Hold landmarks of people who are lifted already; on the host, and without features.
+    """Hold landmarks of people who are already lifted; on the host, without features.
 
     Attributes:
         votes: Of each person.
@@ -98,7 +98,7 @@ class OnePass:
 
 
 def precision_error(one_pass: OnePass, network: PandaPose, crops: Tensor) -> float:
-    """Tell how far the joints of a pass are from those of a network on the same crops.
+    """Return how far the joints of a pass are from those of a network on the same crops.
 
     Args:
         one_pass: Of this network.

@@ -1,4 +1,4 @@
-"""What the estimator asks of networks, whichever runtime they run in."""
+"""What the estimator requires of networks, whichever runtime they run in."""
 
 from typing import Protocol
 
@@ -14,7 +14,7 @@ class LandmarkNet(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the crops have to be."""
+        """The device on which the crops have to be."""
         ...
 
     def __call__(self, crops: Tensor) -> LandmarkOutput:

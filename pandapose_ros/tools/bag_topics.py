@@ -97,7 +97,7 @@ class RecordedTopics:
         return dict(zip(images, topics, strict=True))
 
     def is_compressed(self, topic: str) -> bool:
-        """Tell whether there are compressed images on a topic."""
+        """Return whether there are compressed images on a topic."""
         return any(c.topic == topic and c.msgtype == _COMPRESSED_TYPE for c in self._connections)
 
 

@@ -43,7 +43,7 @@ def quarter_anchors(config: ModelConfig) -> ModelConfig:
 
 
 def is_quarter(small: ModelConfig, large: ModelConfig) -> bool:
-    """Tell whether a configuration is that of another one with a quarter of its anchors."""
+    """Return whether a configuration is that of another one with a quarter of its anchors."""
     try:
         return small == quarter_anchors(large)
     except ValueError:  # the other one's anchors cannot be divided
