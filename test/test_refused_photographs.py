@@ -113,3 +113,16 @@ def test_a_sample_without_a_keypoint_to_lift_is_named(scored, tmp_path, labels, 
     assert main.main([*scored, "--images", str(tmp_path)]) == 1
     told = capsys.readouterr().err
     assert "h36m_train.pkl, sample 2: the given keypoints lack ['head'], which are to be" in told
+
+
+@pytest.mark.parametrize(("subjects", "told"), [((1, 5, 8, 6), ""), ((9, 1, 11, 1), "S11, S9")])
+def test_training_on_those_who_are_scored_is_warned_of(
+    data, tmp_path, labels, capsys, subjects, told
+):
+    for sample, subject in zip(labels, subjects, strict=True):
+        sample["subject"] = subject
+    write_human36m(tmp_path, labels)
+    assert train(data, tmp_path / "run", steps=1) == 0
+    warned = f"human36m h36m_train.pkl shows {told}, on whom results are scored"
+    text = capsys.readouterr().err
+    assert (warned in text) == ("are scored" in text) == bool(told)

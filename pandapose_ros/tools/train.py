@@ -234,7 +234,7 @@ def _told(
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return what weights tell of their training, and what there is to warn of."""
     if backbone := source.about["backbone_sha256"]:
-        return {HRNET_KEY: str(backbone)}, ()
+        return {HRNET_KEY: str(backbone)}, source.warnings
     motion, held_out = str(source.about["motion"]), recipe.train.held_out_share
     return unseen_motion(recipe.data, held_out, motion, before)
 

@@ -51,6 +51,7 @@ class BatchSource:
             they are seen; not where they are.
         held_out: Skeletons of clips held apart to score on; None if there are none, or if no step
             is done without images.
+        warnings: One line for each reason why scores on photographs will look too good.
 
     Raises:
         ValueError: If there is nothing to train on, too little for a batch, or kept features are
@@ -67,12 +68,14 @@ class BatchSource:
     ) -> None:
         self._steps = config.steps
         self.held_out: SkeletonSampler | None = None
+        self.warnings: tuple[str, ...] = ()
         if model.backbone == "blazepose":
             _check_crops(model)
             self._draw, self.held_out, samples = _with_blazepose(data, config, features, share)
         else:
             photographs = open_photographs(data, config, model, share)
             self._draw, samples = photographs.batch, len(photographs)
+            self.warnings = photographs.warnings
         self.about = data_identity(data) | {"samples": samples}
         self._ahead = ThreadPoolExecutor(1)
         self._next: tuple[int, Future[Batch]] | None = None

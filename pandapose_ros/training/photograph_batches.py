@@ -23,6 +23,9 @@ from pandapose_ros.training.loop import Batch
 
 Image = NDArray[np.uint8]
 
+# Whom results are scored on: of Human3.6M, and of MPI-INF-3DHP's test set.
+_TEST_PEOPLE = {"S9", "S11", *(f"TS{number}" for number in range(1, 7))}
+
 
 class PhotographBatches:
     """Give this process' part of the batches that a network on HRNet is trained on.
@@ -35,6 +38,9 @@ class PhotographBatches:
         config: Sizes of batches, precision, seed.
         share: Which part is this process'.
         readers: Threads that read and crop.
+
+    Attributes:
+        warnings: One line for each data set that shows people of its own test.
 
     Raises:
         ValueError: If there are fewer samples than in a batch, or the processes cannot share it.
@@ -54,6 +60,7 @@ class PhotographBatches:
         readers: int,
     ) -> None:
         counts = [len(dataset) for dataset in datasets]
+        self.warnings = tuple(text for dataset in datasets if (text := _shows_test(dataset)))
         self._take = one_after_another(counts, [dataset.at for dataset in datasets])
         self._count = sum(counts)
         check_enough(self._count, config.image_batch)
@@ -101,6 +108,14 @@ class PhotographBatches:
         # Not inference mode: its tensors cannot be kept for the lifter's gradients.
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, casts):
             return self._backbone(pixels).features
+
+
+def _shows_test(dataset: Dataset) -> str:
+    """Return a warning if a data set shows people whom results are scored on; else nothing."""
+    people = ", ".join(sorted(_TEST_PEOPLE.intersection(dataset.subjects)))
+    if not people:
+        return ""
+    return f"{dataset.name} shows {people}, on whom results are scored: they will be too good"
 
 
 def open_photographs(
