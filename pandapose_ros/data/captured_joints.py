@@ -59,7 +59,7 @@ def make_clip(
 def guess_metres_per_unit(
     positions: Mapping[str, Array], tables: Sequence[JointTable], place: str
 ) -> float:
-    """Tell a clip's unit by how long the legs are.
+    """Guess a clip's unit from the length of the legs.
 
     Args:
         positions: [T, 3] of every joint of the source by name, in its unit, y up.

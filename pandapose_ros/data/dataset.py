@@ -1,7 +1,7 @@
-"""One face for all data sets with true joints, the paper's three and rendered people.
+"""One interface to all data sets with true joints, the paper's three and rendered people.
 
-A sample is an image of one person with what is known of it. Images are read when they are asked
-for, one after the other.
+A sample is an image of one person with what is known of it. Images are read on demand, one after
+the other.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -46,15 +46,15 @@ class Sample:
 
     Attributes:
         image: RGB uint8 [H, W, 3], or its file; None without images.
-        joints: [17, 3], camera frame, metres; NaN for joints that the data set does not have.
-        true_keypoints: [17, 2], pixels of the image as it is; NaN likewise.
+        joints: [17, 3], camera frame, metres; NaN for joints that the data set lacks.
+        true_keypoints: [17, 2], pixels of the original image; NaN likewise.
         K: [3, 3], pixels; None where it is unknown.
         distortion: Of the lens, no fisheye; None for an ideal one.
-        keypoints: [17, 2], detected, as the data set has them, pixels of the image as it is, NaN
-            for what was not found; None if it has none.
-        crop_from_image: [2, 3], to the 192 x 256 crop that the paper's networks look at; None
-            where the data set does not tell.
-        size: (width, height) of the image, pixels, to within a few; None where it is not told.
+        keypoints: [17, 2], detections of the data set, pixels of the original image, NaN for what
+            was not found; None if it has none.
+        crop_from_image: [2, 3], to the 192 x 256 crop of the paper's networks; None if the data
+            set does not define it.
+        size: (width, height) of the image, pixels, to within a few; None if unknown.
     """
 
     image: Image | Path | None
@@ -72,7 +72,7 @@ class Dataset:
     """Hold N samples in their order.
 
     Attributes:
-        name: With what was read; a saved challenging subset is for one name.
+        name: Includes the files read; a saved challenging subset belongs to one name.
         actions: N names of what the person does.
         subjects: N names of persons.
         read: Returns the samples, one after the other.

@@ -1,10 +1,10 @@
-"""What files hold, told in a line that is the same on another machine."""
+"""Identity of files by their content, in a line that is the same on another machine."""
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-# Up to here all is read, in a fraction of a second; labels and images can be many gigabytes.
+# Up to this size all is read, in a fraction of a second; images can be many gigabytes.
 _READ_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
 
@@ -24,15 +24,15 @@ def file_sha256(*paths: Path) -> str:
 
 
 def identity(files: Sequence[Path], root: Path) -> str:
-    """Tell which files these are, wherever they are.
+    """Identify files, wherever they are.
 
     Args:
         files: In any order.
         root: A file, or a folder that they are below; of their names only what is below it counts.
 
     Returns:
-        Their number, bytes and digest: of what is in them, if that is no more than 64 MiB in all;
-        of names and sizes alone else, as reading would take too long. "none" if there are none.
+        Their number, bytes and a digest: of their content if that is at most 64 MiB in all, else
+        of names and sizes only, as reading would take too long. "none" if there are none.
 
     Raises:
         FileNotFoundError: If one is missing.

@@ -26,7 +26,7 @@ from pandapose_ros.whole_files import write_shared
 Array = NDArray[np.floating]
 
 _PRESENCE = 0.5  # below, the tracker would drop the person
-_SOMEBODY_ELSE = 0.1  # of the crop's side; who is seen so far off, by the median, is another
+_SOMEBODY_ELSE = 0.1  # of the crop's side: a person further off, by the median, is another
 # Share of regions that hold the hands. BlazePose's do half of the time; a fine-tuned net is taught
 # that they always do (`landmark_crops`), and follows people by nearly such.
 _WITH_HANDS, _WITH_HANDS_TUNED = 0.5, 0.9
@@ -155,8 +155,8 @@ def make_image_samples(
 ) -> ImageSamples:
     """Look at rendered people through the landmark net.
 
-    Some images are mirrored first. The regions are those of the true joints, jittered; who is not
-    recognised there is left out.
+    Some images are mirrored first. The regions are those of the true joints, jittered; people
+    not recognised there are left out.
 
     Args:
         images: Rendered people.

@@ -1,4 +1,4 @@
-"""Make true keypoints look like a detector's."""
+"""Add a detector's errors to true keypoints."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Places in pictures without people, those first where somebody is seen all the same."""
+"""Places in pictures without people, above all those where somebody is detected nevertheless."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,7 +38,7 @@ class Picture(NamedTuple):
 
     Attributes:
         image: [H, W, 3], RGB.
-        places: Where somebody is seen who is not there.
+        places: Where somebody is detected although nobody is there.
     """
 
     image: Image
@@ -84,7 +84,7 @@ def read_pictures(folder: Path) -> list[Picture]:
 def with_places(
     pictures: Sequence[Picture], detector: PersonDetector, landmark_net: LandmarkNet
 ) -> list[Picture]:
-    """Find the places in pictures where somebody is seen: where a net has most to learn.
+    """Find the places in pictures where somebody is detected: where a net has most to learn.
 
     Args:
         pictures: Without people.

@@ -1,4 +1,4 @@
-"""Arrays of npz files; what is wrong with a file is told with its name."""
+"""Arrays of npz files; errors name the file."""
 
 import zlib
 from collections.abc import Sequence
@@ -20,11 +20,10 @@ def read_npz(path: Path, names: Sequence[str] | None = None) -> dict[str, NDArra
         names: Of those wanted; None: all.
 
     Returns:
-        By name, sorted, those wanted that the file has.
+        Those wanted that the file has, by name, sorted.
 
     Raises:
-        ValueError: If it is no npz file, was cut off, or one of them holds other things than
-            numbers and texts.
+        ValueError: If it is not an npz file, was cut off, or holds anything but numbers and texts.
     """
     try:
         with np.load(path, allow_pickle=False) as file:

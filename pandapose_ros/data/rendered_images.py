@@ -21,7 +21,7 @@ from pandapose_ros.skeleton import H36M_17, mirror_joints
 
 Array = NDArray[np.floating]
 
-# Beside the files: how `pandapose synthesize` was told to render.
+# Beside the files: the options of `pandapose synthesize`.
 OPTIONS_FILE = "options.json"
 _NUMBER = re.compile(r"[\W_]*\d+$")
 _FIELDS = ("jpeg", "offsets", "joints", "K")
@@ -44,12 +44,12 @@ class RenderedImage:
 
 @dataclass(frozen=True)
 class ChunkNames:
-    """Hold what a file of rendered images tells of its N images.
+    """Hold the names of the N images in a file of rendered images.
 
     Attributes:
-        actions: N names of the families that the poses are of; in files without, of the kinds of
-            motion that they were made from.
-        bodies: N numbers of the bodies; "" where not told.
+        actions: N names of the families of poses; in files without these, of the kinds of motion
+            that the poses were made from.
+        bodies: N numbers of the bodies; "" if unknown.
     """
 
     actions: tuple[str, ...]
@@ -88,10 +88,10 @@ def most_people(folder: Path) -> int:
 
 
 def read_options(folder: Path) -> dict[str, Any]:
-    """Return how `pandapose synthesize` was told to render a folder; empty if it is not told.
+    """Return the options of `pandapose synthesize` for a folder; empty if they are not stored.
 
     Raises:
-        ValueError: If the file that tells it is broken.
+        ValueError: If the file with them is broken.
     """
     path = folder / OPTIONS_FILE
     if not path.is_file():
@@ -134,7 +134,7 @@ def read_chunk(path: Path) -> Iterator[RenderedImage]:
 
 
 def read_names(path: Path) -> ChunkNames:
-    """Read whom a file of rendered images shows, without its images.
+    """Read the names in a file of rendered images, without its images.
 
     Raises:
         ValueError: If the file is none of `pandapose synthesize`.

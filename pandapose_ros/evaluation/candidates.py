@@ -1,4 +1,4 @@
-"""The networks that are compared: loaded as their files say; lifting with mirror and noise."""
+"""The networks that are compared: loaded by their files; lifting with mirror and noise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Candidate:
 
 
 class Estimates:
-    """Collect what one network makes of a data set, view after view.
+    """Collect the results of one network on a data set, view after view.
 
     Args:
         net: In evaluation mode.

@@ -26,7 +26,7 @@ Record = dict[str, object]
 
 BLAZEPOSE = "blazepose_world"
 _JOINTS = 17
-# Of the configuration; what the ablations change.
+# Fields of the configuration that the ablations change.
 _TOLD_OPTIONS = (
     "backbone",
     "anchors",
@@ -41,7 +41,7 @@ _TOLD_OPTIONS = (
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Hold what came of a data set, for the people found in it.
+    """Hold the results on a data set, for the people found in it.
 
     Attributes:
         dataset: What was read.
@@ -74,7 +74,7 @@ class Comparison:
         )
 
     def challenging(self, subset: ChallengingSubset) -> NDArray[np.bool_]:
-        """Tell which of the found people [F] are in a subset."""
+        """Return which of the found people [F] are in a subset."""
         return subset.mask()[self.indices]
 
 
@@ -142,7 +142,7 @@ def summarise(
     """Return the comparison as plain numbers.
 
     Args:
-        comparison: At least its numbers of images and people found are told.
+        comparison: If nobody was found, only its numbers of images and people are returned.
         candidates: The networks, in the comparison's order.
         subset: Which samples are challenging.
 
@@ -183,7 +183,7 @@ def summarise(
 def _result(
     comparison: Comparison, candidate: Candidate, estimates: Estimates, subset: ChallengingSubset
 ) -> Record:
-    """Return what is told of one network."""
+    """Return the entry of one network."""
     config = candidate.net.config
     return {
         "name": candidate.name,

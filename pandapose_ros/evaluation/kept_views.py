@@ -1,4 +1,4 @@
-"""Views on disk: what detector and backbone make of a data set is the same for every lifter."""
+"""Views on disk: the results of detector and backbone are the same for every lifter."""
 
 import hashlib
 import json

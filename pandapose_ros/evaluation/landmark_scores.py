@@ -1,4 +1,4 @@
-"""How far a landmark net's own 2D and 3D are from the truth, before anything is lifted."""
+"""Errors of a landmark net's own 2D and 3D, before anything is lifted."""
 
 from collections.abc import Iterable
 
@@ -42,7 +42,7 @@ def score_landmarks(net: BlazePose, batches: Iterable[LandmarkCrops]) -> dict[st
 
 
 def share_of_wrong_turns(net: BlazePose, batches: Iterable[LandmarkCrops]) -> float:
-    """Tell how often a landmark net takes people in crops to be turned as they are not.
+    """Return how often a landmark net estimates a wrong rotation of people in crops.
 
     Args:
         net: Any device.

@@ -159,7 +159,7 @@ SPEED_TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[list[str]]]] = {
 
 
 def _people(case: Mapping[str, Any]) -> str:
-    """Tell how many people were shown, and how many were seen if not all of them were."""
+    """Return how many people were shown, and how many were seen if not all of them were."""
     shown = str(case["people_shown"])
     seen = f"{case['people']:.1f}"
     return shown if float(seen) == case["people_shown"] else f"{shown} ({seen} seen)"

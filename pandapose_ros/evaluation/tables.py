@@ -245,7 +245,7 @@ def _has_bins(kind: str, result: Report) -> bool:
 
 
 def _prior(result: Report) -> str:
-    """Tell of direct regression that the 2D pose does not place its queries, where that is so."""
+    """Return a remark for direct regression whose queries the 2D pose does not place."""
     config = result["config"]
     is_learned = config.get("joint_places") == "learned" and config.get("anchors") == "none"
     return ", without 2D prior" if is_learned else ""

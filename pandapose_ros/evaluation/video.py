@@ -1,4 +1,4 @@
-"""Figures for videos without true joints: what can be wrong without knowing what is right."""
+"""Figures for videos without true joints: errors that show without ground truth."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ Record = dict[str, object]
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """Hold what was seen of the person who is in the most frames of a video.
+    """Hold the results for the person who is in the most frames of a video.
 
     Attributes:
         frames: How many the video has.

@@ -1,6 +1,6 @@
-"""What networks are shown of a data set: people as they are found, cropped, through the backbone.
+"""The lifters' input from a data set: people as they are found, cropped, through the backbone.
 
-Views do not depend on the lifter, so that several are compared on the very same ones.
+Views do not depend on the lifter, so that several lifters are compared on the same ones.
 """
 
 from collections.abc import Iterator
@@ -95,8 +95,8 @@ class Viewer:
         tracker: Finds people; with the default backbone always, else for detected keypoints.
         source: Where the 2D pose comes from.
         mirrored: Whether mirrored crops are looked at too.
-        before: Finds people with BlazePose as it is without fine-tuning, to compare with. Who is
-            not found by both is left out.
+        before: Finds people with BlazePose without fine-tuning, to compare with. People not found
+            by both are left out.
 
     Source:
         Our choice: BlazePose's crops are those that the estimator makes, of people that it finds

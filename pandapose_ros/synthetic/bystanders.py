@@ -66,7 +66,7 @@ def random_bystanders(
 def step_aside(
     posed: Posed, crowd: Crowd, image: Tensor, camera: Camera, rng: np.random.Generator
 ) -> Posed:
-    """Move the bystanders away from whom the images are of.
+    """Move the bystanders away from the people that the images are of.
 
     Args:
         posed: B people that images are of, then the bystanders, all in one place.

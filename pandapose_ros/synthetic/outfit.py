@@ -108,7 +108,7 @@ def split_wardrobe(wardrobe: Wardrobe, rng: np.random.Generator) -> tuple[Wardro
 
 
 def bodies_held_out(count: int, tests: int) -> NDArray[np.bool_]:
-    """Tell which of the bodies of `random_bodies` are for testing: the last ones.
+    """Return which of the bodies of `random_bodies` are for testing: the last ones.
 
     Args:
         count: All bodies.
@@ -264,7 +264,7 @@ def _rise(rig: Rig, vertices: Array, bone_heads: Array, bones: Indices) -> Array
 
 
 def _skin_parts(rig: Rig, base: BaseBodies, b: int) -> NDArray[np.uint8]:
-    """Tell eyes, irises, lips and brows from skin, by where they lie on the face."""
+    """Separate eyes, irises, lips and brows from skin, by their positions on the face."""
     vertices, heads = base.vertices[b], base.bone_heads[b]
     parts = np.full(len(vertices), Part.SKIN, np.uint8)
     left, right = heads[rig.index("eye.L")], heads[rig.index("eye.R")]

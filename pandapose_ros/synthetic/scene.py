@@ -54,7 +54,7 @@ def render_samples(
         targets: [B, 17, 3], metres, z up, on the device that shall render.
         size: (width, height) of the images in pixels.
         rng: Drives every choice.
-        bystanders: Others in some of the images, whom the samples do not tell of.
+        bystanders: Other people in some of the images, who are not part of the samples.
         prints: Pictures to show behind, on and in front of people; None: none anywhere.
     """
     count, device = len(bodies), targets.device

@@ -1,4 +1,4 @@
-"""What `pandapose evaluate` is told, and how that is written down."""
+"""The options of `pandapose evaluate`, and the command that reproduces a result."""
 
 import argparse
 import math

@@ -90,7 +90,7 @@ def mean_rate(times: Sequence[float]) -> float:
 
 
 def unread_part(path: Path, times: Sequence[float]) -> str:
-    """Tell how much of a video could not be read, as of a download that was cut off; else nothing.
+    """Return how much of a video could not be read, as of an incomplete download; empty if none.
 
     Args:
         path: Of the video.

@@ -159,7 +159,7 @@ def _opened(file: Path | None, start: Path | None) -> tuple[BlazePose, BlazePose
 
 
 def _identities(images: Path, pictures: Path | None) -> dict[str, str]:
-    """Tell which images and pictures are trained on, wherever they are."""
+    """Identify the images and pictures that are trained on, wherever they are."""
     others = picture_files(pictures) if pictures else []
     return {
         "images": identity(chunk_files(images), images),

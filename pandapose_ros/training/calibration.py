@@ -18,13 +18,13 @@ from pandapose_ros.uncertainty import ErrorSamples
 def collect_errors(
     net: PandaPose, tracker: PeopleTracker, images: Iterable[RenderedImage]
 ) -> ErrorSamples:
-    """Find, lift and place whom each image is of.
+    """Find, lift and place the person of each image.
 
     Args:
         net: In evaluation mode.
-        tracker: Each image stands by itself. If it looks for several people, others than whom an
-            image is of may be there, and are not taken for them.
-        images: Where nobody is found, nothing is learnt.
+        tracker: Each image is processed by itself. If it looks for several people, others may be
+            in the image, and are not taken for the person it is of.
+        images: Those in which nobody is found are skipped.
 
     Raises:
         ValueError: If nobody is found in any image.

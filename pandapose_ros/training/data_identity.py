@@ -1,4 +1,4 @@
-"""What a training is done on, told in its state: a run is resumed with the same data only."""
+"""Identity of a training's data, kept in its state: a run is resumed only with the same data."""
 
 from pathlib import Path
 
@@ -10,19 +10,19 @@ from pandapose_ros.data.rendered_images import chunk_files
 
 
 def has_images(data: TrainDataConfig) -> bool:
-    """Say whether there are images to look at."""
+    """Return whether there are images to look at."""
     return bool(data.images or data.human36m or data.mpi_inf_3dhp)
 
 
 def data_identity(data: TrainDataConfig) -> dict[str, bool | str]:
-    """Tell what data are named, by what is in them and not by their paths.
+    """Identify the data by their content, not by their paths.
 
     Args:
-        data: What it names is there.
+        data: Names files that exist.
 
     Returns:
-        By name, as `Trainer` takes it. What images the features are of is left out if features
-        alone are named, which do not tell it.
+        By name, as `Trainer` takes it. If only features are named, the images that they were made
+        from are unknown, and left out.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -47,7 +47,7 @@ def data_identity(data: TrainDataConfig) -> dict[str, bool | str]:
 
 
 def _of(path: str, files: list[Path] | None = None) -> str:
-    """Tell which files a path stands for; without a list, the one that it names."""
+    """Identify the files that a path stands for; without a list, the one that it names."""
     if files is None:
         files = [Path(path)] if path else []
     return identity(files, Path(path))

@@ -1,8 +1,8 @@
-"""What the landmark net is fine-tuned for, on people whose joints are known.
+"""The losses by which the landmark net is fine-tuned, on people whose joints are known.
 
-What is known of a rendered person (17 joints in 2D and 3D, where the region is, whether anybody is
-there) is learnt from the truth. The rest (fingers, toes, face, visibilities) is kept as the net
-had it before, moved along with the joint that it hangs on.
+What is known of a rendered person (17 joints in 2D and 3D, the region, whether anybody is there)
+is learnt from the ground truth. The rest (fingers, toes, face, visibilities) is kept as in the
+original net, moved along with the joint that it belongs to.
 """
 
 from typing import NamedTuple
@@ -64,7 +64,7 @@ class LandmarkLosses(NamedTuple):
 
 
 class FeatureProbes(nn.Module):
-    """Read keypoints and depths off the feature maps, so that these come to tell them.
+    """Read keypoints and depths from the feature maps, so that these learn to contain them.
 
     Only for training: the lifter reads the maps, which the net's own landmarks do not depend on.
     """
@@ -78,7 +78,7 @@ class FeatureProbes(nn.Module):
         self.depth = nn.Conv2d(FEATURE_CHANNELS, joints, 1)
 
     def forward(self, features: list[Tensor], batch: LandmarkCrops) -> Tensor:
-        """Return the loss of what the maps tell of a batch."""
+        """Return the loss of keypoints and depths read from the maps of a batch."""
         grid = pixel_to_grid(batch.keypoints, CROP_SIZE, CROP_SIZE)
         inside = (grid.abs() < 1).all(dim=-1) & (_asked(batch) > 0)[:, None]
         if not inside.any():
@@ -106,16 +106,16 @@ def landmark_loss(
     *,
     is_refined: bool = False,
 ) -> LandmarkLosses:
-    """Compare what the net says with the truth, and the rest with what it said before.
+    """Compare the net with the truth, and where there is none, with the original net.
 
     Args:
         seen: Of the net in training.
-        before: Of the net as it was, on each fourth of the same crops.
-        batch: The crops' truth. Of a misplaced one only the turn counts: whom the region is round
-            is not to be seen there, if two people are near each other.
-        teacher_weight: Of the rest.
-        is_refined: Whether the net refines keypoints. All of them are learnt then, each for
-            itself, and beside them the sums of landmarks that they are refined from.
+        before: Of the original net, on every fourth of the same crops.
+        batch: The crops' truth. Of a misplaced crop only the rotation counts: if two people are
+            near each other, it does not show which one it is of.
+        teacher_weight: Of the comparison with the original net.
+        is_refined: Whether the net refines keypoints. Then each of them is learnt by itself, and
+            so are the sums of landmarks that they are refined from.
     """
     person, asked = batch.shows_person, _asked(batch)
     matrix = torch.tensor(H36M_17_FROM_BLAZEPOSE, device=person.device)
@@ -167,7 +167,7 @@ def _kept_px(seen: LandmarkOutput, before: LandmarkOutput, batch: LandmarkCrops)
     true = batch.keypoints[::KEPT_EVERY]
     moved = (true - matrix @ old)[:, list(BLAZEPOSE_TO_H36M_17)]
     off = (seen.landmarks_px[::KEPT_EVERY, body] - (old + moved)).norm(dim=-1)
-    near = moved.norm(dim=-1) < 0.1 * CROP_SIZE  # who was quite wrong teaches nothing
+    near = moved.norm(dim=-1) < 0.1 * CROP_SIZE  # where the net was far off, nothing is learnt
     return _mean(off, near.float() * _asked(batch)[::KEPT_EVERY, None])
 
 
@@ -180,7 +180,7 @@ def _turn_loss(seen: LandmarkOutput, batch: LandmarkCrops) -> Tensor:
 
 
 def _asked(batch: LandmarkCrops) -> Tensor:
-    """Tell of which crops the landmarks are asked for [B], 1 or 0."""
+    """Return for which crops landmarks are learnt [B], 1 or 0."""
     return batch.shows_person * batch.is_placed
 
 

@@ -45,11 +45,11 @@ class LandmarkTrainer:
 
     Args:
         net: To start from; a copy is trained.
-        before: As MediaPipe gives it, to keep to where the truth is not known.
+        before: MediaPipe's original net, whose outputs are kept where there is no ground truth.
         config: Schedule and optimiser.
         draw: Gives the batch of a step; the same number, the same batch.
         device: Where to compute.
-        data: What is told of the images; a run is resumed with the same only.
+        data: Identity of the images; a run is resumed only with the same.
 
     Attributes:
         net: What is trained.

@@ -1,4 +1,4 @@
-"""What a training tells of itself: numbers for the bar, scores over time, TensorBoard scalars."""
+"""What a training reports: numbers for the bar, scores over time, TensorBoard scalars."""
 
 import json
 import time

@@ -88,7 +88,7 @@ class Trainer:
             number, the same batch.
         loss: What is minimised.
         share: Which process this is of how many, and its device; None: alone, on the CPU.
-        data: What is told of the samples; a run is resumed with the same only.
+        data: Identity of the samples; a run is resumed only with the same.
 
     Attributes:
         step: Steps done so far.
@@ -242,10 +242,10 @@ def _optimizer(net: PandaPose, config: TrainConfig) -> torch.optim.Optimizer:
 
 
 def silence_image_branches(net: PandaPose) -> None:
-    """Let the branches that look at the image add nothing until they have learnt to.
+    """Let the branches that read the image add nothing at first.
 
     Args:
-        net: A fresh network, changed in place: the attentions to depth and features answer zero.
+        net: A fresh network, changed in place: the attentions to depth and features give zero.
 
     Source:
         Our choice: weights trained without images then serve with images, and training with

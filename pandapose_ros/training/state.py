@@ -1,4 +1,4 @@
-"""The state of a training on disk, in safetensors; what it is of is told in the metadata."""
+"""The state of a training on disk, in safetensors; the metadata hold its configuration."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from pandapose_ros.whole_files import replace_file
 
 STATE_FILE = "state.safetensors"
 _STEP = "step"
-# How many processes share a batch, as `share_of` tells it.
+# How many processes share a batch, as `share_of` returns it.
 _SHARE, _PROCESSES = "share", "processes"
-# What states of older versions do not tell, or not all of it.
+# What states of older versions lack, at least in part.
 _LATER = {"data", _SHARE}
 
 
 def share_of(processes: int) -> dict[str, dict[str, int]]:
-    """Return what a state tells of the processes that share each batch; part of its `about`."""
+    """Return a state's entry about the processes that share each batch; part of `about`."""
     return {_SHARE: {_PROCESSES: processes}}
 
 
@@ -34,7 +34,7 @@ def write_state(
         folder: Exists; the state in it is replaced.
         step: Steps done.
         tensors: All that changes from step to step.
-        about: By name, the configurations that the training is of.
+        about: By name, the configurations of the training.
     """
     metadata = {name: json.dumps(values) for name, values in about.items()} | {_STEP: str(step)}
     content = save({key: value.contiguous() for key, value in tensors.items()}, metadata)
@@ -48,14 +48,14 @@ def read_state(
 
     Args:
         folder: Holds the state.
-        about: The configurations that the state must be of; of the data only what both tell.
+        about: The configurations that the state must have; of the data, only entries in both.
 
     Returns:
         Steps done, and the tensors.
 
     Raises:
         FileNotFoundError: If there is no state.
-        ValueError: If it is none, or of another training; the message names the keys.
+        ValueError: If it is not a state, or of another training; the message names the keys.
     """
     require_started(folder)
     path = folder / STATE_FILE

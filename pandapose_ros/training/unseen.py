@@ -1,4 +1,4 @@
-"""Which motion a training holds out, after what it starts from and what its images show."""
+"""Which motion a training really holds out, given its starting weights and its images."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,11 +13,11 @@ _BETWEEN = "; "  # of motion files in the metadata
 
 
 class Unseen(NamedTuple):
-    """Tell what nothing in the weights has seen.
+    """Hold which motion the weights have not seen.
 
     Attributes:
         metadata: For the weights: share of the clips, and identities of all motion trained on.
-        warnings: One line for each reason why scores on the clips held out look too good.
+        warnings: One line for each reason why scores on the held-out clips are too good.
     """
 
     metadata: dict[str, str]
@@ -25,9 +25,9 @@ class Unseen(NamedTuple):
 
 
 def unseen_motion(data: TrainDataConfig, share: float, motion: str, before: Path | None) -> Unseen:
-    """Find out what is held out in truth.
+    """Find out which motion is really held out.
 
-    The last clips of each kind are held out, so that of two shares the lesser is in both.
+    The last clips of each kind are held out, so the smaller of two shares is part of the other.
 
     Args:
         data: What is trained on.
