@@ -1,4 +1,5 @@
 import copy
+import itertools
 import sys
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ from pandapose_ros.node.estimate import Estimate, Placed
 from pandapose_ros.node.intrinsics import camera_info_from_field_of_view
 from pandapose_ros.node.transforms import TreeTransforms
 from pandapose_ros.node.world import SharedWorld, World
+from pandapose_ros.pose import TrackState
 
 pytestmark = pytest.mark.usefixtures("opened_once")
 SUCCESS = TransitionCallbackReturn.SUCCESS
@@ -97,19 +99,20 @@ def somebody():
     return sighting(walk["joints"][0], walk["K"]).pose
 
 
-def placed(*poses):
-    return Placed(poses, Header(stamp=Time(sec=1), frame_id="lens"), IDENTITY)
+def placed(*poses, second=1):
+    return Placed(poses, Header(stamp=Time(sec=second), frame_id="lens"), IDENTITY)
 
 
 def test_frames_of_people_are_sent_until_it_is_closed(graph, somebody, log):
     node = graph.add(Node("world", context=graph.context))
     config = WorldConfig(publish_tf=True)
     world, sent = World(node, config, SharedWorld(node, config)), []
-    blank = np.zeros((9, 9, 3), np.uint8)
+    blank, seconds = np.zeros((9, 9, 3), np.uint8), itertools.count(1)
 
     def publish(*poses):
         estimate = Estimate(poses, Header(frame_id="lens"), blank, is_tracked=True, since=0.0)
-        world.publish(placed(*poses), estimate, lambda _, message: sent.append(message))
+        people = placed(*poses, second=next(seconds))
+        world.publish(people, estimate, lambda _, message: sent.append(message))
         return len(sent)
 
     assert publish(somebody) == 0
@@ -138,12 +141,24 @@ def test_no_frames_are_sent_of_images_without_a_stamp_or_a_frame(graph, somebody
     assert [message.transforms[0].header for message in sent] == [good]
 
 
+def test_frames_are_sent_once_for_a_stamp(graph, somebody):
+    """As of a camera that sends an image twice, or of a simulation that stands still."""
+    node = graph.add(Node("world", context=graph.context))
+    frames, sent = BodyFrames(node), []
+    one, another = (replace(somebody, id=n, state=TrackState.TRACKED) for n in (1, 2))
+    both = [one, another]
+    for second, people in ((1, [one]), (1, both), (1, both), (2, [another])):
+        frames.publish(placed(*people, second=second), lambda _, message: sent.append(message))
+    told = [[(t.header.stamp.sec, t.child_frame_id) for t in m.transforms] for m in sent]
+    assert told == [[(1, "body_person_1")], [(1, "body_person_2")], [(2, "body_person_2")]]
+
+
 def test_a_body_frame_faces_as_before_where_the_joints_do_not_tell(graph, somebody):
     node = graph.add(Node("world", context=graph.context))
     frames, sent = BodyFrames(node), []
-    for joints in (somebody.joints, np.zeros((17, 3))):
-        pose = replace(somebody, joints=joints)
-        frames.publish(placed(pose), lambda _, message: sent.append(message))
+    for second, joints in enumerate((somebody.joints, np.zeros((17, 3))), start=1):
+        people = placed(replace(somebody, joints=joints), second=second)
+        frames.publish(people, lambda _, message: sent.append(message))
     seen, held = (message.transforms[0].transform for message in sent)
     assert held.rotation == seen.rotation
 

@@ -34,6 +34,7 @@ class BodyFrames:
         self._message = TFMessage
         self._node = node
         self._rotations = BodyRotations()
+        self._last_ns, self._sent = 0, set[str]()  # stamp of the last frames, and their names
         # No lifecycle publisher is needed: `publish` is not called while the node is inactive.
         self._publisher = node.create_publisher(TFMessage, "/tf", QoSProfile(depth=_QUEUE))
 
@@ -41,21 +42,27 @@ class BodyFrames:
         """Publish a frame for each person with a root, as children of the people's frame.
 
         Args:
-            placed: People; may be empty. Nothing is sent of images without a stamp or a frame.
+            placed: People; may be empty. Nothing is sent of images without a stamp or a frame, nor
+                of somebody again for the same stamp.
             send: Called with the publisher and its message.
         """
-        transforms = []
+        transforms, stamp_ns = [], nanoseconds(placed.header.stamp)
+        if stamp_ns != self._last_ns:
+            self._last_ns, self._sent = stamp_ns, set()
         for pose, rotation in self._rotations.update(placed.poses):
             x, y, z = np.asarray(pose.root, np.float64).tolist()
             frame = f"body_{person_name(pose)}"
+            if frame in self._sent:
+                continue
             stamped = TransformStamped(header=placed.header, child_frame_id=frame)
             stamped.transform.translation = Vector3(x=x, y=y, z=z)
             qx, qy, qz, qw = quaternion_from_rotation(rotation)
             stamped.transform.rotation = Quaternion(x=qx, y=qy, z=qz, w=qw)
             transforms.append(stamped)
         # Every listener to tf would complain each time, and keep the first place of each stamp.
-        is_known = placed.header.frame_id != "" and nanoseconds(placed.header.stamp) != 0
+        is_known = placed.header.frame_id != "" and stamp_ns != 0
         if transforms and is_known:
+            self._sent.update(stamped.child_frame_id for stamped in transforms)
             send(self._publisher, self._message(transforms=transforms))
 
     def destroy(self) -> None:
