@@ -13,7 +13,12 @@ from safetensors.torch import save
 
 from pandapose_ros.config import ModelConfig
 from pandapose_ros.data.file_identity import file_sha256
-from pandapose_ros.landmark_weights import about_backbone, backbone_state, load_backbone
+from pandapose_ros.landmark_weights import (
+    about_backbone,
+    backbone_state,
+    check_finite_weights,
+    load_backbone,
+)
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.pandapose import BACKBONE_PREFIX, PandaPose
 from pandapose_ros.whole_files import replace_file
@@ -105,8 +110,7 @@ def load_weights(path: Path, net: PandaPose) -> dict[str, str]:
     with safe_open(path, framework="pt") as file:
         keys = [key for key in file.keys() if not key.startswith(BACKBONE_PREFIX)]  # noqa: SIM118
         state = {key: file.get_tensor(key) for key in keys}
-    if broken := [key for key, tensor in state.items() if not tensor.isfinite().all()]:
-        raise ValueError(f"{path} is damaged: its weights are not finite in {broken}")
+    check_finite_weights(path, state)
     try:
         net.load_lifter_state_dict(state)
     except ValueError as error:

@@ -81,11 +81,13 @@ def load_backbone(path: Path, net: BlazePose) -> None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not a safetensors file, or of another net; the message names keys.
+        ValueError: If it is not a safetensors file, of another net, or its weights are not finite;
+            the message names keys.
     """
     state = _stored_backbone(path)
     if not state:
         return
+    check_finite_weights(path, state)
     net.refiner = net.verifier = None
     if any(key.startswith(_REFINER_PREFIX) for key in state):
         net.add_refiner()
@@ -99,12 +101,21 @@ def load_backbone(path: Path, net: BlazePose) -> None:
     ]
     if wrong:
         raise ValueError(
-            f"{path} is of another landmark net: {len(wrong)} differ, first {wrong[0]}"
+            f"{path} is of another landmark net: {len(wrong)} differ, first {wrong[0]}; give one "
+            "that was fine-tuned from this one"
         )
     net.load_state_dict(state)
     net.is_tuned = True
     if _TURNS_KEY not in _stored_metadata(path):
         net.call_everybody_upright()
+
+
+def check_finite_weights(path: Path, state: dict[str, Tensor]) -> None:
+    """Raise ValueError, with their names, if tensors of a file have NaN or infinity."""
+    if broken := [key for key, tensor in state.items() if not tensor.isfinite().all()]:
+        raise ValueError(
+            f"{path} is damaged: its weights are not finite in {broken}; copy or train it anew"
+        )
 
 
 def blend(net: BlazePose, original: BlazePose, share: float) -> None:

@@ -233,17 +233,21 @@ def from_metadata(metadata: dict[str, str]) -> CovarianceConfig:
     """Return the constants that a file of weights carries, else the defaults.
 
     Raises:
-        ValueError: If they are not those of this version.
+        ValueError: If they are damaged, or not those of this version.
     """
     text = metadata.get(COVARIANCE_KEY)
     if text is None:
         return CovarianceConfig()
-    stored = json.loads(text)
+    remedy = "run `pandapose calibrate --store` on the weights"
+    try:
+        stored = dict(json.loads(text))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"covariance constants are damaged ({error}): {remedy}") from error
     known = {item.name for item in fields(CovarianceConfig)}
     if stored.keys() != known:
         raise ValueError(
             f"covariance constants of another version: expected {sorted(known)}, got "
-            f"{sorted(stored)}; run `pandapose calibrate` on the weights"
+            f"{sorted(stored)}; {remedy}"
         )
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
     return CovarianceConfig(**values)

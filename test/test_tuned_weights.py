@@ -156,6 +156,16 @@ def test_another_landmark_net_is_refused(tuned, tmp_path):
         open_landmark_net(tmp_path / "other.safetensors")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_landmark_net_that_is_not_finite_is_refused(value, tuned, tmp_path):
+    _, path = tuned
+    state = load_file(path)
+    state["backbone.steps.0.0.bias"][0] = value
+    save_file(state, tmp_path / "broken.safetensors")
+    with pytest.raises(ValueError, match=r"broken\.safetensors is damaged: .*steps\.0\.0\.bias"):
+        open_landmark_net(tmp_path / "broken.safetensors")
+
+
 def test_networks_on_different_landmark_nets_are_not_compared(tuned, tmp_path):
     net, path = tuned
     lifter = PandaPose(ModelConfig(), nn.Identity())

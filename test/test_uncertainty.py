@@ -148,8 +148,9 @@ def test_constants_travel_with_the_weights(tmp_path):
         assert torch.equal(value, before[key])
     with pytest.raises(ValueError, match="choose others"):
         add_metadata(path, {"config": "{}"})
-    with pytest.raises(ValueError, match="pandapose calibrate"):
-        from_metadata({"covariance": '{"floor": 1}'})
+    for text in ('{"floor": 1}', "", "[1]", "1"):
+        with pytest.raises(ValueError, match="pandapose calibrate --store"):
+            from_metadata({"covariance": text})
     assert len(asdict(CONFIG)["floor_ray"]) == 17
 
 
