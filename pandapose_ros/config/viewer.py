@@ -7,7 +7,7 @@ from pandapose_ros.config.options import option
 
 @dataclass(frozen=True)
 class ViewerConfig:
-    """Set what `viewer` shows, and to whom."""
+    """Set what `viewer` shows, and on which address."""
 
     host: str = option(
         "127.0.0.1",

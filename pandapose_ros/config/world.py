@@ -7,7 +7,7 @@ from pandapose_ros.config.options import option
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """Set in which frame `pose_node` publishes, and to whom beside its own topics."""
+    """Set in which frame `pose_node` publishes, and where in addition to its own topics."""
 
     target_frame: str = option(
         "", "Frame to publish in, with tf at the image's time; empty: the camera's optical frame"

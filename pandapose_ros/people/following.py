@@ -128,7 +128,7 @@ class PeopleTracker:
         image = np.ascontiguousarray(image)
         if K is None:
             K = geometry.intrinsics_from_field_of_view(_FAR_FIELD_OF_VIEW, *image_size)
-        # Before the detector: who was taken for somebody else in front has to be found again.
+        # Before the detectors run: a person taken for somebody in front has to be found again.
         followed = people = without_doubles((yield from self._followed(image, K)))
         if boxes is None:
             people = yield from self._discover_all(image, K, people)
@@ -140,7 +140,7 @@ class PeopleTracker:
         return (yield from in_other_crops(people, look, crops - 1, followed=followed))
 
     def _followed(self, image: Image, K: Array) -> Search:
-        """Look at everybody followed, and put right who is upside down or has sides confused."""
+        """Look at all tracked people, and correct those upside down or with swapped sides."""
         look = partial(self._look, image, K)
         followed = self._known[: self.config.max_people]
         people = yield look([each.region for each in followed])
@@ -165,7 +165,7 @@ class PeopleTracker:
         ]
 
     def _discover_all(self, image: Image, K: Array, people: Sequence[Person]) -> Search:
-        """Add whom the detectors have found, those first whom the others must not displace."""
+        """Add people whom the detectors have found, the most trusted first."""
         found = self._searcher.search(image, self.config, len(people), len(self._known))
         sure, unsure, enlarged = found.by_trust()
         people = yield from self._discover(sure, image, K, people)
@@ -180,9 +180,9 @@ class PeopleTracker:
     def _discover_in(
         self, boxes: Array, image: Image, K: Array, people: Sequence[Person]
     ) -> Search:
-        """Add people whom another detector has found, in place of what ours have begun."""
+        """Add people found by another detector; ignore what the built-in ones have begun."""
         self._searcher.forget_begun()
-        # Who was lost is not waited for.
+        # After a loss, boxes are looked at without waiting.
         wait = 0 if len(people) < len(self._known) else self.config.detection_interval
         chosen = self._boxes.choose(boxes, people, self._most_detections(people), wait)
         if not len(chosen):
@@ -195,9 +195,9 @@ class PeopleTracker:
     def _discover(
         self, detections: Sequence[Detection], image: Image, K: Array, people: Sequence[Person]
     ) -> Search:
-        """Add people who are not followed yet, the detector's best first, while there is room.
+        """Add people who are not tracked yet, the best detections first, while there is room.
 
-        Not all at once: the best may be a coat rack, or somebody who is followed.
+        Not all at once: the best may be a coat rack, or a person already tracked.
         """
         regions = _elsewhere([detection.region for detection in detections], people)
         regions = regions[: self._most_detections(people)]
@@ -222,12 +222,12 @@ class PeopleTracker:
         return people
 
     def _most_detections(self, people: Sequence[Person]) -> int:
-        """Return how many detections to look at, beside the people who are seen."""
+        """Return how many detections to look at, given the people who are seen."""
         free = self.config.max_people - len(people)
         return free + _SPARE_DETECTIONS if free > 0 else 0
 
     def _unclear_places(self, people: Sequence[Person]) -> list[Region]:
-        """Return where people are followed, if not all are seen: who is where is unclear there."""
+        """Return the regions of all tracked people, if not all are seen: identities are unclear."""
         if len(people) >= len(self._known):
             return []
         return [each.region for each in self._known]
