@@ -227,7 +227,7 @@ class PeopleTracker:
         return free + _SPARE_DETECTIONS if free > 0 else 0
 
     def _unclear_places(self, people: Sequence[Person]) -> list[Region]:
-        """Return the regions of all tracked people, if not all are seen: identities are unclear."""
+        """Return the regions of all tracked people, if not all are seen: who is who is unclear."""
         if len(people) >= len(self._known):
             return []
         return [each.region for each in self._known]
