@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-PACKAGED_WEIGHTS = ("default", "accurate", "fast")
+PACKAGED_WEIGHTS = ("default", "accurate")
 
 _FOLDER = Path(__file__).parent / "weights"
 

@@ -69,7 +69,7 @@ def test_names_the_keys_that_differ(saved):
     with pytest.raises(ValueError, match=r"missing \['queries.weight'\]") as caught:
         load_weights(path, net)
     assert "unexpected ['query.weight']" in str(caught.value)
-    assert "anchors.local_offsets.bias: expected [408], got [3]" in str(caught.value)
+    assert "anchors.local_offsets.bias: expected [204], got [3]" in str(caught.value)
     assert torch.equal(net.anchors.local_offsets.bias, before)
 
 

@@ -204,12 +204,15 @@ def test_exported_weights_are_half_as_large(motion, tmp_path, capsys):
     assert "small 1.2" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["default", "fast", "paper"])
+@pytest.mark.parametrize("name", ["default", "large", "paper"])
 def test_shipped_recipes_are_what_they_say(name):
     recipe = read_recipe(ROOT / "config" / "train" / f"{name}.yaml", {})
-    default, fast = ModelConfig(dropout=0.0), read_config(find_weights("fast"))
-    expected = {"default": default, "fast": fast, "paper": ModelConfig.paper()}[name]
-    assert recipe.model == expected
+    default = ModelConfig(dropout=0.0)
+    assert read_config(find_weights("default")) == default
+    more = {"width": 128, "feedforward": 512, "depth_feedforward": 512, "local_anchors": 8}
+    large = replace(default, **more, global_anchor_rows=8, global_anchor_columns=8)
+    expected = {"default": default, "large": large, "paper": ModelConfig.paper()}
+    assert recipe.model == expected[name]
     if name == "paper":
         assert recipe.train.steps == 30 * recipe.train.epoch_steps
         assert recipe.train.epoch_steps == 1_559_752 // recipe.train.batch
@@ -222,7 +225,7 @@ def test_every_arm_of_the_ablation_is_a_change_of_one_recipe(arm):
     path = ROOT / "config" / "train" / "ablation.yaml"
     model = read_recipe(path, {"model": arm}).model
     assert model == replace(read_recipe(path, {}).model, **arm)
-    assert model.width == ModelConfig().width // 2
+    assert model.local_anchors == ModelConfig().local_anchors // 2
 
 
 def test_recipes_are_changed_by_options(tmp_path):
@@ -255,7 +258,7 @@ def test_recipes_are_changed_by_options(tmp_path):
         ("model: {level_channels: [48, 48]}", "level_strides: expected as many as the 2 level_ch"),
         ("model: {level_channels: [a, 1, 2]}", "level_channels: expected positive whole numbers"),
         ("model: {layers: 0}", "layers: expected a positive number; got 0"),
-        ("model: {heads: 7}", "width: expected a multiple of 4 and of the 7 heads; got 128"),
+        ("model: {heads: 7}", "width: expected a multiple of 4 and of the 7 heads; got 64"),
         ("model: {depth_level: 9}", "depth_level: expected 0 to 2; got 9"),
         ("model: {depth_bins: 0}", "depth_bins: expected a positive number; got 0"),
         ("model: {window_fraction: 0}", "window_fraction: expected a positive number; got 0.0"),

@@ -14,8 +14,7 @@ class EstimatorConfig:
     weights: str = option(
         "default",
         "default; accurate (packaged too: a larger landmark net that takes up to twice the time "
-        "on a CPU); fast (packaged too: a smaller lifter); or the path of a weights file "
-        "(.safetensors)",
+        "on a CPU); or the path of a weights file (.safetensors)",
     )
     model_dir: str = option("", "Folder of the model files; empty: the user's data folder")
     device: str = option("auto", "auto, cpu, cuda or cuda:N; auto uses CUDA if available")

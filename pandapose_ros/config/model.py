@@ -31,11 +31,11 @@ class ModelConfig:
     The paper leaves open the width, heads, sampling points, local anchors per joint and the
     depth range; those are our choice, in `paper()` such that its parameter counts are met.
 
-    The default is sized for 80 ms a person on two CPU cores, landmark net included (measured: 33
-    ms for the lifter and 23 ms for the landmark net on one core). Cost goes with tokens first:
-    half the width, 200 anchors instead of 528, 256 depth tokens instead of 768. Two decoder
-    layers cost the paper 0.5 mm (Table 9), and a third 6 ms here. The 64 bins stay: 16 cost the
-    paper 0.9 mm (Table 6), and as a 1x1 convolution over 256 pixels they take 1 ms.
+    The default is sized for several people in 80 ms on two CPU cores. Cost goes with tokens first:
+    a quarter of the width, 84 anchors instead of 528, 256 depth tokens instead of 768. Twice this
+    width with 200 anchors takes twice the time, for 0.2 mm less on held-out renders (model card,
+    0.9.0). Two decoder layers cost the paper 0.5 mm (Table 9). The 64 bins stay: 16 cost the
+    paper 0.9 mm (Table 6), and as a 1x1 convolution over 256 pixels they take little time.
 
     Attributes:
         backbone: Which frozen network gives the feature levels.
@@ -55,7 +55,7 @@ class ModelConfig:
         level_channels: Channels of the backbone's feature levels, finest first.
         level_strides: Strides of these levels in pixels.
         level_kernel: Side of the convolution that projects a level to `width` channels. 1 by
-            default: at stride 4 a 3x3 one alone would cost 5 ms on two cores.
+            default: at stride 4 a 3x3 one, to 128 channels, would cost 5 ms on two cores.
         windowed_levels: How many of the finest levels keep only windows around the keypoints.
         window_fraction: Side of a window as a fraction of the crop's height (the paper's 1/16).
         width: Channels of queries and tokens.
@@ -93,15 +93,15 @@ class ModelConfig:
     level_kernel: int = 1
     windowed_levels: int = 2
     window_fraction: float = 1 / 16
-    width: int = 128
+    width: int = 64
     heads: int = 4
     layers: int = 2
-    feedforward: int = 512
-    depth_feedforward: int = 512
+    feedforward: int = 256
+    depth_feedforward: int = 256
     dropout: float = 0.1
-    local_anchors: int = 8
-    global_anchor_rows: int = 8
-    global_anchor_columns: int = 8
+    local_anchors: int = 4
+    global_anchor_rows: int = 4
+    global_anchor_columns: int = 4
     sampling_points: int = 4
     depth_level: int = 2
     depth_blocks: int = 1
