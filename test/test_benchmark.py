@@ -143,7 +143,7 @@ def test_benchmark_measures_stages_and_the_way_through_dds(tmp_path):
     assert frames["people"] == 1
     assert stages == pytest.approx(frames["frame"]["mean"], rel=0.01)
     assert result["networks"][0]["memory_mb"]["rss_peak"] > 100
-    assert [case["anchors"] for case in result["anchors"]] == [17 * 2 + 64, 17 * 16 + 64]
+    assert [case["anchors"] for case in result["anchors"]] == [17 * 2 + 16, 17 * 16 + 16]
     assert [case["input_hz"] for case in result["end_to_end"]] == [30, "saturation"]
     for case in result["end_to_end"]:
         assert case["people"] == 1
