@@ -25,6 +25,7 @@ from pandapose_ros.node.launch_arguments import (
     parameter_files,
 )
 from pandapose_ros.node.packages import require_package
+from pandapose_ros.packaged_weights import WEIGHTS_CHOICE
 
 SHARE = Path(__file__).resolve().parents[1]
 INCLUDED = (
@@ -80,7 +81,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "weights",
         default_value="",
-        description="default, accurate, fast or a weights file; empty: the value in params_file",
+        description=f"{WEIGHTS_CHOICE}; empty: the value in params_file",
     ),
     DeclareLaunchArgument(
         "log_level",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 PACKAGED_WEIGHTS = ("default", "accurate")
+WEIGHTS_CHOICE = f"{', '.join(PACKAGED_WEIGHTS)} or a weights file"  # for help texts
 
 _FOLDER = Path(__file__).parent / "weights"
 

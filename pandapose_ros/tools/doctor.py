@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from pandapose_ros.config import EstimatorConfig
+from pandapose_ros.packaged_weights import WEIGHTS_CHOICE
 from pandapose_ros.tools.processes import find_shared
 from pandapose_ros.tools.remedies import packages_remedy, pip_command
 
@@ -63,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     defaults = EstimatorConfig()
     parser.add_argument("--weights", default=defaults.weights,
-                        help="default, accurate, fast or a weights file to check")  # fmt: skip
+                        help=f"{WEIGHTS_CHOICE} to check")  # fmt: skip
     parser.add_argument(
         "--model-dir", default=defaults.model_dir, help="folder of the model files"
     )

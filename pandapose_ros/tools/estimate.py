@@ -15,6 +15,7 @@ from tqdm import tqdm
 from pandapose_ros.config import MOST_CROPS, EstimatorConfig
 from pandapose_ros.estimator import PoseEstimator
 from pandapose_ros.geometry import intrinsics_from_field_of_view
+from pandapose_ros.packaged_weights import WEIGHTS_CHOICE
 from pandapose_ros.pose import Pose
 from pandapose_ros.tools.pictures import (
     ANNOTATED_VIDEO,
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, nargs="+", help="pictures, or one video")
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures and JSON")
     parser.add_argument("--weights", default=defaults.weights,
-                        help="default, accurate, fast or a weights file")  # fmt: skip
+                        help=WEIGHTS_CHOICE)  # fmt: skip
     parser.add_argument("--device", default=defaults.device, help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--tiles", type=int, choices=range(_ALL_TILES + 1), metavar="N",
                         help="image tiles that the detector also scans, for people who are small "

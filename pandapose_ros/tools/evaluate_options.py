@@ -9,7 +9,7 @@ from pathlib import Path
 from pandapose_ros.config import MOST_CROPS, EstimatorConfig, EvaluationConfig
 from pandapose_ros.data.challenging import ErrorUnit, Reduction
 from pandapose_ros.evaluation.views import KeypointSource
-from pandapose_ros.packaged_weights import find_weights
+from pandapose_ros.packaged_weights import PACKAGED_WEIGHTS, find_weights
 
 _WITHOUT_EFFECT = ("help", "plots", "cache", "threads")  # on the numbers
 _DATASETS = ("synthetic", "clip", "motion", "human36m", "mpi-inf-3dhp", "3dpw")
@@ -35,8 +35,8 @@ def declare_options(parser: argparse.ArgumentParser) -> None:
                       help="horizontal field of view of their camera [rad]")  # fmt: skip
     nets = parser.add_argument_group("what to score")
     nets.add_argument("--weights", nargs="+", default=[EstimatorConfig().weights],
-                      metavar="[NAME=]FILE", help="weights files (.safetensors); packaged are "
-                      "default (also without this option), accurate, fast")  # fmt: skip
+                      metavar="[NAME=]FILE", help="weights files (.safetensors) or packaged ones: "
+                      f"{', '.join(PACKAGED_WEIGHTS)}; not given: the first")  # fmt: skip
     nets.add_argument("--backbone-weights", type=Path, help="COCO file for networks on HRNet")
     nets.add_argument("--keypoints", choices=[source.value for source in KeypointSource],
                       default="", help="2D pose to lift: detected by BlazePose, given by the "

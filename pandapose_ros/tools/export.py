@@ -9,7 +9,7 @@ from pandapose_ros.landmark_weights import open_landmark_net
 from pandapose_ros.model.blazepose import BlazePose
 from pandapose_ros.model.hrnet import HRNet, load_coco_weights
 from pandapose_ros.model.pandapose import PandaPose
-from pandapose_ros.packaged_weights import find_weights
+from pandapose_ros.packaged_weights import WEIGHTS_CHOICE, find_weights
 from pandapose_ros.runtime.export import export_landmark_net, export_whole
 
 
@@ -22,11 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "[B, 17, 2] in pixels of the crop -> joints, anchors, weights, offsets; the net that "
         "finds landmarks in crops is written too, if the network uses it, as OUT_landmarks.onnx",
     )
-    parser.add_argument(
-        "--weights",
-        default=EstimatorConfig().weights,
-        help="default, accurate, fast or a weights file",
-    )
+    parser.add_argument("--weights", default=EstimatorConfig().weights, help=WEIGHTS_CHOICE)
     parser.add_argument("--backbone-weights", type=Path, help="COCO file for networks on HRNet")
 
 
