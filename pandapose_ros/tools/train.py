@@ -66,7 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quarter-anchors",
         action="store_true",
-        help="train with a quarter of the anchors, four times as fast, as a first stage",
+        help="train with a quarter of the anchors, as a first stage: on two CPU cores, steps "
+        "without images are 1.6 times as fast (with config/train/large.yaml 2.7 times)",
     )
     add_time_limit(parser)
     parser.add_argument("--resume", action="store_true", help="continue from the state in --out")

@@ -1,7 +1,7 @@
 """Train with a quarter of the anchors first, then let each become four.
 
-Four copies of an anchor share its vote, so the grown network says what the small one said, at a
-quarter of the training cost until then.
+Four copies of an anchor share its vote, so the grown network says what the small one said, whose
+steps took less time.
 """
 
 from dataclasses import replace
@@ -61,7 +61,8 @@ def grow_anchors(small: PandaPose, large: PandaPose) -> None:
         ValueError: If the configurations do not fit.
 
     Source:
-        Our choice: it saves three quarters of the training time.
+        Our choice: without images, on two CPU cores, the small one's steps take 1.6 times less
+        time, and 2.7 times less with config/train/large.yaml.
     """
     config = large.config
     if quarter_anchors(config) != replace(small.config, dropout=config.dropout):
