@@ -13,7 +13,7 @@ class EstimatorConfig:
 
     weights: str = option(
         "default",
-        "default; accurate (packaged too: better on real people, for two to three times the time "
+        "default; accurate (packaged too: better on real people, for up to three times the time "
         "on a CPU); or the path of a weights file (.safetensors)",
     )
     model_dir: str = option("", "Folder of the model files; empty: the user's data folder")
